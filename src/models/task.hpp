@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/comm.hpp"
+#include "io/structure.hpp"
+#include "nn/param.hpp"
+#include "nn/step.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace gnn_hpc {
+
+/// Which samples train, validate and test: indices into the task's data set, disjoint, in an order that is a pure function of
+/// the split options and the seed. The order of `train` is the canonical one before shuffling.
+struct Splits {
+  std::vector<std::int64_t> train, validation, test;
+};
+
+/// The samples of one batch, assembled in host memory by the loader's thread. Each system derives its own; its storage is
+/// reused from step to step.
+struct HostBatch {
+  virtual ~HostBatch() = default;
+  std::vector<std::int64_t> samples;  ///< data-set indices, in batch order
+  double loss_weight = 0.0;           ///< what this share adds to the divisor of the loss (usually: number of targets present)
+};
+
+/// One row of predictions.csv.
+struct Prediction {
+  std::int64_t sample = 0;
+  std::vector<double> target;      ///< label units; NaN where missing
+  std::vector<double> prediction;  ///< label units
+};
+
+/// What an evaluation adds up over batches: exact sums in double, reduced over ranks by the trainer, and rows of predictions
+/// (kept only if asked for).
+struct Measures {
+  std::map<std::string, std::pair<double, double>> sums;  ///< name -> (sum, count); the metric is sum / count
+  bool keep_predictions = false;
+  std::vector<Prediction> predictions;
+  void add(const std::string& name, double sum, double count) {
+    auto& s = sums[name];
+    s.first += sum;
+    s.second += count;
+  }
+};
+
+/// What a prediction is: a number in label units, or the probability of the label 1.
+enum class TargetKind { number, probability };
+
+/// One record of the input, good or bad, in the order of the input.
+struct InputRecord {
+  std::string id;
+  std::int64_t sample = -1;  ///< data-set index; -1 if the record could not be used
+};
+
+/// Work of one step, for `bench` and the log.
+struct BatchSize {
+  std::int64_t graphs = 0, nodes = 0, edges = 0;
+};
+
+/// A system as the trainer sees it: one folder in models/ each. A *task* turns raw files into samples, batches into a loss, and
+/// the loss into parameter gradients. T is the precision of parameters and activations; losses and metrics are double.
+///
+/// Order of calls: `open_data` once; then per step `collate` (on the loader's thread), `upload`, `forward`, `loss`, and when
+/// training `backward`. `forward` keeps in `step.arena` what `backward` needs: the caller resets the arena between steps.
+template <class T>
+class Task {
+ public:
+  virtual ~Task() = default;
+
+  virtual const std::string& name() const = 0;
+  virtual ParamStore<T>& params() = 0;
+
+  /// Opens or builds the graph cache, decides the splits, fits the label scaling on the training part. Collective.
+  /// Throws Error(Exit::data) when no record is usable, too many are bad, or a split is empty.
+  virtual void open_data(const Comm& comm) = 0;
+  virtual const Splits& splits() const = 0;
+  virtual std::string sample_id(std::int64_t sample) const = 0;
+  /// Names of the predicted quantities, in column order.
+  virtual std::vector<std::string> target_names() const = 0;
+  virtual TargetKind target_kind() const { return TargetKind::number; }
+  /// Opens or builds data for prediction: targets may be missing, there are no splits, and the label scaling comes from a
+  /// checkpoint (`set_data_state`, called afterwards). Collective.
+  virtual void open_prediction_data(const Comm& comm) { open_data(comm); }
+  /// Every record of the input in input order, bad ones included; for prediction.
+  /// Default: the samples of the splits by data-set index.
+  virtual std::vector<InputRecord> records() const;
+  /// Records that were left out, for `skipped.csv`; needed on the root only.
+  virtual std::vector<BadRecord> skipped() const { return {}; }
+  /// State that belongs to the data and must stand in the checkpoint (label mean, standard deviation, data-set hash ...).
+  virtual std::map<std::string, std::vector<double>> data_state() const = 0;
+  virtual void set_data_state(const std::map<std::string, std::vector<double>>& state) = 0;
+
+  virtual std::unique_ptr<HostBatch> new_batch() const = 0;
+  /// Thread-safe with respect to all other members but itself. An empty list of samples is legal.
+  virtual void collate(std::span<const std::int64_t> samples, HostBatch& batch) const = 0;
+  /// Work of a sample, used to balance ranks (e.g. nodes + edges).
+  virtual std::int64_t cost(std::int64_t sample) const = 0;
+
+  virtual BatchSize upload(const HostBatch& batch, Step<T>& step) = 0;
+  virtual void forward(Step<T>& step) = 0;
+  /// This rank's part of the loss, sum / divisor, in a device scalar (read it after a fence); `divisor` is the sum of
+  /// `HostBatch::loss_weight` over all ranks. Prepares the gradient of the output when training.
+  virtual View1<double> loss(Step<T>& step, double divisor) = 0;
+  virtual void backward(Step<T>& step) = 0;
+  /// Adds the metrics of the batch last run through `forward` (label units). Fences.
+  virtual void measure(const HostBatch& batch, Step<T>& step, Measures& measures) = 0;
+  /// Metrics from the reduced sums: (name, value) in the order to print; the first one decides which checkpoint is best.
+  virtual std::vector<std::pair<std::string, double>> metrics(const Measures& reduced) const = 0;
+  /// True if a larger value of the deciding metric is better.
+  virtual bool larger_is_better() const { return false; }
+};
+
+template <class T>
+std::vector<InputRecord> Task<T>::records() const {
+  std::vector<std::int64_t> samples;
+  for (const auto* part : {&splits().train, &splits().validation, &splits().test}) {
+    samples.insert(samples.end(), part->begin(), part->end());
+  }
+  std::sort(samples.begin(), samples.end());
+  std::vector<InputRecord> out;
+  out.reserve(samples.size());
+  for (const std::int64_t s : samples) out.push_back({sample_id(s), s});
+  return out;
+}
+
+}  // namespace gnn_hpc

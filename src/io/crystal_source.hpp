@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "io/structure.hpp"
+
+namespace gnn_hpc {
+
+/// What a record's text is.
+enum class CrystalFormat { cif, poscar, extxyz };
+
+/// Where crystals come from and what to take from them.
+struct CrystalSourceOptions {
+  std::string format = "auto";      ///< auto | csv | folder | extxyz | cif | poscar
+  std::vector<std::string> paths;   ///< one file or folder; cif and poscar: any number of files
+  std::vector<std::string> targets; ///< names of the values to learn; empty for prediction
+  std::string id_column;            ///< csv, id_prop.csv with a header, extxyz: where the id stands; empty = the usual names
+  std::string cif_column = "cif";   ///< csv: the column of CIF text
+  std::string index;                ///< extxyz: Python slice text (`:1000`, `::10`, `-100:`, `100:200`, an integer); empty = all
+};
+
+/// One record as it stands in a file, not yet understood. Cheap to make (reading is sequential), so that the costly part,
+/// `parse`, runs in threads; objects are meant to be reused.
+struct RawRecord {
+  std::int64_t index = 0;            ///< 0-based position among the records of the source (after slicing), good and bad
+  std::string id, file;
+  std::int64_t line = 0;             ///< first line of the record, from 1
+  CrystalFormat format = CrystalFormat::cif;
+  std::string text;                  ///< the structure; empty if `path` is set
+  std::string path;                  ///< a structure file that `parse` reads itself (folders)
+  std::vector<std::string> targets;  ///< raw text per requested target (csv, folder); empty text = missing
+  std::string problem;               ///< not empty: already known to be bad, and why
+};
+
+/// A stream of crystals: `next` in one thread, `parse` in any number. Memory is bounded by a few records.
+///
+/// A record is bad if it is unreadable, has a number that is not finite, a cell without volume, an unknown element, partial
+/// occupancy, no atoms, no target (none of the requested ones; with several, a missing one is NaN) or a target that is
+/// not a finite number. What is wrong with the source as a whole (no such file, no such column, a damaged gzip file) is an
+/// Error(Exit::data) that names what is available.
+class CrystalSource {
+ public:
+  static std::unique_ptr<CrystalSource> open(const CrystalSourceOptions& options);
+  virtual ~CrystalSource() = default;
+
+  /// Next record of the input, in file order; false at the end.
+  virtual bool next(RawRecord& record) = 0;
+  /// Every file whose bytes decide what the source delivers, in a fixed order, for content digests.
+  virtual std::vector<std::string> files() const = 0;
+  /// Share of the input consumed so far, 0..1 (bytes or files), for progress lines.
+  virtual double fraction_read() const = 0;
+
+  /// Understands a record. Thread-safe and a pure function of the record and, for folders, of the file it names.
+  std::variant<Crystal, BadRecord> parse(const RawRecord& record) const;
+
+  const CrystalSourceOptions& options() const { return options_; }
+
+ protected:
+  explicit CrystalSource(CrystalSourceOptions options) : options_(std::move(options)) {}
+  CrystalSourceOptions options_;
+};
+
+}  // namespace gnn_hpc

@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/options.hpp"
+
+#include "base/error.hpp"
+#include "base/text.hpp"
+#include "base/yaml_tree.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <system_error>
+
+namespace gnn_hpc {
+
+std::string Range::describe() const {
+  const bool below = low == -kInfinity, above = high == kInfinity;
+  if (below && above) return "";
+  if (above) return fmt::format("{} {}", low_open ? ">" : ">=", low);
+  if (below) return fmt::format("{} {}", high_open ? "<" : "<=", high);
+  return fmt::format("in {}{}, {}{}", low_open ? "(" : "[", low, high, high_open ? ")" : "]");
+}
+
+/// One key as it was read.
+struct Config::Entry {
+  std::string key, doc, allowed;
+  std::string value;            ///< YAML text: default or what was given
+  std::unique_ptr<Node> child;  ///< a block
+};
+
+struct Config::Node {
+  std::string path;                 ///< "" for the top, else "train" or "train.optimizer"
+  const YamlTree* tree = nullptr;   ///< the block in the file; nullptr if absent
+  std::vector<std::unique_ptr<Entry>> entries;
+  bool closed = false;              ///< `done` was called: keys nobody asked for are problems
+};
+
+struct Config::Document {
+  struct Problem {
+    int line;  ///< 0: none
+    bool from_command_line;
+    std::string key, message;
+  };
+  std::string name;
+  bool schema = false;
+  YamlTree tree;
+  Node root;
+  std::vector<Problem> problems;
+
+  std::string where(const Problem& p) const {
+    std::string place = p.from_command_line ? "command line" : p.line > 0 ? fmt::format("{}:{}", name, p.line) : name;
+    return p.key.empty() ? place : place + ": " + p.key;
+  }
+};
+
+namespace {
+
+std::string dotted(const std::string& path, std::string_view key) {
+  return path.empty() ? std::string(key) : fmt::format("{}.{}", path, key);
+}
+
+std::string number_text(double x) { return std::isinf(x) ? (x > 0 ? ".inf" : "-.inf") : fmt::format("{}", x); }
+std::string number_text(std::int64_t x) { return fmt::format("{}", x); }
+
+/// "a number > 0", "an integer", "numbers in [0, 1]".
+std::string allowed_text(const char* what, const Range& range) {
+  const std::string interval = range.describe();
+  return interval.empty() ? what : fmt::format("{} {}", what, interval);
+}
+
+/// Reads a decimal number (an integer if `Number` is one); `hint` may name the remedy of a failure.
+template <class Number>
+bool parse_number(const YamlTree& tree, Number& out, std::string& hint) {
+  if (tree.kind != YamlTree::Kind::scalar) return false;
+  if (tree.quoted) {
+    hint = "remove the quotes";
+    return false;
+  }
+  std::string_view s = tree.text;
+  if (s.starts_with('+') && s.size() > 1 && s[1] != '-') s.remove_prefix(1);
+  const char* first = s.data();
+  const char* last = first + s.size();
+  // from_chars would also read "inf", "nan" and stop before "0x10" or "1d5".
+  const bool digits = s.find_first_not_of("0123456789+-.eE") == std::string_view::npos;
+  double real = 0;
+  const auto [end, error] = std::from_chars(first, last, real);
+  const bool is_real = digits && !s.empty() && end == last;
+  if (is_real && error == std::errc::result_out_of_range) {
+    hint = "out of the range of double precision";
+    return false;
+  }
+  if (!is_real || error != std::errc()) return false;
+  if constexpr (std::is_same_v<Number, double>) {
+    out = real;
+    return true;
+  } else {
+    std::int64_t whole = 0;
+    const auto [end_int, error_int] = std::from_chars(first, last, whole);
+    if (error_int == std::errc() && end_int == last && whole >= std::numeric_limits<Number>::min() &&
+        whole <= std::numeric_limits<Number>::max()) {
+      out = static_cast<Number>(whole);
+      return true;
+    }
+    if (end_int == last) {
+      hint = fmt::format("the largest is {}", std::numeric_limits<Number>::max());
+    } else if (real == std::floor(real) && std::abs(real) < 9e15) {
+      hint = fmt::format("write {}", static_cast<std::int64_t>(real));
+    }
+    return false;
+  }
+}
+
+void apply_override(YamlTree& root, const std::string& text, std::vector<std::pair<std::string, std::string>>& problems) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    problems.emplace_back("", fmt::format("'{}' is no override; write block.key=value", text));
+    return;
+  }
+  const std::string key = text.substr(0, equals);
+  const std::vector<std::string> parts = split(key, '.');
+  if (std::any_of(parts.begin(), parts.end(), [](const std::string& p) { return p.empty(); })) {
+    problems.emplace_back("", fmt::format("'{}': empty part in the key; write block.key=value", text));
+    return;
+  }
+  YamlTree value;
+  try {
+    value = read_override(text.substr(equals + 1), key);
+  } catch (const Error& e) {
+    problems.emplace_back("", e.what());
+    return;
+  }
+  YamlTree* node = &root;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (node->kind == YamlTree::Kind::none) node->kind = YamlTree::Kind::map;
+    if (node->kind != YamlTree::Kind::map) {
+      const std::string block = join(std::span(parts).first(i), ".");
+      problems.emplace_back(key, fmt::format("{} is {}, not a block", block, node->describe()));
+      return;
+    }
+    YamlTree* next = node->find(parts[i]);
+    if (next == nullptr) {
+      node->keys.push_back(parts[i]);
+      node->children.emplace_back();
+      next = &node->children.back();
+      next->from_command_line = true;
+    }
+    node = next;
+  }
+  *node = std::move(value);
+}
+
+}  // namespace
+
+Config::Config(std::shared_ptr<Document> document, Node* node) : document_(std::move(document)), node_(node) {}
+
+Config Config::from_text(const std::string& text, const std::string& name, const std::vector<std::string>& overrides) {
+  auto document = std::make_shared<Document>();
+  document->name = name;
+  std::vector<YamlProblem> problems;
+  document->tree = read_yaml(text, name, problems);
+  for (YamlProblem& p : problems) document->problems.push_back({p.line, false, std::move(p.key), std::move(p.message)});
+  std::vector<std::pair<std::string, std::string>> bad;
+  for (const std::string& o : overrides) apply_override(document->tree, o, bad);
+  for (auto& [key, message] : bad) document->problems.push_back({0, true, key, message});
+  document->root.tree = &document->tree;
+  Node* root = &document->root;
+  return Config(std::move(document), root);
+}
+
+Config Config::from_file(const std::string& path, const std::vector<std::string>& overrides) {
+  return from_text(read_text_file(path), path, overrides);
+}
+
+Config Config::for_schema() {
+  auto document = std::make_shared<Document>();
+  document->schema = true;
+  Node* root = &document->root;
+  return Config(std::move(document), root);
+}
+
+bool Config::is_schema() const { return document_->schema; }
+
+const YamlTree* Config::value_of(std::string_view key) const { return node_->tree ? node_->tree->find(key) : nullptr; }
+
+bool Config::has(std::string_view key) const { return value_of(key) != nullptr; }
+
+Config::Entry& Config::record(std::string_view key, std::string_view doc) {
+  for (auto& entry : node_->entries) {
+    if (entry->key == key) return *entry;
+  }
+  node_->entries.push_back(std::make_unique<Entry>());
+  Entry& entry = *node_->entries.back();
+  entry.key = key;
+  entry.doc = doc;
+  return entry;
+}
+
+void Config::mismatch(std::string_view key, const YamlTree& found, const std::string& allowed, const std::string& hint) {
+  document_->problems.push_back({found.line, found.from_command_line, dotted(node_->path, key),
+                                 fmt::format("found {}, allowed: {}{}", found.describe(), allowed,
+                                             hint.empty() ? "" : " (" + hint + ")")});
+}
+
+void Config::problem(std::string_view key, const std::string& message) {
+  if (document_->schema) return;
+  const YamlTree* at = key.empty() ? nullptr : value_of(key);
+  if (at == nullptr) at = node_->tree;
+  document_->problems.push_back({at ? at->line : 0, at && at->from_command_line,
+                                 key.empty() ? node_->path : dotted(node_->path, key), message});
+}
+
+void Config::text(std::string_view key, std::string& value, std::string_view doc) {
+  Entry& entry = record(key, doc);
+  entry.allowed = "text";
+  if (const YamlTree* found = value_of(key)) {
+    if (found->kind == YamlTree::Kind::scalar) {
+      value = found->text;
+    } else {
+      mismatch(key, *found, "text", found->kind == YamlTree::Kind::none ? "remove the line for the default" : "");
+    }
+  }
+  entry.value = yaml_scalar(value);
+}
+
+void Config::choice(std::string_view key, std::string& value, const std::vector<std::string>& allowed, std::string_view doc) {
+  Entry& entry = record(key, doc);
+  entry.allowed = join(allowed, " | ");
+  if (const YamlTree* found = value_of(key)) {
+    if (found->kind == YamlTree::Kind::scalar && std::find(allowed.begin(), allowed.end(), found->text) != allowed.end()) {
+      value = found->text;
+    } else {
+      const std::string near = found->kind == YamlTree::Kind::scalar ? nearest_word(found->text, allowed) : "";
+      mismatch(key, *found, join(allowed, ", "), near.empty() ? "" : "did you mean " + near + "?");
+    }
+  }
+  entry.value = yaml_scalar(value);
+}
+
+void Config::flag(std::string_view key, bool& value, std::string_view doc) {
+  Entry& entry = record(key, doc);
+  entry.allowed = "true | false";
+  if (const YamlTree* found = value_of(key)) {
+    const bool plain = found->kind == YamlTree::Kind::scalar && !found->quoted;
+    const std::string& s = found->text;
+    if (plain && (s == "true" || s == "True" || s == "TRUE")) {
+      value = true;
+    } else if (plain && (s == "false" || s == "False" || s == "FALSE")) {
+      value = false;
+    } else {
+      mismatch(key, *found, "true or false", found->quoted ? "remove the quotes" : "");
+    }
+  }
+  entry.value = value ? "true" : "false";
+}
+
+template <class Number>
+void Config::read_number(std::string_view key, Number& value, const Range& range, std::string_view doc) {
+  constexpr bool kReal = std::is_same_v<Number, double>;
+  using Wide = std::conditional_t<kReal, double, std::int64_t>;
+  Entry& entry = record(key, doc);
+  entry.allowed = allowed_text(kReal ? "number" : "integer", range);
+  if (const YamlTree* found = value_of(key)) {
+    std::string hint;
+    Number x{};
+    if (parse_number(*found, x, hint) && range.contains(static_cast<double>(x))) {
+      value = x;
+    } else {
+      mismatch(key, *found, allowed_text(kReal ? "a number" : "an integer", range), hint);
+    }
+  }
+  entry.value = number_text(static_cast<Wide>(value));
+}
+void Config::number(std::string_view key, double& v, const Range& range, std::string_view doc) { read_number(key, v, range, doc); }
+void Config::number(std::string_view key, int& v, const Range& range, std::string_view doc) { read_number(key, v, range, doc); }
+void Config::number(std::string_view key, std::int64_t& v, const Range& range, std::string_view doc) {
+  read_number(key, v, range, doc);
+}
+
+namespace {
+/// The items of a list; a single value counts as a list of one. nullptr items never occur.
+std::vector<const YamlTree*> items_of(const YamlTree& tree) {
+  std::vector<const YamlTree*> items;
+  if (tree.kind == YamlTree::Kind::list) {
+    for (const YamlTree& item : tree.children) items.push_back(&item);
+  } else {
+    items.push_back(&tree);
+  }
+  return items;
+}
+}  // namespace
+
+void Config::list(std::string_view key, std::vector<std::string>& value, std::string_view doc) {
+  Entry& entry = record(key, doc);
+  entry.allowed = "list of texts";
+  if (const YamlTree* found = value_of(key)) {
+    std::vector<std::string> items;
+    bool good = true;
+    for (const YamlTree* item : items_of(*found)) {
+      if (item->kind == YamlTree::Kind::scalar) {
+        items.push_back(item->text);
+      } else {
+        mismatch(key, *item, "text or a list of texts");
+        good = false;
+      }
+    }
+    if (good) value = std::move(items);
+  }
+  entry.value.clear();
+  for (const std::string& item : value) entry.value += (entry.value.empty() ? "" : ", ") + yaml_scalar(item);
+  entry.value = "[" + entry.value + "]";
+}
+
+template <class Number>
+void Config::read_numbers(std::string_view key, std::vector<Number>& value, const Range& range, std::string_view doc) {
+  constexpr bool kReal = std::is_same_v<Number, double>;
+  Entry& entry = record(key, doc);
+  entry.allowed = allowed_text(kReal ? "list of numbers" : "list of integers", range);
+  if (const YamlTree* found = value_of(key)) {
+    std::vector<Number> items;
+    bool good = true;
+    for (const YamlTree* item : items_of(*found)) {
+      std::string hint;
+      Number x{};
+      if (parse_number(*item, x, hint) && range.contains(static_cast<double>(x))) {
+        items.push_back(x);
+      } else {
+        mismatch(key, *item, allowed_text(kReal ? "numbers" : "integers", range), hint);
+        good = false;
+      }
+    }
+    if (good) value = std::move(items);
+  }
+  entry.value.clear();
+  for (const Number item : value) entry.value += (entry.value.empty() ? "" : ", ") + number_text(item);
+  entry.value = "[" + entry.value + "]";
+}
+void Config::list(std::string_view key, std::vector<double>& value, const Range& range, std::string_view doc) {
+  read_numbers(key, value, range, doc);
+}
+void Config::list(std::string_view key, std::vector<std::int64_t>& value, const Range& range, std::string_view doc) {
+  read_numbers(key, value, range, doc);
+}
+
+const YamlTree* Config::tree(std::string_view key, std::string_view doc) {
+  Entry& entry = record(key, doc);
+  const YamlTree* found = value_of(key);
+  entry.allowed = "any";
+  entry.value = found ? found->flow() : "{}";
+  return found;
+}
+
+Config Config::block(std::string_view key, std::string_view doc) {
+  Entry& entry = record(key, doc);
+  if (!entry.child) {
+    entry.child = std::make_unique<Node>();
+    entry.child->path = dotted(node_->path, key);
+    const YamlTree* found = value_of(key);
+    if (found && found->kind == YamlTree::Kind::map) {
+      entry.child->tree = found;
+    } else if (found && found->kind != YamlTree::Kind::none) {
+      mismatch(key, *found, "a block of keys");
+    }
+  }
+  return Config(document_, entry.child.get());
+}
+
+void Config::done() { node_->closed = true; }
+
+void Config::finish() const {
+  if (document_->schema) return;
+  // Suggestions may come from any block, hence only now, when all have been read.
+  std::vector<std::string> all_paths, all_leaves;
+  std::vector<const Node*> nodes{&document_->root};
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    for (const auto& entry : nodes[i]->entries) {
+      all_paths.push_back(dotted(nodes[i]->path, entry->key));
+      all_leaves.push_back(entry->key);
+      if (entry->child) nodes.push_back(entry->child.get());
+    }
+  }
+  std::vector<Document::Problem> problems = document_->problems;
+  for (const Node* node : nodes) {
+    if (!node->closed || node->tree == nullptr) continue;
+    std::vector<std::string> known;
+    for (const auto& entry : node->entries) known.push_back(entry->key);
+    for (std::size_t i = 0; i < node->tree->keys.size(); ++i) {
+      const std::string& key = node->tree->keys[i];
+      if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+      const std::string near = nearest_word(key, known);
+      std::string advice;
+      if (const auto nested = std::find(all_paths.begin(), all_paths.end(), key); nested != all_paths.end()) {
+        advice = "dots are for the command line; in the file write the key inside its block";
+      } else if (!near.empty()) {
+        advice = fmt::format("did you mean {}?", near);
+      } else if (const std::string leaf = nearest_word(key, all_leaves); !leaf.empty()) {
+        const auto at = std::find(all_leaves.begin(), all_leaves.end(), leaf) - all_leaves.begin();
+        advice = fmt::format("did you mean {}?", all_paths[static_cast<std::size_t>(at)]);
+      } else {
+        advice = fmt::format("known here: {}", known.empty() ? "nothing" : join(known, ", "));
+      }
+      const YamlTree& at = node->tree->children[i];
+      problems.push_back({at.line, at.from_command_line, dotted(node->path, key), fmt::format("unknown key ({})", advice)});
+    }
+  }
+  if (problems.empty()) return;
+  std::stable_sort(problems.begin(), problems.end(), [](const Document::Problem& a, const Document::Problem& b) {
+    return std::pair(a.from_command_line, a.line) < std::pair(b.from_command_line, b.line);
+  });
+  std::vector<std::string> lines;
+  for (const Document::Problem& p : problems) {
+    std::string line = document_->where(p) + ": " + p.message;
+    if (std::find(lines.begin(), lines.end(), line) == lines.end()) lines.push_back(std::move(line));
+  }
+  throw Error(Exit::usage, join(lines, "\n"));
+}
+
+namespace {
+/// Spaces between a value and its comment, so that the comments of a block line up.
+constexpr std::size_t kCommentColumn = 44;
+}  // namespace
+
+/// `key: value` lines of a block, indented; with the meaning as a comment if `documented`.
+void Config::print(const Node& node, int depth, bool documented, std::string& out) {
+  const std::string indent(static_cast<std::size_t>(2 * depth), ' ');
+  const auto comment = [&](std::string line, const std::string& text) {
+    if (documented && !text.empty()) {
+      line.resize(std::max(line.size() + 2, kCommentColumn), ' ');
+      line += "# " + text;
+    }
+    out += line + "\n";
+  };
+  for (const auto& entry : node.entries) {
+    if (entry->child) {
+      if (!documented && entry->child->entries.empty()) continue;
+      comment(fmt::format("{}{}:", indent, yaml_scalar(entry->key)), entry->doc);
+      print(*entry->child, depth + 1, documented, out);
+    } else {
+      comment(fmt::format("{}{}: {}", indent, yaml_scalar(entry->key), entry->value),
+              entry->doc.empty() ? entry->allowed : fmt::format("{}; {}", entry->allowed, entry->doc));
+    }
+  }
+}
+
+std::string Config::resolved() const {
+  std::string out;
+  print(document_->root, 0, false, out);
+  return out;
+}
+
+std::string Config::schema_text() const {
+  std::string out;
+  print(document_->root, 0, true, out);
+  return out;
+}
+
+std::string read_text_file(const std::string& path) {
+  errno = 0;
+  std::error_code ignored;
+  const bool folder = std::filesystem::is_directory(path, ignored);
+  std::ifstream file(path, std::ios::binary);
+  std::string text;
+  if (!folder && file) text.assign(std::istreambuf_iterator<char>(file), {});
+  if (folder || !file.is_open() || file.bad()) {
+    throw Error(Exit::data, fmt::format("cannot read '{}': {}; relative paths start at the working directory", path,
+                                        folder ? "it is a folder" : std::generic_category().message(errno)));
+  }
+  return text;
+}
+
+}  // namespace gnn_hpc

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gnn_hpc {
+
+/// Number of insertions, deletions, substitutions and swaps of neighbours that turn `a` into `b` (optimal string alignment).
+std::size_t edit_distance(std::string_view a, std::string_view b);
+
+/// The candidate closest to `word`, or an empty text if none is close enough to be a misspelling of it
+/// (at most one edit in four characters, at least two edits; case and `-`/`_` are free). The first of equals wins.
+std::string nearest_word(std::string_view word, std::span<const std::string> candidates);
+
+std::string join(std::span<const std::string> words, std::string_view separator);
+
+/// `parts` of `text` between `separator`; an empty text has one empty part.
+std::vector<std::string> split(std::string_view text, char separator);
+
+/// "850 ms", "12.3 s", "4m05s", "3h07m", "2d04h": a duration a person can read at a glance.
+std::string format_duration(double seconds);
+
+/// "512 B", "3.2 KiB", "1.5 GiB".
+std::string format_bytes(double bytes);
+
+/// 1234567 -> "1,234,567".
+std::string format_count(long long value);
+
+}  // namespace gnn_hpc

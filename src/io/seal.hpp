@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace gnn_hpc {
+
+/// A stretch of a file with a name people know, usually a dataset.
+struct SealedRange {
+  std::string name;
+  std::int64_t offset = 0, bytes = 0;
+  bool lazy = false;  ///< left out here: its owner verifies it block by block
+};
+
+/// A seal is a table of checksums behind the last byte of an HDF5 file (HDF5 ignores what follows its end): XXH3-64 of every
+/// named range and of everything between them, the length of the file, and a checksum of the table itself. It is verified with
+/// plain reads before HDF5 parses anything, so a truncated or bit-flipped file never reaches the library.
+///   file = HDF5 bytes | table (text) | u64 length of table | u64 XXH3 of table | 8 bytes "GNNSEAL1"
+///
+/// Appends the seal to a closed file. Ranges must be disjoint.
+void append_seal(const std::string& path, std::vector<SealedRange> ranges);
+
+enum class SealState { absent, good };
+
+/// Verifies every byte outside the lazy ranges. `absent`: no seal at the end of the file. Throws Error(Exit::data) that names
+/// the file and the damaged range; no damage is overlooked within the strength of a 64-bit checksum.
+SealState check_seal(const std::string& path);
+
+}  // namespace gnn_hpc

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/comm.hpp"
+
+#include "base/error.hpp"
+
+#include <cstdlib>
+
+#ifdef GNN_HPC_HAVE_MPI
+#include <mpi.h>
+#endif
+
+namespace gnn_hpc {
+
+#ifdef GNN_HPC_HAVE_MPI
+namespace {
+
+template <class T>
+MPI_Datatype mpi_type();
+template <>
+MPI_Datatype mpi_type<float>() { return MPI_FLOAT; }
+template <>
+MPI_Datatype mpi_type<double>() { return MPI_DOUBLE; }
+template <>
+MPI_Datatype mpi_type<std::int64_t>() { return MPI_INT64_T; }
+
+template <class T>
+void all_reduce(T* values, std::size_t n, MPI_Op op) {
+  constexpr std::size_t kPiece = std::size_t{1} << 28;  // MPI counts are int
+  for (std::size_t i = 0; i < n; i += kPiece) {
+    MPI_Allreduce(MPI_IN_PLACE, values + i, static_cast<int>(std::min(kPiece, n - i)), mpi_type<T>(), op, MPI_COMM_WORLD);
+  }
+}
+
+template <class T>
+std::vector<T> gather_v(std::span<const T> values, int rank, int size, MPI_Datatype type) {
+  const int mine = static_cast<int>(values.size());
+  std::vector<int> counts(rank == 0 ? size : 0), starts(rank == 0 ? size : 0);
+  MPI_Gather(&mine, 1, MPI_INT, counts.data(), 1, MPI_INT, 0, MPI_COMM_WORLD);
+  int total = 0;
+  for (std::size_t r = 0; r < counts.size(); ++r) {
+    starts[r] = total;
+    total += counts[r];
+  }
+  std::vector<T> all(static_cast<std::size_t>(total));
+  MPI_Gatherv(values.data(), mine, type, all.data(), counts.data(), starts.data(), type, 0, MPI_COMM_WORLD);
+  return all;
+}
+
+}  // namespace
+#define GNN_HPC_IF_MANY(...) \
+  if (size_ > 1) {           \
+    __VA_ARGS__;             \
+  }
+#else
+#define GNN_HPC_IF_MANY(...)
+#endif
+
+Comm Comm::world() {
+  Comm comm;
+#ifdef GNN_HPC_HAVE_MPI
+  int started = 0;
+  MPI_Initialized(&started);
+  if (started) {
+    MPI_Comm_rank(MPI_COMM_WORLD, &comm.rank_);
+    MPI_Comm_size(MPI_COMM_WORLD, &comm.size_);
+  }
+#endif
+  return comm;
+}
+
+void Comm::sum([[maybe_unused]] std::span<double> v) const { GNN_HPC_IF_MANY(all_reduce(v.data(), v.size(), MPI_SUM)) }
+void Comm::sum([[maybe_unused]] std::span<float> v) const { GNN_HPC_IF_MANY(all_reduce(v.data(), v.size(), MPI_SUM)) }
+void Comm::sum([[maybe_unused]] std::span<std::int64_t> v) const { GNN_HPC_IF_MANY(all_reduce(v.data(), v.size(), MPI_SUM)) }
+void Comm::max([[maybe_unused]] std::span<std::int64_t> v) const { GNN_HPC_IF_MANY(all_reduce(v.data(), v.size(), MPI_MAX)) }
+void Comm::max([[maybe_unused]] std::span<double> v) const { GNN_HPC_IF_MANY(all_reduce(v.data(), v.size(), MPI_MAX)) }
+
+double Comm::sum(double value) const {
+  sum(std::span<double>(&value, 1));
+  return value;
+}
+std::int64_t Comm::sum(std::int64_t value) const {
+  sum(std::span<std::int64_t>(&value, 1));
+  return value;
+}
+std::int64_t Comm::max(std::int64_t value) const {
+  max(std::span<std::int64_t>(&value, 1));
+  return value;
+}
+
+namespace {
+template <class T>
+void sum_device([[maybe_unused]] const Comm& comm, const Exec& exec, View1<T> values) {
+  exec.fence("gnn_hpc::Comm::sum");
+  if (kExecIsHost || comm.gpu_aware()) {
+    comm.sum(std::span<T>(values.data(), values.extent(0)));
+    return;
+  }
+  // Pinned, and kept: allocated once per size, so that a training step allocates nothing.
+  static Kokkos::View<T*, Kokkos::SharedHostPinnedSpace> staging;
+  if (staging.extent(0) < values.extent(0)) Kokkos::realloc(Kokkos::WithoutInitializing, staging, values.extent(0));
+  auto host = Kokkos::subview(staging, Kokkos::make_pair(std::size_t{0}, values.extent(0)));
+  Kokkos::deep_copy(host, values);
+  comm.sum(std::span<T>(host.data(), host.extent(0)));
+  Kokkos::deep_copy(exec, values, host);
+}
+}  // namespace
+
+void Comm::sum(const Exec& exec, View1<float> values) const {
+  if (size_ > 1) sum_device(*this, exec, values);
+}
+void Comm::sum(const Exec& exec, View1<double> values) const {
+  if (size_ > 1) sum_device(*this, exec, values);
+}
+
+void Comm::broadcast([[maybe_unused]] std::string& text) const {
+  GNN_HPC_IF_MANY(std::int64_t n = static_cast<std::int64_t>(text.size()); MPI_Bcast(&n, 1, MPI_INT64_T, 0, MPI_COMM_WORLD);
+                  text.resize(static_cast<std::size_t>(n));
+                  MPI_Bcast(text.data(), static_cast<int>(n), MPI_CHAR, 0, MPI_COMM_WORLD))
+}
+void Comm::broadcast([[maybe_unused]] std::span<std::int64_t> values) const {
+  GNN_HPC_IF_MANY(MPI_Bcast(values.data(), static_cast<int>(values.size()), MPI_INT64_T, 0, MPI_COMM_WORLD))
+}
+
+std::vector<std::string> Comm::gather(const std::string& text) const {
+  if (size_ == 1) return {text};
+  std::vector<std::string> out;
+#ifdef GNN_HPC_HAVE_MPI
+  const std::vector<char> chars = gather_v(std::span<const char>(text), rank_, size_, MPI_CHAR);
+  const std::int64_t n = static_cast<std::int64_t>(text.size());
+  const std::vector<std::int64_t> sizes = gather(std::span<const std::int64_t>(&n, 1));
+  std::size_t at = 0;
+  for (const std::int64_t s : sizes) {
+    out.emplace_back(chars.data() + at, static_cast<std::size_t>(s));
+    at += static_cast<std::size_t>(s);
+  }
+#endif
+  return out;
+}
+std::vector<double> Comm::gather(std::span<const double> values) const {
+#ifdef GNN_HPC_HAVE_MPI
+  if (size_ > 1) return gather_v(values, rank_, size_, MPI_DOUBLE);
+#endif
+  return {values.begin(), values.end()};
+}
+std::vector<std::int64_t> Comm::gather(std::span<const std::int64_t> values) const {
+#ifdef GNN_HPC_HAVE_MPI
+  if (size_ > 1) return gather_v(values, rank_, size_, MPI_INT64_T);
+#endif
+  return {values.begin(), values.end()};
+}
+
+void Comm::barrier() const { GNN_HPC_IF_MANY(MPI_Barrier(MPI_COMM_WORLD)) }
+
+void Comm::abort(int exit_code) const {
+  GNN_HPC_IF_MANY(MPI_Abort(MPI_COMM_WORLD, exit_code))
+  std::_Exit(exit_code);
+}
+
+MpiScope::MpiScope([[maybe_unused]] int& argc, [[maybe_unused]] char**& argv) {
+#ifdef GNN_HPC_HAVE_MPI
+  int provided = 0;  // the loader thread never calls MPI
+  MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
+#endif
+}
+MpiScope::~MpiScope() {
+#ifdef GNN_HPC_HAVE_MPI
+  MPI_Finalize();
+#endif
+}
+
+std::string mpi_description() {
+#ifdef GNN_HPC_HAVE_MPI
+  char text[MPI_MAX_LIBRARY_VERSION_STRING];
+  int length = 0;
+  MPI_Get_library_version(text, &length);
+  std::string s(text, static_cast<std::size_t>(length));
+  return s.substr(0, s.find_first_of(",\n"));
+#else
+  return "none";
+#endif
+}
+
+}  // namespace gnn_hpc

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The only file that may name a backend, a layout or an index width.
+
+#include <Kokkos_Core.hpp>
+
+#include <climits>
+#include <cstdint>
+#include <type_traits>
+
+namespace gnn_hpc {
+
+/// One device per build: an application, not a library.
+using Exec = Kokkos::DefaultExecutionSpace;
+using Memory = Exec::memory_space;
+using Team = Kokkos::TeamPolicy<Exec>::member_type;
+
+/// Rows are items, columns are channels; always row-major, on every backend.
+template <class T>
+using View1 = Kokkos::View<T*, Kokkos::LayoutRight, Memory>;
+template <class T>
+using View2 = Kokkos::View<T**, Kokkos::LayoutRight, Memory>;
+template <class T>
+using View3 = Kokkos::View<T***, Kokkos::LayoutRight, Memory>;
+
+/// The same shapes in ordinary host memory.
+template <class T>
+using HostView1 = Kokkos::View<T*, Kokkos::LayoutRight, Kokkos::HostSpace>;
+template <class T>
+using HostView2 = Kokkos::View<T**, Kokkos::LayoutRight, Kokkos::HostSpace>;
+
+using Rows = Kokkos::RangePolicy<Exec, Kokkos::IndexType<int>>;
+/// On GPUs the default tile runs the first index fastest; our Views are LayoutRight, so the last one must.
+using RowMajor2 = Kokkos::MDRangePolicy<Exec, Kokkos::Rank<2, Kokkos::Iterate::Right, Kokkos::Iterate::Right>,
+                                        Kokkos::IndexType<int>>;
+using RowMajor3 = Kokkos::MDRangePolicy<Exec, Kokkos::Rank<3, Kokkos::Iterate::Right, Kokkos::Iterate::Right>,
+                                        Kokkos::IndexType<int>>;
+
+/// True where kernels run on the host: Views are host pointers and no transfer is needed.
+inline constexpr bool kExecIsHost = Kokkos::SpaceAccessibility<Kokkos::HostSpace, Memory>::accessible;
+
+/// Rows that a chain of row-wise operations handles at a time. On a CPU a chunk of activations stays in the second-level cache
+/// between operations; a GPU wants everything at once.
+inline constexpr int kChunkRows = kExecIsHost ? 512 : INT_MAX;
+
+#if defined(KOKKOS_ENABLE_CUDA)
+inline constexpr const char* kBackendName = "CUDA";
+#elif defined(KOKKOS_ENABLE_HIP)
+inline constexpr const char* kBackendName = "HIP";
+#elif defined(KOKKOS_ENABLE_OPENMP)
+inline constexpr const char* kBackendName = "OpenMP";
+#else
+inline constexpr const char* kBackendName = "Serial";
+#endif
+
+}  // namespace gnn_hpc

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/config.hpp"
+#include "base/error.hpp"
+
+// On a GPU the channels of a row go to the lanes of a team. On a CPU a row is one thread's work: there the loop over channels must
+// become vector instructions, and sums over rows must keep a strip of channels in registers.
+#if defined(_OPENMP) && !defined(__CUDACC__) && !defined(__HIPCC__)
+#define GNN_HPC_SIMD _Pragma("omp simd")
+#else
+#define GNN_HPC_SIMD
+#endif
+
+namespace gnn_hpc {
+
+/// Channels that a sum over rows handles at a time.
+inline constexpr int kStrip = kExecIsHost ? 32 : 1;
+
+/// f(c) for every channel of this team's row; f must not carry a dependency from one channel to the next.
+template <class F>
+KOKKOS_INLINE_FUNCTION void each_channel(const Team& team, int width, const F& f) {
+  if constexpr (kExecIsHost) {
+    GNN_HPC_SIMD
+    for (int c = 0; c < width; ++c) f(c);
+  } else {
+    Kokkos::parallel_for(Kokkos::TeamVectorRange(team, width), f);
+  }
+}
+
+/// strip.template run<W>(c) for strips [c, c + W) that cover [0, width): W = kStrip as long as it fits, then single channels.
+/// The constant width lets accumulators stay in registers.
+template <class Strip>
+KOKKOS_INLINE_FUNCTION void each_strip(const Team& team, int width, const Strip& strip) {
+  if constexpr (kStrip == 1) {
+    Kokkos::parallel_for(Kokkos::TeamVectorRange(team, width), [&](const int c) { strip.template run<1>(c); });
+  } else {
+    int c = 0;
+    for (; c + kStrip <= width; c += kStrip) strip.template run<kStrip>(c);
+    for (; c < width; ++c) strip.template run<1>(c);
+  }
+}
+
+/// A matrix in the same memory with other extents; the number of elements must agree and the rows must be dense.
+template <class T>
+View2<T> reshape(const View2<T>& x, std::size_t rows, std::size_t columns) {
+  GNN_HPC_REQUIRE(x.size() == rows * columns, "{} x {} cannot become {} x {}", x.extent(0), x.extent(1), rows, columns);
+  return View2<T>(x.data(), rows, columns);
+}
+
+/// Rows [begin, end) of a matrix.
+template <class T>
+View2<T> row_range(const View2<T>& x, int begin, int end) {
+  return Kokkos::subview(x, Kokkos::make_pair(begin, end), Kokkos::ALL);
+}
+
+/// Columns [begin, end) of a matrix; keeps the row stride.
+template <class T>
+View2<T> column_range(const View2<T>& x, int begin, int end) {
+  return Kokkos::subview(x, Kokkos::ALL, Kokkos::make_pair(begin, end));
+}
+
+}  // namespace gnn_hpc

@@ -55,7 +55,15 @@ void collect(const LatticeFrame& frame, double radius, int n, CrystalGraphWorksp
   w.pairs.push_back({-1, -1, begin, static_cast<std::int32_t>(w.squared.size())});
 }
 
-/// Threshold (d_k + tie)^2 of every atom. Returns 0 if the sphere was large enough for all, else the radius to try next.
+/// The largest double whose square root is <= reach, so that `squared <= largest_square(reach)` says exactly `d <= reach`.
+double largest_square(double reach) {
+  double square = reach * reach;
+  while (std::sqrt(square) > reach) square = std::nextafter(square, 0.0);
+  for (double up = square; std::sqrt(up = std::nextafter(up, 1e300)) <= reach;) square = up;
+  return square;
+}
+
+/// The threshold of every atom: d <= d_k + tie, as a bound on squares. Returns 0 if the sphere was large enough for all, else the radius to try next.
 double find_thresholds(double radius, int k, int n, CrystalGraphWorkspace& w) {
   const Pair self = w.pairs.back();
   w.ptr.assign(n + 1, 0);
@@ -90,8 +98,8 @@ double find_thresholds(double radius, int k, int n, CrystalGraphWorkspace& w) {
     const auto begin = w.distances.begin() + w.ptr[i], end = w.distances.begin() + w.ptr[i + 1];
     std::nth_element(begin, begin + (k - 1), end);
     const double reach = std::sqrt(*(begin + (k - 1))) + kShellTie;
-    w.threshold[i] = reach * reach;
-    if (reach > radius) next = std::max(next, reach * (1 + 1e-12));
+    w.threshold[i] = largest_square(reach);
+    if (reach * (1 + 1e-12) > radius) next = std::max(next, reach * (1 + 1e-11));
   }
   return next;
 }

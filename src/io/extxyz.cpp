@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/extxyz.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/error.hpp"
+#include "io/elements.hpp"
+#include "io/poscar.hpp"
+
+namespace gnn_hpc {
+namespace {
+
+constexpr std::int64_t kMostAtoms = 1000000;
+
+double number(std::string_view word, std::string_view what) {
+  const auto value = parse_number(word);
+  if (!value) throw Error(Exit::data, fmt::format("{} is not a number: {}", what, quote_for_message(word)));
+  if (!std::isfinite(*value)) throw Error(Exit::data, fmt::format("{} is not finite: {}", what, quote_for_message(word)));
+  return *value;
+}
+
+struct Column {
+  std::string name;
+  char type;
+  int first, count;  // words of an atom line
+};
+
+std::vector<Column> parse_properties(std::string_view text) {
+  std::vector<Column> columns;
+  int at = 0;
+  while (!text.empty()) {
+    std::string_view part[3];
+    for (auto& p : part) {
+      const std::size_t end = text.find(':');
+      p = text.substr(0, end);
+      text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+    }
+    const auto count = parse_integer(part[2]);
+    if (part[0].empty() || part[1].size() != 1 || !count || *count < 1 || *count > 10000) {
+      throw Error(Exit::data, fmt::format("Properties holds {}:{}:{}; name:type:count is expected", part[0], part[1], part[2]));
+    }
+    columns.push_back({std::string(part[0]), part[1][0], at, static_cast<int>(*count)});
+    at += static_cast<int>(*count);
+  }
+  return columns;
+}
+
+}  // namespace
+
+FrameSlice FrameSlice::parse(std::string_view text) {
+  FrameSlice out;
+  const std::string_view all = text = trim(text);
+  if (text.empty()) return out;
+  const auto fail = [&]() -> Error {
+    return Error(Exit::usage, fmt::format("index {} is no frame selection; use for example 5, -1, :1000, ::10, -100:, 100:200 "
+                                          "(the step must be positive)", quote_for_message(all)));
+  };
+  int parts = 0;
+  for (bool more = true; more; ++parts) {
+    if (parts == 3) throw fail();
+    const std::size_t end = text.find(':');
+    const std::string_view part = trim(text.substr(0, end));
+    more = end != std::string_view::npos;
+    if (more) text.remove_prefix(end + 1);
+    if (part.empty()) continue;
+    const auto value = parse_integer(part);
+    if (!value || (parts == 2 && *value < 1)) throw fail();
+    if (parts == 0) out.start = *value;
+    if (parts == 1) out.stop = *value;
+    if (parts == 2) out.step = *value;
+  }
+  out.single = parts == 1;
+  if (out.single && !out.start) throw fail();
+  return out;
+}
+
+std::pair<std::int64_t, std::int64_t> FrameSlice::range(std::int64_t length) const {
+  constexpr auto kEnd = std::numeric_limits<std::int64_t>::max();
+  const auto place = [&](std::int64_t p) { return p >= 0 ? p : std::max<std::int64_t>(0, p + length); };
+  if (single) {
+    if (*start < 0 && *start + length < 0) return {0, 0};
+    return {place(*start), place(*start) + 1};
+  }
+  return {start ? place(*start) : 0, stop ? place(*stop) : kEnd};
+}
+
+bool ExtxyzReader::take_line() {
+  if (!pushed_back_.empty()) {
+    line_ = std::move(pushed_back_.back().first);
+    at_ = pushed_back_.back().second;
+    pushed_back_.pop_back();
+    return true;
+  }
+  if (!source_.line(line_)) return false;
+  at_ = source_.line_number();
+  return true;
+}
+
+bool ExtxyzReader::next(Frame* frame) {
+  const auto fail = [&](std::string reason) {
+    if (frame) frame->problem = std::move(reason);
+  };
+  do {
+    if (!take_line()) return false;
+  } while (trim(line_).empty());
+  if (frame) frame->text.clear(), frame->problem.clear(), frame->line = at_;
+  const auto count = parse_integer(line_);
+  if (!count || *count < 0 || *count > kMostAtoms) {
+    fail(fmt::format("the number of atoms is expected, found {}", quote_for_message(line_)));
+    while (take_line()) {  // resume at a line that can be a head
+      if (const auto n = parse_integer(line_); n && *n >= 0 && *n <= kMostAtoms) {
+        pushed_back_.emplace_back(line_, at_);
+        break;
+      }
+    }
+    return true;
+  }
+  const auto keep = [&] {
+    if (frame) frame->text.append(line_).push_back('\n');
+  };
+  keep();
+  if (!take_line()) {
+    fail("the file ends after the number of atoms");
+    return true;
+  }
+  keep();
+  std::string before;
+  std::int64_t before_at = 0;
+  for (std::int64_t a = 0; a < *count; ++a) {
+    if (!take_line()) {
+      fail(fmt::format("the file ends after {} of {} atoms", a, *count));
+      return true;
+    }
+    if (line_.find("Lattice=") != std::string::npos) {  // the comment of another frame: this one is short
+      fail(fmt::format("{} atoms are announced, but another frame begins after {}", *count, std::max<std::int64_t>(0, a - 1)));
+      pushed_back_.emplace_back(line_, at_);
+      if (a > 0) pushed_back_.emplace_back(before, before_at);
+      return true;
+    }
+    keep();
+    before = line_;
+    before_at = at_;
+  }
+  return true;
+}
+
+std::vector<std::pair<std::string, std::string>> parse_info(std::string_view s) {
+  std::vector<std::pair<std::string, std::string>> out;
+  const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
+  const auto token = [&](bool is_key) {
+    std::string word;
+    if (s.empty()) return word;
+    const char open = s[0];
+    if (open == '"' || open == '\'') {
+      s.remove_prefix(1);
+      while (!s.empty() && s[0] != open) {
+        if (s[0] == '\\' && s.size() > 1) s.remove_prefix(1);
+        word += s[0];
+        s.remove_prefix(1);
+      }
+      if (!s.empty()) s.remove_prefix(1);
+      return word;
+    }
+    if (!is_key && (open == '{' || open == '[')) {
+      int depth = 0;
+      while (!s.empty()) {
+        depth += s[0] == '{' || s[0] == '[';
+        depth -= s[0] == '}' || s[0] == ']';
+        if (s[0] != '{' && s[0] != '[' && s[0] != '}' && s[0] != ']') word += s[0] == ',' ? ' ' : s[0];
+        s.remove_prefix(1);
+        if (depth == 0) break;
+      }
+      return std::string(trim(word));
+    }
+    while (!s.empty() && !blank(s[0]) && !(is_key && s[0] == '=')) {
+      word += s[0];
+      s.remove_prefix(1);
+    }
+    return word;
+  };
+  while (true) {
+    while (!s.empty() && blank(s[0])) s.remove_prefix(1);
+    if (s.empty()) return out;
+    if (s[0] == '=') {  // no key: pass over
+      s.remove_prefix(1);
+      continue;
+    }
+    std::string key = token(true);
+    std::string_view rest = s;
+    while (!rest.empty() && blank(rest[0])) rest.remove_prefix(1);
+    if (rest.empty() || rest[0] != '=') {
+      out.emplace_back(std::move(key), "T");
+      continue;
+    }
+    s = rest.substr(1);
+    while (!s.empty() && blank(s[0])) s.remove_prefix(1);
+    out.emplace_back(std::move(key), token(false));
+  }
+}
+
+void parse_extxyz(std::string_view text, const std::vector<std::string>& targets, std::string_view id_key, Crystal& out,
+                  std::vector<std::string>& raw_targets, std::vector<std::string>& found) {
+  std::string_view line;
+  if (!next_line(text, line)) throw Error(Exit::data, "the frame is empty");
+  const auto count = parse_integer(line);
+  if (!count || *count < 0 || *count > kMostAtoms) {
+    throw Error(Exit::data, fmt::format("the number of atoms is expected, found {}", quote_for_message(line)));
+  }
+  if (*count == 0) throw Error(Exit::data, "no atoms");
+  if (!next_line(text, line)) throw Error(Exit::data, "the frame ends after the number of atoms");
+  const auto info = parse_info(line);
+  const auto value_of = [&](std::string_view key) -> const std::string* {
+    for (const auto& [name, value] : info) {
+      if (name == key) return &value;
+    }
+    return nullptr;
+  };
+  if (!id_key.empty()) {
+    if (const auto* id = value_of(id_key)) out.id = *id;
+  } else {
+    for (const char* usual : {"material_id", "id", "jid", "name"}) {
+      if (const auto* id = value_of(usual)) {
+        out.id = *id;
+        break;
+      }
+    }
+  }
+
+  const std::string* cell = value_of("Lattice");
+  if (!cell) throw Error(Exit::data, "no Lattice in the comment line (a molecule without a cell)");
+  std::string_view words = *cell;
+  for (double& x : out.lattice) {
+    const auto word = next_word(words);
+    if (word.empty()) throw Error(Exit::data, fmt::format("Lattice needs 9 numbers, found {}", quote_for_message(*cell)));
+    x = number(word, "a lattice vector's component");
+  }
+  if (!next_word(words).empty()) throw Error(Exit::data, fmt::format("Lattice has more than 9 numbers: {}", quote_for_message(*cell)));
+  if (!(cell_volume(out.lattice) > 0)) throw Error(Exit::data, "zero volume");
+
+  const std::string* properties = value_of("Properties");
+  const auto columns = parse_properties(properties ? std::string_view(*properties) : "species:S:1:pos:R:3");
+  const Column *pos = nullptr, *species = nullptr, *numbers = nullptr;
+  int width = 0;
+  for (const Column& c : columns) {
+    if (c.name == "pos" && c.count == 3) pos = &c;
+    if (c.name == "species" || c.name == "element" || c.name == "symbols") species = &c;
+    if (c.name == "Z" || c.name == "numbers" || c.name == "atomic_numbers") numbers = &c;
+    width = c.first + c.count;
+  }
+  if (!pos) throw Error(Exit::data, "Properties has no pos:R:3");
+  if (!species && !numbers) throw Error(Exit::data, "Properties has neither species nor Z");
+
+  raw_targets.assign(targets.size(), {});
+  found.clear();
+  for (const auto& [name, value] : info) {
+    if (name != "Lattice" && name != "Properties" && name != "pbc") found.push_back(name);
+  }
+  std::vector<const Column*> target_column(targets.size(), nullptr);
+  std::vector<double> sums(targets.size(), 0.0);
+  for (const Column& c : columns) {
+    if (&c != pos && (c.type == 'R' || c.type == 'I')) found.push_back(c.name);
+  }
+  for (std::size_t t = 0; t < targets.size(); ++t) {
+    if (const auto* value = value_of(targets[t])) {
+      raw_targets[t] = *value;
+      continue;
+    }
+    for (const Column& c : columns) {
+      if (c.name == targets[t] && (c.type == 'R' || c.type == 'I')) target_column[t] = &c;
+    }
+  }
+
+  const auto inverse = inverse_lattice(out.lattice);
+  out.frac.clear();
+  out.z.clear();
+  std::vector<std::string_view> word(width);
+  for (std::int64_t a = 0; a < *count; ++a) {
+    if (!next_line(text, line)) throw Error(Exit::data, fmt::format("the frame ends after {} of {} atoms", a, *count));
+    for (auto& w : word) {
+      w = next_word(line);
+      if (w.empty()) throw Error(Exit::data, fmt::format("atom {} has fewer than the {} columns of Properties", a + 1, width));
+    }
+    int z = 0;
+    if (species) {
+      z = atomic_number(word[species->first]);
+    } else if (const auto n = parse_integer(word[numbers->first]); n && *n >= 1 && *n <= kLargestZ) {
+      z = static_cast<int>(*n);
+    }
+    if (z == 0) {
+      throw Error(Exit::data, fmt::format("unknown element {} (atom {})", quote_for_message(word[(species ? species : numbers)->first]), a + 1));
+    }
+    double r[3], f[3];
+    for (int c = 0; c < 3; ++c) r[c] = number(word[pos->first + c], "a coordinate");
+    multiply(r, inverse, f);
+    out.frac.insert(out.frac.end(), f, f + 3);
+    out.z.push_back(static_cast<std::uint8_t>(z));
+    for (std::size_t t = 0; t < targets.size(); ++t) {
+      if (!target_column[t]) continue;
+      for (int c = 0; c < target_column[t]->count; ++c) {
+        const auto value = parse_number(word[target_column[t]->first + c]);
+        sums[t] += value ? *value : std::numeric_limits<double>::quiet_NaN();
+      }
+    }
+  }
+  for (std::size_t t = 0; t < targets.size(); ++t) {
+    if (target_column[t]) raw_targets[t] = fmt::format("{:.17g}", sums[t] / (static_cast<double>(*count) * target_column[t]->count));
+  }
+}
+
+}  // namespace gnn_hpc

@@ -3,7 +3,9 @@
 
 #include "base/error.hpp"
 
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 
 #ifdef GNN_HPC_HAVE_MPI
 #include <mpi.h>
@@ -46,6 +48,10 @@ std::vector<T> gather_v(std::span<const T> values, int rank, int size, MPI_Datat
   return all;
 }
 
+// Made by MpiScope.
+MPI_Comm meeting_point = MPI_COMM_NULL;
+int rank_on_machine = 0, ranks_on_machine = 1;
+
 }  // namespace
 #define GNN_HPC_IF_MANY(...) \
   if (size_ > 1) {           \
@@ -63,6 +69,8 @@ Comm Comm::world() {
   if (started) {
     MPI_Comm_rank(MPI_COMM_WORLD, &comm.rank_);
     MPI_Comm_size(MPI_COMM_WORLD, &comm.size_);
+    comm.local_rank_ = rank_on_machine;
+    comm.local_size_ = ranks_on_machine;
   }
 #endif
   return comm;
@@ -151,6 +159,23 @@ std::vector<std::int64_t> Comm::gather(std::span<const std::int64_t> values) con
 
 void Comm::barrier() const { GNN_HPC_IF_MANY(MPI_Barrier(MPI_COMM_WORLD)) }
 
+bool Comm::meet([[maybe_unused]] double seconds) const {
+#ifdef GNN_HPC_HAVE_MPI
+  if (size_ > 1 && meeting_point != MPI_COMM_NULL) {
+    MPI_Request request;
+    MPI_Ibarrier(meeting_point, &request);
+    const double end = MPI_Wtime() + seconds;
+    for (int done = 0;;) {
+      MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+      if (done) return true;
+      if (MPI_Wtime() > end) return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  }
+#endif
+  return true;
+}
+
 void Comm::abort(int exit_code) const {
   GNN_HPC_IF_MANY(MPI_Abort(MPI_COMM_WORLD, exit_code))
   std::_Exit(exit_code);
@@ -160,10 +185,17 @@ MpiScope::MpiScope([[maybe_unused]] int& argc, [[maybe_unused]] char**& argv) {
 #ifdef GNN_HPC_HAVE_MPI
   int provided = 0;  // the loader thread never calls MPI
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
+  MPI_Comm_dup(MPI_COMM_WORLD, &meeting_point);
+  MPI_Comm machine = MPI_COMM_NULL;
+  MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine);
+  MPI_Comm_rank(machine, &rank_on_machine);
+  MPI_Comm_size(machine, &ranks_on_machine);
+  MPI_Comm_free(&machine);
 #endif
 }
 MpiScope::~MpiScope() {
 #ifdef GNN_HPC_HAVE_MPI
+  if (meeting_point != MPI_COMM_NULL) MPI_Comm_free(&meeting_point);
   MPI_Finalize();
 #endif
 }

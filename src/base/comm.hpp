@@ -24,6 +24,9 @@ class Comm {
   int rank() const noexcept { return rank_; }
   int size() const noexcept { return size_; }
   bool is_root() const noexcept { return rank_ == 0; }
+  /// Place among the ranks that share this machine's memory, and their number.
+  int local_rank() const noexcept { return local_rank_; }
+  int local_size() const noexcept { return local_size_; }
 
   void sum(std::span<double> values) const;
   void sum(std::span<float> values) const;
@@ -46,6 +49,10 @@ class Comm {
   std::vector<std::int64_t> gather(std::span<const std::int64_t> values) const;  ///< concatenated at the root
   void barrier() const;
 
+  /// True once every rank has called this; false if one of them has not within `seconds`. Runs on a communicator of its own, so
+  /// it tells an error that all ranks share from one that leaves the others waiting in another collective.
+  bool meet(double seconds) const;
+
   /// Ends all ranks at once with this exit code; for an error that the others cannot know of. Not collective.
   [[noreturn]] void abort(int exit_code) const;
 
@@ -54,7 +61,7 @@ class Comm {
   void set_gpu_aware(bool on) noexcept { gpu_aware_ = on; }
 
  private:
-  int rank_ = 0, size_ = 1;
+  int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
   bool gpu_aware_ = false;
 };
 

@@ -59,6 +59,10 @@ if(Kokkos_COMPILE_LANGUAGE STREQUAL "CUDA")
   enable_language(CUDA)
 endif()
 
+if("HIP" IN_LIST Kokkos_DEVICES AND CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 16)
+  include_directories(SYSTEM "${PROJECT_SOURCE_DIR}/cmake/clang15_hip") # a compiler crash, explained in the header there
+endif()
+
 # --- MPI and HDF5 --------------------------------------------------------------------------------------------------------------
 find_package(Threads REQUIRED)
 if(GNN_HPC_ENABLE_MPI)

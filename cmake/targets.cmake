@@ -26,9 +26,10 @@ function(gnn_hpc_target target)
     list(APPEND cxx_warnings -Werror)
   endif()
   list(JOIN warnings "," cuda_warnings)
+  # Nobody reads errno after a square root; with it no loop that takes one is vectorised. Changes no result.
   target_compile_options(${target} PRIVATE
-    "$<$<COMPILE_LANGUAGE:CXX>:${cxx_warnings}>"
-    "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${cuda_warnings}>")
+    "$<$<COMPILE_LANGUAGE:CXX>:${cxx_warnings};-fno-math-errno>"
+    "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${cuda_warnings},-fno-math-errno>")
 endfunction()
 
 # gnn_hpc_library(FOLDER SOURCES a.cpp ... LINK targets ...): the static library gnn_hpc_FOLDER of src/FOLDER.

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "verify/comparison.hpp"
+#include "verify/golden_file.hpp"
+
+namespace gnn_hpc::verify {
+
+/// One function per system and kind: reads the inputs of the file, runs this program on them, and compares. Throws
+/// Error(Exit::data) for a malformed file.
+using Adapter = void (*)(GoldenFile& file, bool single_precision, Report& report);
+
+namespace comformer {
+/// Graphs from structures: edges, images, multiplicities and the lattice triple exactly, vectors to 1e-12.
+void check_graphs(GoldenFile& file, bool single_precision, Report& report);
+/// Splits of a data set, OneCycle schedules, samples of the parameter generator.
+void check_other(GoldenFile& file, bool single_precision, Report& report);
+/// One batch through the model: inputs, outputs, loss, gradients, running statistics, optimiser steps.
+void check_model(GoldenFile& file, bool single_precision, Report& report);
+}  // namespace comformer
+
+}  // namespace gnn_hpc::verify

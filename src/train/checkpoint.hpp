@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/comm.hpp"
+#include "nn/param.hpp"
+#include "train/optimizer.hpp"
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace gnn_hpc {
+
+/// Where a run stands. The sampler is a pure function of (seed, epoch, step), so these numbers are all it takes to go on.
+struct TrainState {
+  std::int64_t epoch = 0;          ///< epochs completed, validation included
+  std::int64_t step_in_epoch = 0;  ///< steps done of the epoch under way; equal to the steps of an epoch: only validation is left
+  std::int64_t step = 0;           ///< steps since the beginning
+  double best_metric = std::numeric_limits<double>::quiet_NaN();  ///< of the deciding validation metric; NaN: none yet
+  std::int64_t best_epoch = 0;     ///< counted from 1; 0: none yet
+  std::int64_t epochs_since_best = 0;
+  std::int64_t bad_in_a_row = 0;   ///< steps whose loss or gradient was not finite
+  double loss_sum = 0.0, loss_weight = 0.0;  ///< of the epoch under way
+  double updates = 0.0, skipped = 0.0;       ///< of the optimiser
+  std::int64_t jsonl_bytes = 0, csv_bytes = 0;  ///< length of metrics.jsonl and metrics.csv at this point
+};
+
+/// What else identifies a checkpoint.
+struct CheckpointInfo {
+  std::string system;
+  std::string precision;      ///< float | double
+  std::string resolved_yaml;  ///< all options of the run
+  std::string split_digest;   ///< of the ids of the three parts
+  std::map<std::string, std::vector<double>> data_state;
+};
+
+/// Writes a checkpoint (HDF5, readable by h5py):
+///   /params/<name>, /buffers/<name>      shapes and names of the reference
+///   /optimizer/m/<name>, /optimizer/v/<name>   if `optimizer` is given
+///   /state/*  TrainState;  /data_state/*;  /config (resolved YAML);  /Info/* (format, system, precision, provenance)
+/// Written beside its name, sealed with checksums, synced and renamed; the file that stood there is kept as `<stem>.prev.h5`
+/// (if `keep_previous`). At no moment is there no valid file. Call on one rank.
+template <class T>
+void save_checkpoint(const std::string& path, const ParamStore<T>& store, const Optimizer<T>* optimizer, const TrainState& state,
+                     const CheckpointInfo& info, bool keep_previous = true);
+
+/// The small parts of a checkpoint. Throws Error(Exit::data) naming the file and what is damaged, missing or of another format.
+struct CheckpointHeader {
+  TrainState state;
+  CheckpointInfo info;
+};
+CheckpointHeader read_checkpoint_header(const std::string& path);
+
+/// Fills parameters and buffers, and the optimiser if given. The precision may differ (values are converted), names and shapes
+/// may not: throws Error(Exit::data) with the first tensor that is missing, unknown or of another shape.
+template <class T>
+void load_checkpoint(const std::string& path, ParamStore<T>& store, Optimizer<T>* optimizer);
+
+/// `<folder>/last.h5` -> `<folder>/last.prev.h5`.
+std::string previous_checkpoint(const std::string& path);
+
+/// The file to use: `path`, or its previous version where `path` is damaged; empty if neither exists. A damaged
+/// file is renamed to `<stem>.damaged.h5` (so that it never becomes the previous one) and described in `warnings`.
+/// Throws Error(Exit::data) if files exist but none is valid. The root looks, all ranks get the answer.
+std::string find_valid_checkpoint(const std::string& path, const Comm& comm, std::vector<std::string>& warnings);
+
+/// 64-bit digest of the parameters, bit by bit.
+template <class T>
+std::uint64_t parameter_digest(const ParamStore<T>& store);
+
+/// Throws Error(Exit::internal), naming what differs, unless all ranks hold the same parameters bit by bit. Collective.
+template <class T>
+void require_equal_parameters(const ParamStore<T>& store, const Comm& comm);
+
+}  // namespace gnn_hpc

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/metrics.hpp"
+
+#include "base/error.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+#include <vector>
+
+namespace gnn_hpc {
+
+namespace {
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+}
+
+RegressionScore regression_score(std::span<const double> target, std::span<const double> prediction) {
+  GNN_HPC_REQUIRE(target.size() == prediction.size(), "{} targets, {} predictions", target.size(), prediction.size());
+  RegressionScore score;
+  double absolute = 0.0, squared = 0.0, sum = 0.0;
+  for (std::size_t i = 0; i < target.size(); ++i) {
+    if (std::isnan(target[i])) continue;
+    const double error = prediction[i] - target[i];
+    absolute += std::abs(error);
+    squared += error * error;
+    sum += target[i];
+    ++score.count;
+  }
+  if (score.count == 0) return {0, kNan, kNan, kNan};
+  const double n = static_cast<double>(score.count), mean = sum / n;
+  double total = 0.0;
+  for (const double y : target) {
+    if (!std::isnan(y)) total += (y - mean) * (y - mean);
+  }
+  score.mae = absolute / n;
+  score.rmse = std::sqrt(squared / n);
+  score.r2 = total > 0.0 ? 1.0 - squared / total : (std::isnan(squared) ? kNan : 0.0);
+  return score;
+}
+
+BinaryScore binary_score(std::span<const double> target, std::span<const double> probability) {
+  GNN_HPC_REQUIRE(target.size() == probability.size(), "{} targets, {} predictions", target.size(), probability.size());
+  std::vector<std::pair<double, bool>> ranked;  // (probability, label)
+  double hits = 0.0, true_positive = 0.0, false_positive = 0.0, false_negative = 0.0;
+  bool finite = true;
+  for (std::size_t i = 0; i < target.size(); ++i) {
+    if (std::isnan(target[i])) continue;
+    const bool label = target[i] >= 0.5, guess = probability[i] >= 0.5;
+    finite = finite && !std::isnan(probability[i]);
+    hits += label == guess;
+    true_positive += label && guess;
+    false_positive += !label && guess;
+    false_negative += label && !guess;
+    ranked.emplace_back(probability[i], label);
+  }
+  BinaryScore score;
+  score.count = static_cast<std::int64_t>(ranked.size());
+  if (ranked.empty() || !finite) return {score.count, kNan, kNan, kNan};
+  score.accuracy = hits / static_cast<double>(ranked.size());
+  const double f1_divisor = 2.0 * true_positive + false_positive + false_negative;
+  score.f1 = f1_divisor > 0.0 ? 2.0 * true_positive / f1_divisor : 0.0;
+
+  // Mann-Whitney: the positives' ranks, equal probabilities sharing their mean rank.
+  std::sort(ranked.begin(), ranked.end());
+  double rank_sum = 0.0, positives = 0.0;
+  for (std::size_t i = 0; i < ranked.size();) {
+    std::size_t end = i;
+    double here = 0.0;
+    while (end < ranked.size() && ranked[end].first == ranked[i].first) here += ranked[end++].second;
+    rank_sum += here * (static_cast<double>(i + end) + 1.0) / 2.0;  // ranks i+1 ... end
+    positives += here;
+    i = end;
+  }
+  const double negatives = static_cast<double>(ranked.size()) - positives;
+  score.roc_auc =
+      positives > 0.0 && negatives > 0.0 ? (rank_sum - positives * (positives + 1.0) / 2.0) / (positives * negatives) : kNan;
+  return score;
+}
+
+}  // namespace gnn_hpc

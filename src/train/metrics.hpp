@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace gnn_hpc {
+
+/// Errors of one target over one part of the data. NaN targets are left out; a NaN prediction of a present target makes the
+/// errors NaN.
+///   mae = mean |p - y|,  rmse = sqrt(mean (p - y)^2),  r2 = 1 - sum (p - y)^2 / sum (y - mean y)^2  (0 if all y are equal)
+/// Two passes in double, in the order given.
+struct RegressionScore {
+  std::int64_t count = 0;
+  double mae = 0.0, rmse = 0.0, r2 = 0.0;
+};
+RegressionScore regression_score(std::span<const double> target, std::span<const double> prediction);
+
+/// Scores of probabilities against labels 0 and 1; NaN targets are left out. A probability >= 0.5 is the label 1.
+///   f1 = 2 tp/(2 tp + fp + fn), 0 if there is no positive at all
+///   roc_auc: probability that a positive is ranked above a negative, ties count half; NaN unless both labels occur
+struct BinaryScore {
+  std::int64_t count = 0;
+  double accuracy = 0.0, f1 = 0.0, roc_auc = 0.0;
+};
+BinaryScore binary_score(std::span<const double> target, std::span<const double> probability);
+
+}  // namespace gnn_hpc

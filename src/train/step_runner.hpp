@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/arena.hpp"
+#include "models/task.hpp"
+#include "train/optimizer.hpp"
+
+#include <cstdint>
+
+namespace gnn_hpc {
+
+/// Seconds spent in the phases of steps, summed; for `bench`. Each phase ends with a fence when measured.
+struct PhaseSeconds {
+  double upload = 0.0, forward = 0.0, backward = 0.0, reduce = 0.0, update = 0.0;
+};
+
+struct StepResult {
+  double loss = 0.0;           ///< of the global batch
+  double gradient_norm = 0.0;  ///< before clipping
+  double updates = 0.0;        ///< of the optimiser so far
+  double skipped = 0.0;        ///< steps so far that changed nothing because the gradient was not finite
+  BatchSize size;              ///< of this rank's share
+};
+
+/// One batch through a task, for training and evaluation; owns the arena. One fence a step.
+template <class T>
+class StepRunner {
+ public:
+  StepRunner(Task<T>& task, const Comm& comm, std::uint64_t seed);
+
+  /// Forward, backward, sum of the gradients over ranks, update. `divisor` is the sum of `loss_weight` over all ranks' shares;
+  /// `step` keys the random numbers of layers. Collective.
+  StepResult train(const HostBatch& share, double divisor, Optimizer<T>& optimizer, StepRate rate, std::int64_t step,
+                   PhaseSeconds* times = nullptr);
+
+  /// The memory that training with this share needs, taken from the device now; parameters, moments, counters and buffers stay
+  /// as they are. Collective.
+  void warm_up(const HostBatch& share, double divisor, Optimizer<T>& optimizer);
+
+  /// Forward in evaluation mode; adds to `measures`. Returns this rank's sum of losses (not divided). Collective.
+  double evaluate(const HostBatch& share, Measures& measures);
+
+  const Arena& arena() const { return arena_; }
+  const Exec& exec() const { return exec_; }
+
+ private:
+  Step<T> make_step(Mode mode, std::int64_t step);
+
+  Task<T>& task_;
+  const Comm& comm_;
+  std::uint64_t seed_;
+  Exec exec_;
+  Arena arena_;
+  Kokkos::View<double*, Kokkos::SharedHostPinnedSpace> host_;  ///< loss, then the optimiser's report
+};
+
+}  // namespace gnn_hpc

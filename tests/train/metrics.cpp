@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/metrics.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+namespace gnn_hpc {
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+TEST(RegressionScore, AgreesWithTheFormulae) {
+  const std::vector<double> y{1, 2, kNan, 4}, p{1.5, 2, 7, 3};
+  const RegressionScore s = regression_score(y, p);
+  EXPECT_EQ(s.count, 3);
+  EXPECT_DOUBLE_EQ(s.mae, 0.5);
+  EXPECT_DOUBLE_EQ(s.rmse, std::sqrt(1.25 / 3));
+  EXPECT_DOUBLE_EQ(s.r2, 1.0 - 1.25 / (14.0 / 3));
+}
+
+TEST(RegressionScore, KeepsItsDigitsFarFromZero) {
+  // One-pass sums of squares would lose every digit of the variance here.
+  const std::vector<double> y{1e9, 1e9 + 1, 1e9 + 2, 1e9 + 3}, p{1e9 + 0.5, 1e9 + 1, 1e9 + 2, 1e9 + 3};
+  EXPECT_DOUBLE_EQ(regression_score(y, p).r2, 1.0 - 0.25 / 5.0);
+}
+
+TEST(RegressionScore, EdgeCases) {
+  EXPECT_TRUE(std::isnan(regression_score({}, {}).mae));
+  const std::vector<double> y{2, 2}, p{1, 3}, bad{1, kNan};
+  EXPECT_EQ(regression_score(y, p).r2, 0.0);
+  EXPECT_TRUE(std::isnan(regression_score(y, bad).mae));
+}
+
+TEST(BinaryScore, AgreesWithAHandCount) {
+  const std::vector<double> y{1, 0, 1, 0, 1, kNan}, p{0.9, 0.6, 0.4, 0.1, 0.6, 0.3};
+  const BinaryScore s = binary_score(y, p);
+  EXPECT_EQ(s.count, 5);
+  EXPECT_DOUBLE_EQ(s.accuracy, 3.0 / 5);
+  EXPECT_DOUBLE_EQ(s.f1, 4.0 / 6);
+  // pairs (positive, negative): 0.9 beats both, 0.4 beats 0.1, 0.6 ties 0.6 and beats 0.1
+  EXPECT_DOUBLE_EQ(s.roc_auc, (2 + 1 + 0.5 + 1) / 6.0);
+}
+
+TEST(BinaryScore, OneClassHasNoCurve) {
+  const std::vector<double> y{0, 0}, p{0.2, 0.3};
+  EXPECT_EQ(binary_score(y, p).accuracy, 1.0);
+  EXPECT_EQ(binary_score(y, p).f1, 0.0);
+  EXPECT_TRUE(std::isnan(binary_score(y, p).roc_auc));
+}
+
+}  // namespace
+}  // namespace gnn_hpc

@@ -4,19 +4,13 @@
 #include "base/config.hpp"
 #include "base/error.hpp"
 
-// On a GPU the channels of a row go to the lanes of a team. On a CPU a row is one thread's work: there the loop over channels must
-// become vector instructions, and sums over rows must keep a strip of channels in registers.
-#if defined(_OPENMP) && !defined(__CUDACC__) && !defined(__HIPCC__)
-#define GNN_HPC_SIMD _Pragma("omp simd")
-#else
-#define GNN_HPC_SIMD
-#endif
-
 namespace gnn_hpc {
 
 /// Channels that a sum over rows handles at a time.
 inline constexpr int kStrip = kExecIsHost ? 32 : 1;
 
+/// On a GPU the channels of a row go to the lanes of a team. On a CPU a row is one thread's work: there the loop over channels must
+/// become vector instructions, and sums over rows must keep a strip of channels in registers.
 /// f(c) for every channel of this team's row; f must not carry a dependency from one channel to the next.
 template <class F>
 KOKKOS_INLINE_FUNCTION void each_channel(const Team& team, int width, const F& f) {

@@ -67,7 +67,7 @@ while IFS=$'\t' read -r kind data count picture title; do
 $style
 set output "$run_dir/$picture"
 set xlabel "epoch"; set ylabel "loss, error"; set logscale y; set format y "%g"
-plot for [i=2:$count] "$data" using 1:i with lines linewidth 2 title columnheader(i) noenhanced
+plot for [i=2:$count] "$data" using 1:i with linespoints linewidth 2 pointtype 7 pointsize 0.4 title columnheader(i) noenhanced
 GNUPLOT
       ;;
     parity)

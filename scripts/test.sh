@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Builds everything and runs all tests:
-#   scripts/test.sh [PRESET] [ctest arguments ...]      e.g. scripts/test.sh asan -L io
+#   scripts/test.sh [PRESET] [-DCMAKE_OPTION=VALUE ...] [ctest arguments ...]      e.g. scripts/test.sh asan -L io
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -10,8 +10,10 @@ preset=openmp
 case ${1:-} in
   openmp | serial | cuda | hip | debug | asan | tsan) preset=$1; shift ;;
 esac
+options=()
+while [[ ${1:-} == -D*=* ]]; do options+=("$1"); shift; done
 
-scripts/build.sh "$preset"
+scripts/build.sh "$preset" "${options[@]}"
 if [ ! -d "${GNN_HPC_SHARED:-$root/../shared}" ]; then
   echo "test: the reference material (GNN_HPC_SHARED, default ../shared) is not here; the tests that need it are skipped"
 fi

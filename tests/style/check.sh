@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What the compiler cannot see: tests/style/check.sh {includes|backends|headers}, run by ctest on the source tree.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+# Each rule prints the lines that break it.
+includes() { # base < io < graph < nn < models < train < verify; a model folder knows no other, the trainer knows none
+  local folders=(base io graph nn models train verify) right i model name
+  for i in "${!folders[@]}"; do
+    right=$(IFS='|'; echo "${folders[*]:i+1}")
+    [ -z "$right" ] || grep -rnE "#include \"($right)/" "src/${folders[i]}" || true
+  done
+  for model in src/models/*/; do
+    name=$(basename "$model")
+    grep -rnE '#include "models/[^/"]+/' "$model" | grep -v "#include \"models/$name/" || true
+  done
+  grep -rnE '#include "models/[^"]*/' src/train || true
+}
+
+backends() { # only src/base/config.hpp names one
+  local pattern='KOKKOS_ENABLE_|Kokkos::(Experimental::)?(Cuda|HIP|OpenMP|Serial|Threads|SYCL)'
+  pattern+='|__(CUDA|HIP|NVCC|SYCL)|_OPENMP|#pragma omp|\bomp_[a-z_]+\(|\b(cuda|hip)[A-Z][A-Za-z]+\('
+  grep -rnE "$pattern" src tests --include='*.hpp' --include='*.cpp' | grep -v '^src/base/config.hpp:' || true
+}
+
+headers() {
+  local file
+  while IFS= read -r file; do
+    head -n 1 "$file" | grep -q 'SPDX-License-Identifier: Apache-2.0' || echo "$file: the first line is not the SPDX line"
+    [[ $file != *.hpp ]] || grep -q '^#pragma once' "$file" || echo "$file: no #pragma once"
+  done < <(find src tests -name '*.hpp' -o -name '*.cpp')
+}
+
+lines=$("${1:?usage: check.sh includes|backends|headers}")
+[ -z "$lines" ] || { echo "rule '$1' is broken by:"; echo "$lines"; exit 1; }

@@ -9,6 +9,9 @@
 
 #ifdef GNN_HPC_HAVE_MPI
 #include <mpi.h>
+#if __has_include(<mpi-ext.h>)
+#include <mpi-ext.h>
+#endif
 #endif
 
 namespace gnn_hpc {
@@ -105,6 +108,7 @@ void sum_device([[maybe_unused]] const Comm& comm, const Exec& exec, View1<T> va
   }
   // Pinned, and kept: allocated once per size, so that a training step allocates nothing.
   static Kokkos::View<T*, Kokkos::SharedHostPinnedSpace> staging;
+  [[maybe_unused]] static const bool freed_in_time = (Kokkos::push_finalize_hook([] { staging = {}; }), true);
   if (staging.extent(0) < values.extent(0)) Kokkos::realloc(Kokkos::WithoutInitializing, staging, values.extent(0));
   auto host = Kokkos::subview(staging, Kokkos::make_pair(std::size_t{0}, values.extent(0)));
   Kokkos::deep_copy(host, values);
@@ -210,6 +214,19 @@ std::string mpi_description() {
 #else
   return "none";
 #endif
+}
+
+bool mpi_claims_gpu_support() {
+#ifdef GNN_HPC_HAVE_MPI
+  if (const char* mpich = std::getenv("MPICH_GPU_SUPPORT_ENABLED"); mpich != nullptr && *mpich == '1') return true;
+#if defined(MPIX_CUDA_AWARE_SUPPORT)
+  if (MPIX_Query_cuda_support() == 1) return true;
+#endif
+#if defined(MPIX_ROCM_AWARE_SUPPORT)
+  if (MPIX_Query_rocm_support() == 1) return true;
+#endif
+#endif
+  return false;
 }
 
 }  // namespace gnn_hpc

@@ -77,4 +77,8 @@ class MpiScope {
 /// Library name and version of MPI, or "none".
 std::string mpi_description();
 
+/// True if the MPI library says that it can be given device pointers (Cray MPICH and MPICH: MPICH_GPU_SUPPORT_ENABLED=1;
+/// Open MPI: its query functions). Not collective.
+bool mpi_claims_gpu_support();
+
 }  // namespace gnn_hpc

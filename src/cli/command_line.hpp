@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gnn_hpc {
+
+/// What the program was asked to do.
+struct CommandLine {
+  std::string command = "train";       ///< train | predict | build-graphs | verify | bench | sweep | info | version
+  std::string input;                   ///< the YAML file; info: any file, or empty
+  std::vector<std::string> overrides;  ///< block.key=value
+  std::vector<std::string> kokkos;     ///< --kokkos-...: passed on untouched
+
+  bool dry_run = false;                ///< train, build-graphs, sweep: say what would happen
+  bool quiet = false;                  ///< warnings and errors only
+  bool verbose = false;                ///< version: libraries too
+  std::string checkpoint;              ///< predict: empty = best of the run folder
+  std::string output;                  ///< predict, bench: empty = the default of the command
+  std::string data;                    ///< predict: other structures than those of the input
+  std::string precision = "double";    ///< verify
+  bool failures_only = false;          ///< verify
+  std::string what = "step";           ///< bench: step | graph | load
+  int repeat = 20, warmup = 3;         ///< bench
+  int batch = 0;                       ///< bench: graphs a step; 0 = train.batch_size
+  int point = -1;                      ///< sweep: only this one; -1 = all
+  bool schema = false;                 ///< info
+  std::string system;                  ///< info --schema SYSTEM; empty = the only or first one
+  bool full = false;                   ///< info FILE: every tensor
+};
+
+/// What to print and how to end instead of doing anything.
+struct EarlyExit {
+  int code = 0;
+  std::string text;
+};
+
+/// Understands the arguments without starting MPI or Kokkos, so that `--help` works on a login node.
+/// `gnn_hpc INPUT.yaml ...` means `gnn_hpc train INPUT.yaml ...`. Returns an EarlyExit for --help, --version and errors (code 2).
+struct ParsedCommandLine {
+  CommandLine line;
+  std::optional<EarlyExit> exit;
+};
+ParsedCommandLine parse_command_line(int argc, const char* const* argv);
+
+}  // namespace gnn_hpc

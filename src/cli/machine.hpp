@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/comm.hpp"
+#include "cli/launch.hpp"
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <iosfwd>
+#include <string>
+
+namespace gnn_hpc {
+
+/// Rates measured here and now, best of several repetitions: the yardsticks of docs/performance.md.
+struct MachineRates {
+  double gemm_float = 0.0, gemm_double = 0.0;  ///< GFLOP/s of c = a b', [20000,256] x [256,256], all threads of a rank
+  double triad = 0.0;                          ///< GB/s of a = b + s c on arrays far larger than the caches (3 x 8 bytes an item)
+};
+MachineRates measure_rates();
+
+/// Name of the processor, or "unknown".
+std::string processor_name();
+std::string host_name();
+
+/// Ranks, threads, devices, libraries; not the rates.
+nlohmann::ordered_json machine_json(const LaunchLayout& layout);
+
+/// `gnn_hpc info`: machine, layout, warnings, measured rates.
+void print_machine(const LaunchLayout& layout, std::ostream& out);
+
+/// `gnn_hpc --version --verbose`: provenance and the configuration of every library.
+void print_versions(std::ostream& out);
+
+}  // namespace gnn_hpc

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "models/comformer/batch.hpp"
+#include "nn/row_map.hpp"
+#include "nn/segment_sum.hpp"
+
+#include <vector>
+
+namespace gnn_hpc::comformer {
+
+/// Consecutive target nodes and all edges that enter them: what a chain of operations handles at a time, so that activations
+/// stay in cache between operations (on a GPU: everything at once).
+struct Chunk {
+  int node_begin = 0, node_end = 0, edge_begin = 0, edge_end = 0;
+  int num_edges() const { return edge_end - edge_begin; }
+};
+
+/// Device memory that only grows: a batch's arrays are windows on it, so that steps allocate nothing after warm-up.
+template <class T>
+class GrowingArray {
+ public:
+  /// Copies with conversion; the window is valid until the next call. On a device the copy runs on `exec`.
+  template <class S>
+  View1<T> assign(const Exec& exec, const std::vector<S>& source) {
+    const std::size_t n = source.size();
+    if (storage_.extent(0) < n) {
+      exec.fence("gnn_hpc::GrowingArray");
+      Kokkos::realloc(Kokkos::WithoutInitializing, storage_, n + n / 4);
+      if constexpr (!kExecIsHost) Kokkos::realloc(Kokkos::WithoutInitializing, staging_, n + n / 4);
+    }
+    T* host = kExecIsHost ? storage_.data() : staging_.data();
+    for (std::size_t i = 0; i < n; ++i) host[i] = static_cast<T>(source[i]);
+    View1<T> window(storage_.data(), n);
+    if constexpr (!kExecIsHost) {
+      Kokkos::deep_copy(exec, window, Kokkos::subview(staging_, Kokkos::make_pair(std::size_t{0}, n)));
+    }
+    return window;
+  }
+
+ private:
+  View1<T> storage_;
+  Kokkos::View<T*, Kokkos::LayoutRight, Kokkos::SharedHostPinnedSpace> staging_;
+};
+
+/// A batch of crystals on the device; members as in HostCrystalBatch.
+template <class T>
+struct CrystalBatch {
+  int num_graphs = 0, num_nodes = 0, num_edges = 0, num_targets = 1;
+  View1<int> graph_ptr, node_graph, atom_row, in_ptr, src, dst, reverse, edge_graph, edge_ptr;
+  View1<T> mult;                ///< [E]
+  View1<double> node_mult;      ///< [N] sum of mult over the edges that enter
+  View2<double> target;         ///< [G,K]
+  RowMap<T> distance, cosine;
+  View1<double> length_argument;  ///< [R + 3G] arguments of `rbf`: rows of the distance table, then the lattice vectors
+  View1<double> cosine_argument;  ///< [Rc]
+  std::vector<Chunk> chunks;
+
+  Segments nodes_of_graph() const { return {graph_ptr, {}, node_graph}; }
+  Segments edges_into_node() const { return {in_ptr, {}, dst}; }
+  /// The edges that leave a node are the reverses of those that enter it.
+  Segments edges_out_of_node() const { return {in_ptr, reverse, dst}; }
+  Segments edges_of_graph() const { return {edge_ptr, {}, edge_graph}; }
+
+  /// Waits for kernels that still read the previous batch, then copies.
+  void upload(const HostCrystalBatch& host, const Exec& exec);
+
+ private:
+  struct Storage {
+    GrowingArray<int> graph_ptr, node_graph, atom_row, in_ptr, src, dst, reverse, edge_graph, edge_ptr;
+    GrowingArray<int> distance_first, distance_ptr, distance_item, cosine_first, cosine_ptr, cosine_item;
+    GrowingArray<T> mult, distance_weight, cosine_weight;
+    GrowingArray<double> node_mult, target, length_argument, cosine_argument;
+  } storage_;
+};
+
+}  // namespace gnn_hpc::comformer

@@ -1,0 +1,595 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/comformer/edge_layer.hpp"
+
+#include "models/comformer/gate_kernels.hpp"
+#include "nn/matmul.hpp"
+#include "nn/rows.hpp"
+
+#include <cmath>
+
+namespace gnn_hpc::comformer {
+
+namespace {
+
+constexpr int kSlots = 3;
+
+/// pre and hidden of one edge: terms of its distance, of its angles and of its crystal's lattice vectors. Channels are H 2C.
+template <class T>
+struct PreActivation {
+  View2<T> pre, hidden, distance_table, cosine_table, lattice_term;
+  RowMap<T> distance, cosine;
+  int e, g, first_edge, width;
+  template <int W>
+  KOKKOS_INLINE_FUNCTION void run(int c) const {
+    T base[W];
+    for (int j = 0; j < W; ++j) base[j] = T(0);
+    add_mapped(distance, distance_table, e, c, base);
+    for (int s = 0; s < kSlots; ++s) {
+      T p[W];
+      for (int j = 0; j < W; ++j) p[j] = base[j];
+      add_mapped(cosine, cosine_table, e * kSlots + s, c, p);
+      const T* l = &lattice_term(g, s * width + c);
+      T* out = &pre(e, s * width + c);
+      T* act = &hidden(e - first_edge, s * width + c);
+      GNN_HPC_SIMD
+      for (int j = 0; j < W; ++j) {
+        p[j] += l[j];
+        out[j] = p[j];
+        act[j] = silu(p[j]);
+      }
+    }
+  }
+};
+
+/// y[i,:] = the mapped rows of a table.
+template <class T>
+struct Mapped {
+  RowMap<T> map;
+  View2<T> table, y;
+  int i;
+  template <int W>
+  KOKKOS_INLINE_FUNCTION void run(int c) const {
+    T sum[W];
+    for (int j = 0; j < W; ++j) sum[j] = T(0);
+    add_mapped(map, table, i, c, sum);
+    for (int j = 0; j < W; ++j) y(i, c + j) = sum[j];
+  }
+};
+
+/// What the kernels over the gates of a target node's edges read.
+template <class T>
+struct GateInput {
+  View2<T> key, message, query;
+  View1<T> mult;
+  View1<int> in_ptr;
+  int heads, width;
+  T root;
+};
+
+/// Adds the second Linears' biases and leaves the moments of att over edges, slots and heads of the edges that enter v.
+template <class T>
+struct AttMoments {
+  GateInput<T> in;
+  View1<T> key_bias, message_bias;
+  View2<double> partial;
+  int v;
+  bool moments;
+  template <int W>
+  KOKKOS_INLINE_FUNCTION void run(int c) const {
+    const int begin = in.in_ptr(v), end = in.in_ptr(v + 1);
+    double shift[W] = {}, s1[W] = {}, s2[W] = {};
+    double weight = 0.0;
+    bool first = true;
+    for (int e = begin; e < end; ++e) {
+      const double w = static_cast<double>(in.mult(e));
+      for (int r = 0; r < kSlots * in.heads; ++r) {
+        T *k = &in.key(e, r * in.width + c), *m = &in.message(e, r * in.width + c);
+        const T* q = &in.query(e, r % in.heads * in.width + c);
+        T att[W];
+        GNN_HPC_SIMD
+        for (int j = 0; j < W; ++j) {
+          k[j] += key_bias(c + j);
+          m[j] += message_bias(c + j);
+          att[j] = q[j] * k[j] * in.root;
+        }
+        if (!moments) continue;
+        if (first) {
+          for (int j = 0; j < W; ++j) shift[j] = static_cast<double>(att[j]);
+          first = false;
+        }
+        weight += w;
+        GNN_HPC_SIMD
+        for (int j = 0; j < W; ++j) {
+          const double d = static_cast<double>(att[j]) - shift[j];
+          s1[j] += w * d;
+          s2[j] += w * d * d;
+        }
+      }
+    }
+    if (!moments) return;
+    const double inverse = weight > 0.0 ? 1.0 / weight : 0.0;
+    for (int j = 0; j < W; ++j) {
+      partial(v, c + j) = shift[j] + s1[j] * inverse;
+      partial(v, in.width + c + j) = s2[j] - s1[j] * s1[j] * inverse;
+    }
+  }
+};
+
+/// sum over slots of msg gate for one edge; channels of one head.
+template <class T>
+struct SlotSum {
+  GateInput<T> in;
+  Gate<T> gate;
+  View2<T> sum;  // [chunk, HC]
+  int e, first_edge, h;
+  template <int W>
+  KOKKOS_INLINE_FUNCTION void run(int c) const {
+    T total[W] = {};
+    const T* q = &in.query(e, h * in.width + c);
+    for (int s = 0; s < kSlots; ++s) {
+      const int at = (s * in.heads + h) * in.width + c;
+      const T *k = &in.key(e, at), *m = &in.message(e, at);
+      GNN_HPC_SIMD
+      for (int j = 0; j < W; ++j) total[j] += m[j] * gate.value(q[j] * k[j] * in.root, c + j);
+    }
+    for (int j = 0; j < W; ++j) sum(e - first_edge, h * in.width + c + j) = total[j];
+  }
+};
+
+/// Sums of G and G xh over the edges that enter v; G carries the multiplicity already (dy does).
+template <class T>
+struct GateGradientSums {
+  GateInput<T> in;
+  Gate<T> gate;
+  View2<T> dsum;  // [E, HC]
+  View2<double> partial;
+  int v;
+  template <int W>
+  KOKKOS_INLINE_FUNCTION void run(int c) const {
+    double s1[W] = {}, s2[W] = {};
+    for (int e = in.in_ptr(v); e < in.in_ptr(v + 1); ++e) {
+      for (int r = 0; r < kSlots * in.heads; ++r) {
+        const int at = r * in.width + c, head = r % in.heads * in.width + c;
+        const T *k = &in.key(e, at), *m = &in.message(e, at), *q = &in.query(e, head), *d = &dsum(e, head);
+        GNN_HPC_SIMD
+        for (int j = 0; j < W; ++j) {
+          const T att = q[j] * k[j] * in.root, y = gate.value(att, c + j);
+          const T g = m[j] * d[j] * y * (T(1) - y);
+          s1[j] += static_cast<double>(g);
+          s2[j] += static_cast<double>(g) * (static_cast<double>(att) - gate.mean(c + j)) * gate.rstd(c + j);
+        }
+      }
+    }
+    for (int j = 0; j < W; ++j) {
+      partial(v, c + j) = s1[j];
+      partial(v, in.width + c + j) = s2[j];
+    }
+  }
+};
+
+/// dkm = [dkey | dmsg] of each (edge, slot, head), dquery of each edge (overwriting dsum's storage is not possible: it is still
+/// read), and the sums of dkey and dmsg over the edges that enter v.
+template <class T>
+struct GateBackward {
+  GateInput<T> in;
+  Gate<T> gate;
+  View2<T> dsum, dkm, dquery;
+  View2<double> partial;
+  int v, first_edge;
+  template <int W>
+  KOKKOS_INLINE_FUNCTION void run(int c) const {
+    double sum_key[W] = {}, sum_message[W] = {};
+    for (int e = in.in_ptr(v); e < in.in_ptr(v + 1); ++e) {
+      const T w = in.mult(e);
+      for (int h = 0; h < in.heads; ++h) {
+        T dq[W] = {};
+        const T *q = &in.query(e, h * in.width + c), *d = &dsum(e, h * in.width + c);
+        for (int s = 0; s < kSlots; ++s) {
+          const int r = s * in.heads + h, at = r * in.width + c;
+          const T *k = &in.key(e, at), *m = &in.message(e, at);
+          T* dk = &dkm((e - first_edge) * kSlots * in.heads + r, c);
+          T* dm = dk + in.width;
+          GNN_HPC_SIMD
+          for (int j = 0; j < W; ++j) {
+            const T att = q[j] * k[j] * in.root, y = gate.value(att, c + j);
+            const T datt = gate.att_gradient(m[j] * d[j] * y * (T(1) - y), w, att, c + j) * in.root;
+            const T dkey = datt * q[j], dmessage = y * d[j];
+            dq[j] += datt * k[j];
+            dk[j] = dkey;
+            dm[j] = dmessage;
+            sum_key[j] += static_cast<double>(dkey);
+            sum_message[j] += static_cast<double>(dmessage);
+          }
+        }
+        for (int j = 0; j < W; ++j) dquery(e, h * in.width + c + j) = dq[j];
+      }
+    }
+    for (int j = 0; j < W; ++j) {
+      partial(v, c + j) = sum_key[j];
+      partial(v, in.width + c + j) = sum_message[j];
+    }
+  }
+};
+
+/// da = dhidden silu'(pre) in place of pre, and its sum over the slots.
+template <class T>
+struct PreGradient {
+  View2<T> pre, dhidden, slot_sum;
+  int e, first_edge, width;
+  template <int W>
+  KOKKOS_INLINE_FUNCTION void run(int c) const {
+    T sum[W] = {};
+    for (int s = 0; s < kSlots; ++s) {
+      const T* d = &dhidden(e - first_edge, s * width + c);
+      T* p = &pre(e, s * width + c);
+      GNN_HPC_SIMD
+      for (int j = 0; j < W; ++j) {
+        const T da = d[j] * silu_derivative(p[j]);
+        p[j] = da;
+        sum[j] += da;
+      }
+    }
+    for (int j = 0; j < W; ++j) slot_sum(e, c + j) = sum[j];
+  }
+};
+
+/// y = softplus(e + bn(out)), e from the distance table.
+template <class T>
+struct Output {
+  RowMap<T> map;
+  View2<T> table, out, y;
+  View1<T> scale, shift;
+  int e;
+  template <int W>
+  KOKKOS_INLINE_FUNCTION void run(int c) const {
+    T z[W];
+    for (int j = 0; j < W; ++j) z[j] = T(0);
+    add_mapped(map, table, e, c, z);
+    const T* o = &out(e, c);
+    T* result = &y(e, c);
+    GNN_HPC_SIMD
+    for (int j = 0; j < W; ++j) result[j] = softplus(z[j] + scale(c + j) * o[j] + shift(c + j));
+  }
+};
+
+template <class T>
+GateInput<T> gate_input(const CrystalBatch<T>& b, const typename EdgeLayer<T>::Saved& s, int heads, int width) {
+  return {s.key, s.message, s.query, b.mult, b.in_ptr, heads, width, T(1) / std::sqrt(static_cast<T>(width))};
+}
+
+template <class T>
+Gate<T> gate_of(const typename BatchNorm<T>::Saved& norm) {
+  return {norm.scale, norm.shift, norm.mean, norm.rstd, {}, {}};
+}
+
+template <class T>
+void pre_activation(const Exec& exec, const CrystalBatch<T>& b, const Chunk& chunk, View2<T> pre, View2<T> hidden,
+                    View2<T> distance_table, View2<T> cosine_table, View2<T> lattice_term) {
+  const int begin = chunk.edge_begin, width = pre.extent_int(1) / kSlots;
+  const auto edge_graph = b.edge_graph;
+  const auto distance = b.distance, cosine = b.cosine;
+  Kokkos::parallel_for(
+      "gnn_hpc::EdgeLayer::pre_activation", Kokkos::TeamPolicy<Exec>(exec, chunk.num_edges(), Kokkos::AUTO),
+      KOKKOS_LAMBDA(const Team& team) {
+        const int e = begin + team.league_rank();
+        each_strip(team, width, PreActivation<T>{pre, hidden, distance_table, cosine_table, lattice_term, distance, cosine, e,
+                                                 edge_graph(e), begin, width});
+      });
+}
+
+template <class T>
+void mapped_rows(const Exec& exec, const RowMap<T>& map, View2<T> table, View2<T> y) {
+  const int width = y.extent_int(1);
+  Kokkos::parallel_for(
+      "gnn_hpc::EdgeLayer::mapped_rows", Kokkos::TeamPolicy<Exec>(exec, map.num_items, Kokkos::AUTO),
+      KOKKOS_LAMBDA(const Team& team) { each_strip(team, width, Mapped<T>{map, table, y, team.league_rank()}); });
+}
+
+template <class T>
+void att_moments(const Exec& exec, const Chunk& chunk, const GateInput<T>& in, const KeyMessage<T>& update,
+                 View2<double> partial, bool training) {
+  const auto key_bias = update.key.second.bias.value1(), message_bias = update.message.second.bias.value1();
+  const int begin = chunk.node_begin, width = in.width;
+  Kokkos::parallel_for(
+      "gnn_hpc::EdgeLayer::att_moments", Kokkos::TeamPolicy<Exec>(exec, chunk.node_end - begin, Kokkos::AUTO),
+      KOKKOS_LAMBDA(const Team& team) {
+        each_strip(team, width, AttMoments<T>{in, key_bias, message_bias, partial, begin + team.league_rank(), training});
+      });
+}
+
+template <class T>
+void slot_sum(const Exec& exec, const Chunk& chunk, const GateInput<T>& in, const Gate<T>& gate, View2<T> sum) {
+  const int begin = chunk.edge_begin, heads = in.heads, width = in.width;
+  Kokkos::parallel_for(
+      "gnn_hpc::EdgeLayer::slot_sum", Kokkos::TeamPolicy<Exec>(exec, chunk.num_edges() * heads, Kokkos::AUTO),
+      KOKKOS_LAMBDA(const Team& team) {
+        const int e = begin + team.league_rank() / heads, h = team.league_rank() % heads;
+        each_strip(team, width, SlotSum<T>{in, gate, sum, e, begin, h});
+      });
+}
+
+template <class T>
+void gate_gradient_sums(const Exec& exec, const Chunk& chunk, const GateInput<T>& in, const Gate<T>& gate, View2<T> dsum,
+                        View2<double> partial) {
+  const int begin = chunk.node_begin, width = in.width;
+  Kokkos::parallel_for(
+      "gnn_hpc::EdgeLayer::gate_sums", Kokkos::TeamPolicy<Exec>(exec, chunk.node_end - begin, Kokkos::AUTO),
+      KOKKOS_LAMBDA(const Team& team) {
+        each_strip(team, width, GateGradientSums<T>{in, gate, dsum, partial, begin + team.league_rank()});
+      });
+}
+
+template <class T>
+void gate_backward(const Exec& exec, const Chunk& chunk, const GateInput<T>& in, const Gate<T>& gate, View2<T> dsum, View2<T> dkm,
+                   View2<T> dquery, View2<double> partial) {
+  const int begin = chunk.node_begin, first_edge = chunk.edge_begin, width = in.width;
+  Kokkos::parallel_for(
+      "gnn_hpc::EdgeLayer::gate_backward", Kokkos::TeamPolicy<Exec>(exec, chunk.node_end - begin, Kokkos::AUTO),
+      KOKKOS_LAMBDA(const Team& team) {
+        each_strip(team, width, GateBackward<T>{in, gate, dsum, dkm, dquery, partial, begin + team.league_rank(), first_edge});
+      });
+}
+
+template <class T>
+void pre_gradient(const Exec& exec, const Chunk& chunk, View2<T> pre, View2<T> dhidden, View2<T> sum) {
+  const int begin = chunk.edge_begin, width = sum.extent_int(1);
+  Kokkos::parallel_for(
+      "gnn_hpc::EdgeLayer::pre_gradient", Kokkos::TeamPolicy<Exec>(exec, chunk.num_edges(), Kokkos::AUTO),
+      KOKKOS_LAMBDA(const Team& team) {
+        each_strip(team, width, PreGradient<T>{pre, dhidden, sum, begin + team.league_rank(), begin, width});
+      });
+}
+
+/// out += 3 b: the bias of lin_concate enters with every slot.
+template <class T>
+void add_slot_biases(const Exec& exec, View1<T> bias, View2<T> out) {
+  const int width = out.extent_int(1);
+  Kokkos::parallel_for(
+      "gnn_hpc::EdgeLayer::slot_biases", Kokkos::TeamPolicy<Exec>(exec, out.extent_int(0), Kokkos::AUTO),
+      KOKKOS_LAMBDA(const Team& team) {
+        const int e = team.league_rank();
+        each_channel(team, width, [&](const int c) { out(e, c) += T(kSlots) * bias(c); });
+      });
+}
+
+template <class T>
+void output(const Exec& exec, const CrystalBatch<T>& b, View2<T> table, const typename EdgeLayer<T>::Saved& s) {
+  const auto map = b.distance;
+  const auto out = s.out, y = s.y;
+  const auto scale = s.norm.scale, shift = s.norm.shift;
+  const int width = y.extent_int(1);
+  Kokkos::parallel_for(
+      "gnn_hpc::EdgeLayer::output", Kokkos::TeamPolicy<Exec>(exec, b.num_edges, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+        each_strip(team, width, Output<T>{map, table, out, y, scale, shift, team.league_rank()});
+      });
+}
+
+template <class T>
+void softplus_backward(const Exec& exec, View2<T> y, View2<T> dy) {
+  const int width = y.extent_int(1);
+  Kokkos::parallel_for(
+      "gnn_hpc::EdgeLayer::output_backward", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0), Kokkos::AUTO),
+      KOKKOS_LAMBDA(const Team& team) {
+        const int e = team.league_rank();
+        each_channel(team, width, [&](const int c) { dy(e, c) *= softplus_derivative_from_value(y(e, c)); });
+      });
+}
+
+/// (crystal, slot) rows of x [3G,K] at slot s: a strided window [G,K].
+template <class T>
+View2<T> slot_rows(View2<T> x, int s) {
+  const int width = x.extent_int(1);
+  return column_range(reshape(x, x.extent(0) / kSlots, static_cast<std::size_t>(kSlots) * width), s * width, (s + 1) * width);
+}
+
+/// a[c] += factor * b[c]
+template <class T>
+void add_scaled(const Exec& exec, View1<double> b, T factor, View1<T> a) {
+  Kokkos::parallel_for(
+      "gnn_hpc::EdgeLayer::add_scaled", Rows(exec, 0, a.extent_int(0)),
+      KOKKOS_LAMBDA(const int c) { a(c) += factor * static_cast<T>(b(c)); });
+}
+
+/// db[0:C] of key and message from sums over nodes.
+template <class T>
+void add_bias_sums(Step<T>& step, View2<double> partial, const KeyMessage<T>& update) {
+  const int width = update.width;
+  ArenaFrame frame(step.arena);
+  const auto sums = step.arena.template array<double>(2 * static_cast<std::size_t>(width));
+  sum_partials(step, partial, sums);
+  add_scaled(step.exec, View1<double>(sums.data(), width), T(1), update.key.second.bias.grad1());
+  add_scaled(step.exec, View1<double>(sums.data() + width, width), T(1), update.message.second.bias.grad1());
+}
+
+/// Weight of a node's partial moments: its edges with multiplicity, three slots and H heads each.
+View1<double> slot_weights(const Exec& exec, Arena& arena, View1<double> node_mult, int copies) {
+  const int rows = node_mult.extent_int(0);
+  const auto weights = arena.array<double>(rows);
+  Kokkos::parallel_for(
+      "gnn_hpc::EdgeLayer::slot_weights", Rows(exec, 0, rows), KOKKOS_LAMBDA(const int v) { weights(v) = node_mult(v) * copies; });
+  return weights;
+}
+
+}  // namespace
+
+template <class T>
+EdgeLayer<T>::EdgeLayer(ParamStore<T>& store, const std::string& name, int c, int h) : width(c), heads(h) {
+  const auto n = static_cast<std::size_t>(c);
+  store.add(name + ".lemb.weight", {3, 32}, Init::normal(1.0), false);
+  lin_key = Linear<T>(store, name + ".lin_key", c, h * c);
+  lin_query = Linear<T>(store, name + ".lin_query", c, h * c);
+  lin_value = Linear<T>(store, name + ".lin_value", c, h * c);
+  for (int s = 0; s < kSlots; ++s) {
+    lin_key_e[s] = Linear<T>(store, name + ".lin_key_e" + std::to_string(s + 1), c, h * c);
+    lin_value_e[s] = Linear<T>(store, name + ".lin_value_e" + std::to_string(s + 1), c, h * c);
+  }
+  lin_edge = Linear<T>(store, name + ".lin_edge", c, h * c, false);
+  Linear<T>(store, name + ".lin_edge_len", static_cast<int>(n) + 32, c, true, false);
+  lin_concate = Linear<T>(store, name + ".lin_concate", h * c, c);
+  update = KeyMessage<T>(store, name, c);
+  bn_att = BatchNorm<T>(store, name + ".bn_att", c);
+  bn = BatchNorm<T>(store, name + ".bn", c);
+}
+
+template <class T>
+View2<T> EdgeLayer<T>::forward(Step<T>& step, const CrystalBatch<T>& b, View2<T> table, View2<T> lengths, View2<T> angles,
+                               Saved& s) const {
+  Arena& arena = step.arena;
+  const std::size_t edges = b.num_edges, graphs = b.num_graphs, c = width, hc = static_cast<std::size_t>(heads) * width;
+  const auto by_head = [&](View2<T> m, std::size_t columns) { return reshape(m, m.size() / columns, columns); };
+  s.table = table;
+  s.lengths = lengths;
+  s.angles = angles;
+  s.distance_fold = update.fold(step, 0, lin_key, lin_value);
+  s.cosine_fold = update.fold(step, 2, lin_edge, lin_edge);
+  s.length_key = arena.matrix<T>(kSlots * graphs, hc);
+  s.length_value = arena.matrix<T>(kSlots * graphs, hc);
+  s.query = arena.matrix<T>(edges, hc);
+  s.pre = arena.matrix<T>(edges, kSlots * 2 * hc);
+  s.key = arena.matrix<T>(edges, kSlots * hc);
+  s.message = arena.matrix<T>(edges, kSlots * hc);
+  s.out = arena.matrix<T>(edges, c);
+  s.y = arena.matrix<T>(edges, c);
+  const auto partial = arena.matrix<double>(b.num_nodes, 2 * c);
+  {
+    ArenaFrame frame(arena);
+    const auto query_table = arena.matrix<T>(table.extent(0), hc);
+    lin_query.forward(step, table, query_table);
+    mapped_rows(step.exec, b.distance, query_table, s.query);
+
+    // Terms of a crystal's lattice vectors, [G, 3 H 2C], with every bias of the first Linears.
+    const auto lattice_term = arena.matrix<T>(graphs, kSlots * 2 * hc);
+    const auto bias = update.first_bias(step, heads);
+    update.add_folded_bias(step, 0, lin_key, lin_value, bias);
+    for (int i = 0; i < kSlots; ++i) {
+      const auto rows = [&](View2<T> m) { return row_range(m, i * b.num_graphs, (i + 1) * b.num_graphs); };
+      lin_key_e[i].forward(step, slot_rows(lengths, i), rows(s.length_key));
+      lin_value_e[i].forward(step, slot_rows(lengths, i), rows(s.length_value));
+      ArenaFrame slot_frame(arena);
+      const auto term = arena.matrix<T>(graphs, 2 * hc);
+      update.apply_block(step, 1, by_head(rows(s.length_key), c), by_head(rows(s.length_value), c), by_head(term, 2 * c));
+      RowOps<T>::add_bias(step.exec, term, View1<T>(bias.data(), 2 * hc));
+      const int begin = i * static_cast<int>(2 * hc);
+      Kokkos::deep_copy(step.exec, column_range(lattice_term, begin, begin + static_cast<int>(2 * hc)), term);
+    }
+    const auto distance_table = arena.matrix<T>(table.extent(0), 2 * hc), cosine_table = arena.matrix<T>(angles.extent(0), 2 * hc);
+    Matmul<T>::nt(step.exec, table, s.distance_fold, distance_table);
+    Matmul<T>::nt(step.exec, angles, s.cosine_fold, cosine_table);
+    const auto in = gate_input<T>(b, s, heads, width);
+    for (const Chunk& chunk : b.chunks) {
+      ArenaFrame chunk_frame(arena);
+      const auto hidden = arena.matrix<T>(chunk.num_edges(), kSlots * 2 * hc);
+      pre_activation(step.exec, b, chunk, s.pre, hidden, distance_table, cosine_table, lattice_term);
+      const auto rows = [&](View2<T> m) { return by_head(row_range(m, chunk.edge_begin, chunk.edge_end), c); };
+      update.second(step, by_head(hidden, 2 * c), rows(s.key), rows(s.message));
+      att_moments(step.exec, chunk, in, update, partial, step.training());
+    }
+  }
+  s.att_norm = bn_att.statistics(step, partial, slot_weights(step.exec, arena, b.node_mult, kSlots * heads));
+  const auto in = gate_input<T>(b, s, heads, width);
+  const auto gate = gate_of<T>(s.att_norm);
+  for (const Chunk& chunk : b.chunks) {
+    ArenaFrame chunk_frame(arena);
+    const auto sum = arena.matrix<T>(chunk.num_edges(), hc);
+    slot_sum(step.exec, chunk, in, gate, sum);
+    Matmul<T>::nt(step.exec, sum, lin_concate.weight.value(), row_range(s.out, chunk.edge_begin, chunk.edge_end));
+  }
+  add_slot_biases(step.exec, lin_concate.bias.value1(), s.out);
+  s.norm = bn.statistics_of(step, s.out, b.mult);
+  output(step.exec, b, table, s);
+  return s.y;
+}
+
+template <class T>
+void EdgeLayer<T>::backward(Step<T>& step, const CrystalBatch<T>& b, Reduction reduction, Saved& s, View2<T> dy, View2<T> dtable,
+                            View2<T> dlengths, View2<T> dangles) const {
+  Arena& arena = step.arena;
+  ArenaFrame frame(arena);
+  const std::size_t edges = b.num_edges, graphs = b.num_graphs, c = width, hc = static_cast<std::size_t>(heads) * width;
+  const auto by_head = [&](View2<T> m, std::size_t columns) { return reshape(m, m.size() / columns, columns); };
+
+  softplus_backward(step.exec, s.y, dy);
+  b.distance.backward(step, reduction, dy, dtable, true);  // the residual
+  bn.backward_of(step, s.out, b.mult, s.norm, dy, dy);
+  {
+    ArenaFrame bias_frame(arena);
+    const auto sums = arena.array<double>(c);
+    RowOps<T>::column_sums(step, dy, sums);
+    add_scaled(step.exec, sums, T(kSlots), lin_concate.bias.grad1());
+  }
+
+  const auto in = gate_input<T>(b, s, heads, width);
+  auto gate = gate_of<T>(s.att_norm);
+  const auto dsum = arena.matrix<T>(edges, hc), dquery = arena.matrix<T>(edges, hc), dpre_sum = arena.matrix<T>(edges, 2 * hc);
+  const auto partial = arena.matrix<double>(b.num_nodes, 2 * c);
+  for (const Chunk& chunk : b.chunks) {
+    ArenaFrame chunk_frame(arena);
+    const auto dout = row_range(dy, chunk.edge_begin, chunk.edge_end);
+    const auto sum = arena.matrix<T>(chunk.num_edges(), hc);
+    slot_sum(step.exec, chunk, in, gate, sum);
+    Matmul<T>::tn(step.exec, dout, sum, lin_concate.weight.grad());
+    Matmul<T>::nn(step.exec, dout, lin_concate.weight.value(), row_range(dsum, chunk.edge_begin, chunk.edge_end));
+    gate_gradient_sums(step.exec, chunk, in, gate, dsum, partial);
+  }
+  const auto k = bn_att.backward_sums(step, partial, s.att_norm);
+  gate.from_beta = k.from_beta;
+  gate.from_gamma = k.from_gamma;
+  for (const Chunk& chunk : b.chunks) {
+    ArenaFrame chunk_frame(arena);
+    const std::size_t n = chunk.num_edges();
+    const auto hidden = arena.matrix<T>(n, kSlots * 2 * hc), dhidden = arena.matrix<T>(n, kSlots * 2 * hc);
+    const auto dkm = arena.matrix<T>(n * kSlots * heads, 2 * c);
+    gate_backward(step.exec, chunk, in, gate, dsum, dkm, dquery, partial);
+    hidden_of(step.exec, row_range(s.pre, chunk.edge_begin, chunk.edge_end), hidden);
+    update.second_backward(step, by_head(hidden, 2 * c), dkm, by_head(dhidden, 2 * c));
+    pre_gradient(step.exec, chunk, s.pre, dhidden, dpre_sum);  // s.pre now holds da
+  }
+  add_bias_sums(step, partial, update);
+
+  // Cosine branch: rows of the cosine table.
+  const auto dfold = arena.matrix<T>(2 * hc, c);
+  {
+    ArenaFrame branch(arena);
+    const auto dcosine = arena.matrix<T>(s.angles.extent(0), 2 * hc);
+    b.cosine.backward(step, reduction, reshape(s.pre, kSlots * edges, 2 * hc), dcosine, false);
+    Matmul<T>::tn(step.exec, dcosine, s.angles, dfold, T(0));
+    Matmul<T>::nn(step.exec, dcosine, s.cosine_fold, dangles);
+    update.fold_backward(step, 2, lin_edge, lin_edge, dfold, {});
+  }
+  // Lattice branch: crystals.
+  const auto dlattice = arena.matrix<T>(graphs, kSlots * 2 * hc);
+  SegmentSum<T>::forward(step.exec, reduction, b.edges_of_graph(), s.pre, dlattice);
+  const auto dbias = arena.matrix<T>(1, 2 * hc);
+  Kokkos::deep_copy(step.exec, dbias, T(0));
+  for (int i = 0; i < kSlots; ++i) {
+    ArenaFrame slot_frame(arena);
+    const auto rows = [&](View2<T> m) { return row_range(m, i * b.num_graphs, (i + 1) * b.num_graphs); };
+    const auto dterm = arena.matrix<T>(graphs, 2 * hc);
+    const int begin = i * static_cast<int>(2 * hc);
+    Kokkos::deep_copy(step.exec, dterm, column_range(dlattice, begin, begin + static_cast<int>(2 * hc)));
+    RowOps<T>::add_column_sums(step, dterm, View1<T>(dbias.data(), 2 * hc));
+    const auto dkey = arena.matrix<T>(graphs, hc), dvalue = arena.matrix<T>(graphs, hc);
+    update.apply_block_backward(step, 1, by_head(rows(s.length_key), c), by_head(rows(s.length_value), c), by_head(dterm, 2 * c),
+                                by_head(dkey, c), by_head(dvalue, c), T(0));
+    lin_key_e[i].backward(step, slot_rows(s.lengths, i), dkey, slot_rows(dlengths, i));
+    lin_value_e[i].backward(step, slot_rows(s.lengths, i), dvalue, slot_rows(dlengths, i), T(1));
+  }
+  const auto dbias_by_head = reshape(dbias, heads, 2 * c);
+  update.first_bias_backward(step, dbias_by_head);
+  // Distance branch: rows of the distance table.
+  {
+    ArenaFrame branch(arena);
+    const auto dquery_table = arena.matrix<T>(s.table.extent(0), hc), ddistance = arena.matrix<T>(s.table.extent(0), 2 * hc);
+    b.distance.backward(step, reduction, dquery, dquery_table, false);
+    lin_query.backward(step, s.table, dquery_table, dtable, T(1));
+    b.distance.backward(step, reduction, dpre_sum, ddistance, false);
+    Matmul<T>::tn(step.exec, ddistance, s.table, dfold, T(0));
+    Matmul<T>::nn(step.exec, ddistance, s.distance_fold, dtable, T(1));
+    update.fold_backward(step, 0, lin_key, lin_value, dfold, dbias_by_head);
+  }
+}
+
+template struct EdgeLayer<float>;
+template struct EdgeLayer<double>;
+
+}  // namespace gnn_hpc::comformer

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/comformer/model.hpp"
+
+#include <cmath>
+
+namespace gnn_hpc::comformer {
+
+namespace {
+
+using Domain = TracedTensor::Domain;
+using Values = std::vector<double>;
+
+template <class V>
+Values host_values(const V& x) {
+  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), x);
+  Values out(x.size());
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<double>(host.data()[i]);
+  return out;
+}
+
+std::vector<int> host_ints(const View1<int>& x) {
+  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), x);
+  return {host.data(), host.data() + x.extent(0)};
+}
+
+/// Rows of a table at the items of a map.
+template <class T>
+Values map_rows(const RowMap<T>& map, const Values& table, std::size_t width) {
+  const auto first = host_ints(map.first);
+  const auto weight = host_values(map.weight);
+  Values out(first.size() * width, 0.0);
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    for (int t = 0; t < map.taps; ++t) {
+      const double w = weight[i * static_cast<std::size_t>(map.taps) + static_cast<std::size_t>(t)];
+      const double* row = &table[static_cast<std::size_t>(first[i] + t) * width];
+      for (std::size_t c = 0; c < width; ++c) out[i * width + c] += w * row[c];
+    }
+  }
+  return out;
+}
+
+/// att = q key / sqrt(C) and gate = sigmoid(bn(att)) for rows [R,C]; query_row(r) says which row of q belongs to row r.
+template <class T, class QueryRow>
+void add_gate(std::vector<TracedTensor>& out, const std::string& prefix, const std::vector<std::size_t>& shape,
+              const Values& query, const Values& key, const typename BatchNorm<T>::Saved& norm, QueryRow query_row) {
+  const std::size_t c = shape.back();
+  const auto scale = host_values(norm.scale), shift = host_values(norm.shift);
+  Values att(key.size()), gate(key.size());
+  for (std::size_t i = 0; i < key.size(); ++i) {
+    att[i] = query[query_row(i / c) * c + i % c] * key[i] / std::sqrt(static_cast<double>(c));
+    gate[i] = 1.0 / (1.0 + std::exp(-(scale[i % c] * att[i] + shift[i % c])));
+  }
+  out.push_back({prefix + "/att", Domain::edge, shape, std::move(att)});
+  out.push_back({prefix + "/gate", Domain::edge, shape, std::move(gate)});
+}
+
+}  // namespace
+
+template <class T>
+std::vector<TracedTensor> trace(const Model<T>& model, const CrystalBatch<T>& b) {
+  const auto& s = model.saved();
+  const auto& o = model.options();
+  const std::size_t c = o.node_features, h = o.node_layer_head;
+  const std::size_t nodes = b.num_nodes, edges = b.num_edges, graphs = b.num_graphs;
+  std::vector<TracedTensor> out;
+  const auto add = [&](const std::string& name, Domain domain, std::vector<std::size_t> shape, Values values) {
+    out.push_back({name, domain, std::move(shape), std::move(values)});
+  };
+  add("top/x_embed", Domain::node, {nodes, c}, host_values(s.x_embed));
+  Values lengths = host_values(s.distance.y);
+  const Values table(lengths.begin(), lengths.begin() + static_cast<std::ptrdiff_t>(b.distance.num_rows * c));
+  lengths.erase(lengths.begin(), lengths.begin() + static_cast<std::ptrdiff_t>(table.size()));
+  add("top/e_dist", Domain::edge, {edges, c}, map_rows(b.distance, table, c));
+  add("top/lat_feat", Domain::graph, {graphs, 3, c}, lengths);
+  add("top/cosine", Domain::edge, {edges, 3}, map_rows(b.cosine, host_values(b.cosine_argument), 1));
+  add("top/ang_feat", Domain::edge, {edges, 3, c}, map_rows(b.cosine, host_values(s.angle.y), c));
+  const auto dst = host_ints(b.dst);
+  for (int l = 0; l < Model<T>::kLayers; ++l) {
+    const auto& n = s.nodes[l];
+    const std::string prefix = "att" + std::to_string(l);
+    const std::vector<std::size_t> shape{edges, h, c};
+    const Values key = host_values(n.key);
+    add_gate<T>(out, prefix, shape, host_values(n.query), key, n.att_norm,
+                [&](std::size_t r) { return static_cast<std::size_t>(dst[r / h]) * h + r % h; });
+    add(prefix + "/key", Domain::edge, shape, key);
+    add(prefix + "/msg", Domain::edge, shape, host_values(n.message));
+    add(prefix + "/agg", Domain::node, {nodes, h, c}, host_values(n.agg));
+    add("top/x" + std::to_string(l), Domain::node, {nodes, c}, host_values(n.y));
+  }
+  const std::vector<std::size_t> shape{edges, 3, h, c};
+  const Values key = host_values(s.edge.key);
+  add_gate<T>(out, "edge", shape, host_values(s.edge.query), key, s.edge.att_norm,
+              [&](std::size_t r) { return r / (3 * h) * h + r % h; });
+  add("edge/key", Domain::edge, shape, key);
+  add("edge/msg", Domain::edge, shape, host_values(s.edge.message));
+  add("edge/sum", Domain::edge, {edges, c}, host_values(s.edge.out));
+  add("top/e_updated", Domain::edge, {edges, c}, host_values(s.edge.y));
+  add("top/pooled", Domain::graph, {graphs, c}, host_values(s.pooled));
+  add("top/out", Domain::graph, {graphs, static_cast<std::size_t>(o.output_features)}, host_values(s.out));
+  return out;
+}
+
+template std::vector<TracedTensor> trace(const Model<float>&, const CrystalBatch<float>&);
+template std::vector<TracedTensor> trace(const Model<double>&, const CrystalBatch<double>&);
+
+}  // namespace gnn_hpc::comformer

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# AMD GPUs: one rank per GPU (an MI250X counts as two). Submit at the root of the repository:
+#   sbatch [--nodes=2] scripts/slurm/hip.sh inputs/comformer_200k.yaml [key=value ...]
+#SBATCH --job-name=gnn_hpc
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=8
+#SBATCH --cpus-per-task=7
+#SBATCH --gpus-per-task=1
+#SBATCH --time=24:00:00
+#SBATCH --output=%x-%j.out
+#SBATCH --open-mode=append
+#SBATCH --requeue
+#SBATCH --signal=B:USR1@300
+set -uo pipefail
+
+# The batch script runs from a copy: paths start where sbatch was called, the root of the repository.
+root=${GNN_HPC_ROOT:-${SLURM_SUBMIT_DIR:?submit with sbatch}}
+source "$root/scripts/slurm/job.sh"
+run_job srun --gpu-bind=closest "$root/build/hip/gnn_hpc" "${@:?usage: sbatch scripts/slurm/hip.sh INPUT.yaml [key=value ...]}"

@@ -290,6 +290,12 @@ std::vector<const YamlTree*> items_of(const YamlTree& tree) {
   }
   return items;
 }
+
+std::string text_list(const std::vector<std::string>& items) {
+  std::string out;
+  for (const std::string& item : items) out += (out.empty() ? "" : ", ") + yaml_scalar(item);
+  return "[" + out + "]";
+}
 }  // namespace
 
 void Config::list(std::string_view key, std::vector<std::string>& value, std::string_view doc) {
@@ -308,9 +314,7 @@ void Config::list(std::string_view key, std::vector<std::string>& value, std::st
     }
     if (good) value = std::move(items);
   }
-  entry.value.clear();
-  for (const std::string& item : value) entry.value += (entry.value.empty() ? "" : ", ") + yaml_scalar(item);
-  entry.value = "[" + entry.value + "]";
+  entry.value = text_list(value);
 }
 
 template <class Number>
@@ -342,6 +346,32 @@ void Config::list(std::string_view key, std::vector<double>& value, const Range&
 }
 void Config::list(std::string_view key, std::vector<std::int64_t>& value, const Range& range, std::string_view doc) {
   read_numbers(key, value, range, doc);
+}
+
+std::string Config::located(const std::string& path) const {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  if (path.empty() || fs::path(path).is_absolute() || fs::exists(path, ignored)) return path;
+  const fs::path beside = (fs::path(document_->name).parent_path() / path).lexically_normal();
+  return fs::exists(beside, ignored) ? beside.string() : path;
+}
+
+void Config::path(std::string_view key, std::string& value, std::string_view doc) {
+  text(key, value, doc);
+  Entry& entry = record(key, doc);
+  entry.allowed = "path";
+  if (is_schema()) return;
+  value = located(value);
+  entry.value = yaml_scalar(value);
+}
+
+void Config::paths(std::string_view key, std::vector<std::string>& value, std::string_view doc) {
+  list(key, value, doc);
+  Entry& entry = record(key, doc);
+  entry.allowed = "path or list of paths";
+  if (is_schema()) return;
+  for (std::string& item : value) item = located(item);
+  entry.value = text_list(value);
 }
 
 const YamlTree* Config::tree(std::string_view key, std::string_view doc) {

@@ -58,6 +58,10 @@ class Config {
   void list(std::string_view key, std::vector<std::string>& value, std::string_view doc);
   void list(std::string_view key, std::vector<double>& value, const Range& range, std::string_view doc);
   void list(std::string_view key, std::vector<std::int64_t>& value, const Range& range, std::string_view doc);
+  /// Text that names an existing file or folder: relative paths start at the working directory or, where nothing of that name
+  /// is there, at the folder of the input file. Whether it exists is the reader's business.
+  void path(std::string_view key, std::string& value, std::string_view doc);
+  void paths(std::string_view key, std::vector<std::string>& value, std::string_view doc);
   /// A nested block; empty if absent.
   Config block(std::string_view key, std::string_view doc);
 
@@ -86,6 +90,7 @@ class Config {
   Entry& record(std::string_view key, std::string_view doc);
   const YamlTree* value_of(std::string_view key) const;
   void mismatch(std::string_view key, const YamlTree& found, const std::string& allowed, const std::string& hint = {});
+  std::string located(const std::string& path) const;
   static void print(const Node& node, int depth, bool documented, std::string& out);
   template <class Number>
   void read_number(std::string_view key, Number& value, const Range& range, std::string_view doc);

@@ -10,6 +10,8 @@
 #include <fstream>
 #include <functional>
 
+#include <unistd.h>
+
 namespace gnn_hpc {
 namespace {
 
@@ -238,6 +240,27 @@ TEST(Options, MissingFileIsADataError) {
   const auto [folder, folder_code] = error_of([] { Config::from_file("/"); });
   EXPECT_EQ(folder_code, Exit::data);
   EXPECT_EQ(folder, "cannot read '/': it is a folder; relative paths start at the working directory");
+}
+
+TEST(Options, PathsStartAtTheWorkingDirectoryOrTheInputFile) {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::temp_directory_path() / ("gnn_hpc_options_" + std::to_string(getpid()));
+  fs::create_directories(folder / "inputs/data");
+  std::ofstream(folder / "inputs/data/a.csv") << "x";
+  std::ofstream(folder / "inputs/in.yaml") << "one: data/a.csv\ntwo: [data/a.csv, data/absent.csv, /]\nthree: /absent\n";
+  Config config = Config::from_file((folder / "inputs/in.yaml").string());
+  std::string one, three;
+  std::vector<std::string> two;
+  config.path("one", one, "");
+  config.paths("two", two, "");
+  config.path("three", three, "");
+  config.done();
+  config.finish();
+  EXPECT_EQ(one, (folder / "inputs/data/a.csv").string());
+  EXPECT_EQ(two, (std::vector<std::string>{one, "data/absent.csv", "/"}));
+  EXPECT_EQ(three, "/absent");
+  EXPECT_NE(config.resolved().find("one: " + one + "\n"), std::string::npos) << config.resolved();
+  fs::remove_all(folder);
 }
 
 TEST(Options, ProblemsOfTheCallerNameTheLine) {

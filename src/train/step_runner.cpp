@@ -54,8 +54,9 @@ StepResult StepRunner<T>::train(const HostBatch& share, double divisor, Optimize
   optimizer.begin_step(exec_);
   task_.params().zero_gradients(exec_);
   task_.forward(step);
-  const View1<double> loss = task_.loss(step, divisor > 0.0 ? divisor : 1.0);
   clock.end(seconds.forward);
+  const View1<double> loss = task_.loss(step, divisor > 0.0 ? divisor : 1.0);
+  clock.end(seconds.loss);
   task_.backward(step);
   clock.end(seconds.backward);
   comm_.sum(exec_, task_.params().gradients());  // already divided by the global divisor

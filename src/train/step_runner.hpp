@@ -11,7 +11,7 @@ namespace gnn_hpc {
 
 /// Seconds spent in the phases of steps, summed; for `bench`. Each phase ends with a fence when measured.
 struct PhaseSeconds {
-  double upload = 0.0, forward = 0.0, backward = 0.0, reduce = 0.0, update = 0.0;
+  double upload = 0.0, forward = 0.0, loss = 0.0, backward = 0.0, reduce = 0.0, update = 0.0;
 };
 
 struct StepResult {

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/registry.hpp"
+
+#include "base/error.hpp"
+#include "base/text.hpp"
+#include "models/comformer/task.hpp"
+
+#include <array>
+
+namespace gnn_hpc {
+
+namespace {
+
+/// One line per system. Written out, not self-registering: static initialisers vanish from static libraries.
+struct Entry {
+  const char* name;
+  std::unique_ptr<Task<float>> (*make_float)(Config&);
+  std::unique_ptr<Task<double>> (*make_double)(Config&);
+};
+constexpr std::array kTasks{
+    Entry{"comformer", &comformer::make_task<float>, &comformer::make_task<double>},
+};
+
+}  // namespace
+
+std::vector<std::string> task_names() {
+  std::vector<std::string> names;
+  for (const Entry& entry : kTasks) names.emplace_back(entry.name);
+  return names;
+}
+
+template <class T>
+std::unique_ptr<Task<T>> make_task(const std::string& name, Config& root) {
+  for (const Entry& entry : kTasks) {
+    if (name != entry.name) continue;
+    if constexpr (std::is_same_v<T, float>) return entry.make_float(root);
+    else return entry.make_double(root);
+  }
+  const std::vector<std::string> known = task_names();
+  throw Error(Exit::usage, fmt::format("task: unknown task \"{}\" (known: {})", name, join(known, ", ")));
+}
+
+template std::unique_ptr<Task<float>> make_task<float>(const std::string&, Config&);
+template std::unique_ptr<Task<double>> make_task<double>(const std::string&, Config&);
+
+}  // namespace gnn_hpc

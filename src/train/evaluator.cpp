@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/evaluator.hpp"
+
+#include "base/error.hpp"
+#include "base/text.hpp"
+#include "train/batch_feed.hpp"
+
+#include <array>
+#include <limits>
+#include <set>
+#include <unordered_map>
+
+namespace gnn_hpc {
+
+void reduce_measures(const Comm& comm, Measures& measures) {
+  if (comm.size() == 1) return;
+  std::vector<std::string> mine;
+  for (const auto& [name, sum] : measures.sums) mine.push_back(name);
+  std::set<std::string> all;
+  for (const std::string& names : comm.gather(join(mine, "\n"))) {
+    for (const std::string& name : split(names, '\n')) {
+      if (!name.empty()) all.insert(name);
+    }
+  }
+  std::string text = join(std::vector<std::string>(all.begin(), all.end()), "\n");
+  comm.broadcast(text);
+  if (text.empty()) return;
+  const std::vector<std::string> names = split(text, '\n');
+  std::vector<double> values;
+  for (const std::string& name : names) {
+    const auto& [sum, count] = measures.sums[name];  // a name that this rank lacks: 0, 0
+    values.push_back(sum);
+    values.push_back(count);
+  }
+  comm.sum(std::span<double>(values));
+  for (std::size_t i = 0; i < names.size(); ++i) measures.sums[names[i]] = {values[2 * i], values[2 * i + 1]};
+}
+
+std::vector<Prediction> gather_predictions(const Comm& comm, std::span<const std::int64_t> samples, std::vector<Prediction> mine,
+                                           std::size_t targets) {
+  std::vector<std::int64_t> ids;
+  std::vector<double> values;
+  for (const Prediction& row : mine) {
+    GNN_HPC_REQUIRE(row.target.size() == targets && row.prediction.size() == targets, "a prediction of {} and {} columns, {} targets",
+                    row.target.size(), row.prediction.size(), targets);
+    ids.push_back(row.sample);
+    values.insert(values.end(), row.target.begin(), row.target.end());
+    values.insert(values.end(), row.prediction.begin(), row.prediction.end());
+  }
+  mine.clear();
+  ids = comm.gather(std::span<const std::int64_t>(ids));
+  values = comm.gather(std::span<const double>(values));
+  if (!comm.is_root()) return {};
+  GNN_HPC_REQUIRE(ids.size() == samples.size(), "{} predictions of {} samples", ids.size(), samples.size());
+  std::unordered_map<std::int64_t, std::size_t> row_of;
+  for (std::size_t i = 0; i < ids.size(); ++i) row_of.emplace(ids[i], i);
+  std::vector<Prediction> out;
+  out.reserve(samples.size());
+  for (const std::int64_t s : samples) {
+    const auto found = row_of.find(s);
+    GNN_HPC_REQUIRE(found != row_of.end(), "no prediction of sample {}", s);
+    const double* row = values.data() + 2 * targets * found->second;
+    out.push_back({s, {row, row + targets}, {row + targets, row + 2 * targets}});
+  }
+  return out;
+}
+
+template <class T>
+std::optional<Evaluation> evaluate(Task<T>& task, StepRunner<T>& runner, const Comm& comm, std::span<const std::int64_t> samples,
+                                   int batch, bool keep_predictions, const std::function<bool()>& stop) {
+  const BatchPlan plan = BatchPlan::evaluation(samples, batch);
+  Loader<HostBatch> loader(plan.num_batches(), [&] { return task.new_batch(); },
+                           [&](std::int64_t b, HostBatch& out) { collate_share(task, comm, plan, b, out); });
+  Measures measures;
+  measures.keep_predictions = keep_predictions;
+  std::array<double, 2> loss{0.0, 0.0};  // sum, weight
+  while (const HostBatch* share = loader.next()) {
+    if (stop && comm.max(static_cast<std::int64_t>(stop())) != 0) return std::nullopt;
+    loss[0] += runner.evaluate(*share, measures);
+    loss[1] += share->loss_weight;
+  }
+  comm.sum(std::span<double>(loss));
+  reduce_measures(comm, measures);
+  Evaluation out;
+  out.loss = loss[1] > 0.0 ? loss[0] / loss[1] : std::numeric_limits<double>::quiet_NaN();
+  out.metrics = task.metrics(measures);
+  if (keep_predictions) {
+    out.predictions = gather_predictions(comm, samples, std::move(measures.predictions), task.target_names().size());
+  }
+  return out;
+}
+
+template std::optional<Evaluation> evaluate<float>(Task<float>&, StepRunner<float>&, const Comm&, std::span<const std::int64_t>, int,
+                                                   bool, const std::function<bool()>&);
+template std::optional<Evaluation> evaluate<double>(Task<double>&, StepRunner<double>&, const Comm&, std::span<const std::int64_t>,
+                                                    int, bool, const std::function<bool()>&);
+
+}  // namespace gnn_hpc

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "train/append_log.hpp"
+#include "train/checkpoint.hpp"
+#include "train/evaluator.hpp"
+#include "train/run_folder.hpp"
+
+#include <string>
+
+namespace gnn_hpc {
+
+/// metrics.jsonl and metrics.csv, written by the root. They hold no times of day, so that equal runs give equal files.
+///   {"type":"step","epoch":1,"step":1,"learning_rate":...,"loss":...,"gradient_norm":...}   (epoch, step: from 1)
+///   {"type":"epoch","epoch":1,"step":9,"learning_rate":...,"train_loss":...,"val_loss":...,"val_mae":...,"best":true}
+///   metrics.csv: epoch,step,learning_rate,train_loss,val_loss,val_<metric>...,train_<metric>... (empty where not computed)
+class MetricsLog {
+ public:
+  /// Cuts both files to where the checkpoint says; on other ranks nothing is opened.
+  MetricsLog(const RunFolder& folder, bool root, const TrainState& state);
+
+  void step(std::int64_t epoch, std::int64_t step, double learning_rate, double loss, double gradient_norm, bool bad);
+  /// `train` may be null: not evaluated this epoch.
+  void epoch(std::int64_t epoch, std::int64_t step, double learning_rate, double train_loss, const Evaluation& validation,
+             const Evaluation* train, bool best);
+  /// Everything written so far is on the disk, and the state knows how much that is.
+  void sync(TrainState& state);
+  void flush();
+
+ private:
+  AppendLog jsonl_, csv_;
+};
+
+}  // namespace gnn_hpc

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/comm.hpp"
+#include "models/task.hpp"
+
+#include <string>
+#include <vector>
+
+namespace gnn_hpc {
+
+/// One record of the input and what the model says about it; label units.
+struct PredictedRow {
+  std::string id;
+  std::vector<double> target;      ///< NaN where the input has none
+  std::vector<double> prediction;  ///< NaN if the record could not be used
+};
+
+/// The checkpoint file that `path` means: the file itself, or for a run folder (or its `checkpoints`) `best.h5`, else `last.h5`.
+/// A damaged file is passed over for the version before it, with a warning. Throws Error(Exit::data) if nothing valid is there.
+/// Every rank may call it alone.
+std::string checkpoint_for_prediction(const std::string& path);
+
+/// Loads parameters, buffers and label scaling from a checkpoint (either precision) and runs every record of the task's data, in the
+/// order of the input, bad records included. Any batch size and any number of ranks give the same numbers to rounding. No record:
+/// no row. Rows are complete on the root and empty elsewhere. Throws Error(Exit::usage) for a batch size below 1,
+/// Error(Exit::data) for a checkpoint of another system or with other tensors. Collective.
+template <class T>
+std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, int batch_size, const Comm& comm);
+
+/// `id,prediction`, or `id,target,prediction` where any target is known; with several targets the columns carry their names.
+std::string predicted_csv(const std::vector<PredictedRow>& rows, const std::vector<std::string>& targets);
+
+}  // namespace gnn_hpc

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "train/checkpoint.hpp"
+#include "train/evaluator.hpp"
+#include "train/metrics.hpp"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace gnn_hpc {
+
+/// Errors of one part of the data with the final weights.
+struct PartScore {
+  std::string part;       ///< train | validation | test
+  std::int64_t samples = 0;
+  double loss = 0.0;
+  std::vector<std::pair<std::string, double>> metrics;  ///< of the task
+  std::vector<RegressionScore> regression;              ///< per target; of numbers
+  std::vector<BinaryScore> binary;                      ///< per target; of probabilities
+};
+
+/// From the gathered predictions, two passes in double. Call on the root.
+PartScore score_part(const std::string& part, const Evaluation& evaluation, TargetKind kind, std::size_t num_targets);
+
+/// The table printed at the end: one row per part and target.
+std::string score_table(const std::vector<PartScore>& parts, const std::vector<std::string>& targets, TargetKind kind);
+
+struct SummaryInfo {
+  std::string system, status;  ///< finished | early_stopped
+  std::string weights;         ///< best | last
+  std::string deciding_metric;
+  std::int64_t epochs = 0, parameters = 0, ranks = 1, skipped_records = 0;
+  double seconds = 0.0;        ///< of this process
+};
+/// `summary.json`; numbers that are not finite are null.
+std::string summary_json(const SummaryInfo& info, const TrainState& state, const std::vector<PartScore>& parts,
+                         const std::vector<std::string>& targets, TargetKind kind);
+
+}  // namespace gnn_hpc

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/trainer.hpp"
+
+#include "base/log.hpp"
+#include "base/signals.hpp"
+#include "base/text.hpp"
+#include "io/checksum.hpp"
+#include "train/batch_feed.hpp"
+#include "train/metrics_log.hpp"
+#include "train/restart.hpp"
+#include "train/run_folder.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace gnn_hpc {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+/// The time limit counts from here: a batch system's clock started with the process, not with the first step.
+const Clock::time_point kProcessStart = Clock::now();
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+/// Running statistics that are not synchronised step by step differ between ranks; evaluation and checkpoints take the mean.
+/// Does nothing where all ranks hold the same bits. Collective.
+template <class T>
+void average_buffers(ParamStore<T>& store, const Comm& comm) {
+  if (comm.size() == 1 || store.buffers().extent(0) == 0) return;
+  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), store.buffers());
+  const auto digest = static_cast<std::int64_t>(xxh3_64(host.data(), host.extent(0) * sizeof(T)) >> 1);
+  if (comm.max(digest) == -comm.max(-digest)) return;
+  comm.sum(std::span<T>(host.data(), host.extent(0)));
+  for (std::size_t i = 0; i < host.extent(0); ++i) host(i) /= static_cast<T>(comm.size());
+  Kokkos::deep_copy(store.buffers(), host);
+}
+
+template <class T>
+class Trainer {
+ public:
+  Trainer(Task<T>& task, const RunOptions& run, const TrainOptions& options, const Comm& comm, const std::string& resolved_yaml,
+          const TrainHooks& hooks)
+      : task_(task), run_(run), options_(options), comm_(comm), resolved_yaml_(resolved_yaml), hooks_(hooks),
+        folder_(run.dir, comm), optimizer_(task.params(), options), runner_(task, comm, static_cast<std::uint64_t>(run.seed)) {}
+
+  TrainResult run() {
+    open_data();
+    start_or_continue();
+    while (state_.epoch < options_.epochs && !out_of_patience()) {
+      if (!run_steps() || !finish_epoch()) return stop_with_checkpoint();
+    }
+    return finish();
+  }
+
+ private:
+  // --- beginning -----------------------------------------------------------------------------------------------------
+
+  void open_data() {
+    task_.open_data(comm_);
+    const Splits& splits = task_.splits();
+    for (const auto& [name, part] : {std::pair{"training", &splits.train}, {"validation", &splits.validation}, {"test", &splits.test}}) {
+      if (part->empty()) {
+        throw Error(Exit::data, fmt::format("the {} part has no samples ({} training, {} validation, {} test); use more data or other "
+                                            "split ratios", name, splits.train.size(), splits.validation.size(), splits.test.size()));
+      }
+    }
+    steps_per_epoch_ = BatchPlan::count_training(static_cast<std::int64_t>(splits.train.size()), options_.batch_size);
+    schedule_.emplace(options_, steps_per_epoch_);
+    info_ = {task_.name(), std::is_same_v<T, float> ? "float" : "double", resolved_yaml_, split_digest(task_), task_.data_state()};
+  }
+
+  BatchPlan plan_of(std::int64_t epoch) const {
+    return BatchPlan::training(task_.splits().train, options_.batch_size, static_cast<std::uint64_t>(run_.seed), epoch);
+  }
+
+  void start_or_continue() {
+    if (run_.restart == "never") on_root(comm_, [&] { folder_.set_old_results_aside(); });
+    std::vector<std::string> warnings;
+    const std::string path = find_valid_checkpoint(folder_.last(), comm_, warnings);
+    for (const std::string& line : warnings) log_warning("{}", line);
+    if (path.empty() && run_.restart == "require") {
+      throw Error(Exit::usage, fmt::format("run.restart=require, but {} has no checkpoint", run_.dir));
+    }
+    if (!path.empty()) {
+      const CheckpointHeader header = read_checkpoint_header(path);
+      for (const std::string& line : check_continuation(path, header.info, info_, run_.restart_allow_change)) {
+        log_warning("continuing with another option: {}", line);
+      }
+      load_checkpoint(path, task_.params(), &optimizer_);
+      state_ = header.state;
+      state_.step_in_epoch = std::min(state_.step_in_epoch, steps_per_epoch_);  // another batch size was allowed
+      saved_ = state_;
+      log_info("continuing from {}: epoch {}, step {}", path, state_.epoch + 1, state_.step);
+    }
+    log_.emplace(folder_, comm_.is_root(), state_);
+    on_root(comm_, [&] {
+      folder_.write("resolved.yaml", resolved_yaml_);
+      folder_.write("ids_train_val_test.json", splits_json(task_));
+      folder_.write("skipped.csv", skipped_csv(task_.skipped()));
+    });
+  }
+
+  // --- steps ---------------------------------------------------------------------------------------------------------
+
+  bool stop_wanted() {
+    if (hooks_.stop && hooks_.stop(state_)) return true;
+    if (stop_requested()) return true;
+    return run_.walltime > 0.0 && seconds_since(kProcessStart) + 1.5 * checkpoint_seconds_ + longest_step_ > run_.walltime;
+  }
+
+  bool checkpoint_due() const {
+    return options_.checkpoint_minutes > 0.0 && seconds_since(last_save_) > 60.0 * options_.checkpoint_minutes;
+  }
+
+  /// The rest of the epoch's steps. False: stopped before one of them.
+  bool run_steps() {
+    if (state_.step_in_epoch == steps_per_epoch_) return true;
+    if (!feed_) {
+      warm_up();
+      feed_.emplace(task_, comm_, options_.batch_size, static_cast<std::uint64_t>(run_.seed), options_.epochs,
+                    state_.epoch * steps_per_epoch_ + state_.step_in_epoch);
+    }
+    const std::int64_t graphs = options_.batch_size;
+    Progress progress("graphs", options_.epochs * steps_per_epoch_ * graphs, state_.step * graphs);
+    while (state_.step_in_epoch < steps_per_epoch_) {
+      const auto begin = Clock::now();
+      const HostBatch& share = feed_->next();
+      std::array<double, 3> sums{share.loss_weight, stop_wanted() ? 1.0 : 0.0, comm_.is_root() && checkpoint_due() ? 1.0 : 0.0};
+      comm_.sum(std::span<double>(sums));
+      if (sums[1] > 0.0) return false;
+      if (sums[2] > 0.0) save_last();
+      const StepRate rate = schedule_->at(state_.step);
+      const StepResult result = runner_.train(share, sums[0], optimizer_, rate, state_.step);
+      record_step(result, sums[0], rate);
+      if (progress.due()) {
+        progress.show(state_.step * graphs, fmt::format("epoch {}/{}  loss {:.4g}  rate {:.2e} ", state_.epoch + 1, options_.epochs,
+                                                        result.loss, rate.learning_rate));
+      }
+      longest_step_ = std::max(longest_step_, seconds_since(begin));
+      const bool more = state_.step_in_epoch < steps_per_epoch_;
+      if (more && options_.checkpoint_every > 0 && state_.step % options_.checkpoint_every == 0) save_last();
+    }
+    graphs_per_second_ = progress.rate();
+    progress.finish();
+    return true;
+  }
+
+  /// Counts the step, judges it, writes its line. Throws Error(Exit::diverged).
+  void record_step(const StepResult& result, double divisor, StepRate rate) {
+    const bool bad = result.skipped > state_.skipped || !std::isfinite(result.loss);
+    state_.updates = result.updates;
+    state_.skipped = result.skipped;
+    ++state_.step;
+    ++state_.step_in_epoch;
+    state_.bad_in_a_row = bad ? state_.bad_in_a_row + 1 : 0;
+    log_->step(state_.epoch + 1, state_.step, rate.learning_rate, result.loss, result.gradient_norm, bad);
+    if (!bad) {
+      state_.loss_sum += result.loss * divisor;
+      state_.loss_weight += divisor;
+      return;
+    }
+    const BatchPlan plan = plan_of(state_.epoch);
+    const auto samples = plan.batch(state_.step_in_epoch - 1);
+    std::string ids;
+    constexpr std::size_t kNamed = 8;
+    for (std::size_t i = 0; i < std::min(samples.size(), kNamed); ++i) ids += (i > 0 ? ", " : "") + task_.sample_id(samples[i]);
+    if (samples.size() > kNamed) ids += fmt::format(" and {} more", samples.size() - kNamed);
+    const std::string what = fmt::format("step {} (epoch {}): loss {}, gradient norm {}; samples: {}", state_.step, state_.epoch + 1,
+                                         result.loss, result.gradient_norm, ids);
+    if (state_.bad_in_a_row < options_.max_bad_steps) {
+      log_warning("{}: not finite, this step changes nothing ({} in a row)", what, state_.bad_in_a_row);
+      return;
+    }
+    log_->flush();
+    throw Error(Exit::diverged, fmt::format("{}: {} steps in a row were not finite; checkpoints are untouched. Try a smaller "
+                                            "train.learning_rate, train.clip_norm, or look at these samples", what, state_.bad_in_a_row));
+  }
+
+  /// Takes the memory of the epoch's costliest batch before the first step.
+  void warm_up() {
+    const BatchPlan plan = plan_of(state_.epoch);
+    std::int64_t costliest = 0, largest = -1;
+    for (std::int64_t b = 0; b < plan.num_batches(); ++b) {
+      std::int64_t cost = 0;
+      for (const std::int64_t s : plan.batch(b)) cost += task_.cost(s);
+      if (cost > largest) {
+        largest = cost;
+        costliest = b;
+      }
+    }
+    const auto batch = task_.new_batch();
+    collate_share(task_, comm_, plan, costliest, *batch);
+    runner_.warm_up(*batch, comm_.sum(batch->loss_weight), optimizer_);
+    log_debug("memory of a step: {}", format_bytes(static_cast<double>(runner_.arena().high_water())));
+  }
+
+  // --- epochs --------------------------------------------------------------------------------------------------------
+
+  std::optional<Evaluation> evaluate_part(const std::vector<std::int64_t>& samples, bool keep_predictions) {
+    return evaluate(task_, runner_, comm_, samples, options_.evaluation_batch(), keep_predictions, [this] { return stop_wanted(); });
+  }
+
+  bool is_better(double value) const {
+    if (!std::isfinite(value)) return false;
+    if (std::isnan(state_.best_metric)) return true;
+    return task_.larger_is_better() ? value > state_.best_metric : value < state_.best_metric;
+  }
+
+  bool out_of_patience() const {
+    return options_.early_stopping > 0 && state_.epochs_since_best >= options_.early_stopping;
+  }
+
+  /// Validation, metrics, best and last checkpoint. False: stopped during validation, which then happens again.
+  bool finish_epoch() {
+    require_equal_parameters(task_.params(), comm_);
+    average_buffers(task_.params(), comm_);
+    const auto validation = evaluate_part(task_.splits().validation, false);
+    if (!validation) return false;
+    GNN_HPC_REQUIRE(!validation->metrics.empty(), "task {} has no metric", task_.name());
+    std::optional<Evaluation> training;
+    const bool wanted = options_.train_metrics_every > 0 && (state_.epoch + 1) % options_.train_metrics_every == 0;
+    if (wanted) {
+      training = evaluate_part(task_.splits().train, false);
+      if (!training) return false;
+    }
+    const double value = validation->metrics.front().second;
+    const bool best = is_better(value);
+    const double train_loss = state_.loss_sum / state_.loss_weight;
+    ++state_.epoch;
+    state_.step_in_epoch = 0;
+    state_.loss_sum = state_.loss_weight = 0.0;
+    state_.epochs_since_best = best ? 0 : state_.epochs_since_best + 1;
+    if (best) {
+      state_.best_metric = value;
+      state_.best_epoch = state_.epoch;
+    }
+    const double rate = schedule_->at(state_.step - 1).learning_rate;
+    log_->epoch(state_.epoch, state_.step, rate, train_loss, *validation, training ? &*training : nullptr, best);
+    log_->sync(state_);
+    if (best) on_root(comm_, [&] { save_checkpoint<T>(folder_.best(), task_.params(), nullptr, state_, info_); });
+    save_last();
+    report_epoch(train_loss, *validation, training ? &*training : nullptr, rate, best);
+    return true;
+  }
+
+  void report_epoch(double train_loss, const Evaluation& validation, const Evaluation* training, double rate, bool best) const {
+    std::string text = fmt::format("epoch {}/{}  train loss {:.5g}  val loss {:.5g}", state_.epoch, options_.epochs, train_loss, validation.loss);
+    for (const auto& [name, value] : validation.metrics) text += fmt::format("  val {} {:.5g}", name, value);
+    if (training != nullptr) text += fmt::format("  train {} {:.5g}", training->metrics.front().first, training->metrics.front().second);
+    text += fmt::format("  rate {:.2e}", rate);
+    if (graphs_per_second_ > 0.0) text += fmt::format("  {:.0f} graphs/s", graphs_per_second_);
+    log_info("{}{}", text, best ? "  best" : "");
+  }
+
+  void save_last() {
+    const auto begin = Clock::now();
+    log_->sync(state_);
+    on_root(comm_, [&] { save_checkpoint<T>(folder_.last(), task_.params(), &optimizer_, state_, info_); });
+    saved_ = state_;
+    last_save_ = Clock::now();
+    checkpoint_seconds_ = std::max(checkpoint_seconds_, seconds_since(begin));
+  }
+
+  // --- end -----------------------------------------------------------------------------------------------------------
+
+  TrainResult stop_with_checkpoint() {
+    const bool saved = saved_ && saved_->step == state_.step && saved_->epoch == state_.epoch;
+    if (!saved) save_last();
+    const std::string why = stop_requested() ? stop_signal_name() : "asked to stop";
+    const bool limit = run_.walltime > 0.0 && !stop_requested();
+    log_info("stopped ({}) at epoch {}, step {}; the same command continues from {}", limit ? "run.walltime" : why, state_.epoch + 1,
+             state_.step, folder_.last());
+    return {Exit::stopped, "stopped", state_, {}, runner_.arena().high_water()};
+  }
+
+  /// The weights of the final evaluation; returns which ones they are.
+  std::string load_final_weights() {
+    if (options_.final_weights != "best" || state_.best_epoch == 0) return "last";
+    std::vector<std::string> warnings;
+    std::string path;
+    try {
+      path = find_valid_checkpoint(folder_.best(), comm_, warnings);
+    } catch (const Error& error) {
+      warnings.emplace_back(error.what());
+    }
+    for (const std::string& line : warnings) log_warning("{}", line);
+    if (path.empty()) {
+      log_warning("no valid {}: the final evaluation uses the last weights", folder_.best());
+      return "last";
+    }
+    load_checkpoint<T>(path, task_.params(), nullptr);
+    return "best";
+  }
+
+  TrainResult finish() {
+    TrainResult result{Exit::ok, state_.epoch < options_.epochs ? "early_stopped" : "finished", state_, {}, 0};
+    if (result.status == "early_stopped") log_info("no better validation metric for {} epochs: stopping early", options_.early_stopping);
+    const std::string weights = load_final_weights();
+    const Splits& splits = task_.splits();
+    const std::vector<std::string> targets = task_.target_names();
+    std::vector<std::pair<std::string, std::vector<Prediction>>> rows;
+    std::string deciding;
+    const std::array<std::pair<const char*, const std::vector<std::int64_t>*>, 3> parts{
+        {{"train", &splits.train}, {"validation", &splits.validation}, {"test", &splits.test}}};
+    for (const auto& [part, samples] : parts) {
+      auto evaluation = evaluate_part(*samples, true);
+      if (!evaluation) {  // the checkpoint at the end of training stands
+        log_info("stopped during the final evaluation; the same command repeats it");
+        return {Exit::stopped, "stopped", state_, {}, runner_.arena().high_water()};
+      }
+      deciding = evaluation->metrics.front().first;
+      if (!comm_.is_root()) continue;
+      result.parts.push_back(score_part(part, *evaluation, task_.target_kind(), targets.size()));
+      const bool listed = std::find(options_.predictions.begin(), options_.predictions.end(), part) != options_.predictions.end();
+      if (listed) rows.emplace_back(part, std::move(evaluation->predictions));
+    }
+    result.arena_bytes = runner_.arena().high_water();
+    on_root(comm_, [&] {
+      folder_.write("predictions.csv", predictions_csv(task_, rows));
+      const SummaryInfo info{task_.name(), result.status, weights, deciding, options_.epochs,
+                             static_cast<std::int64_t>(task_.params().num_parameters()), comm_.size(),
+                             static_cast<std::int64_t>(task_.skipped().size()), seconds_since(kProcessStart)};
+      folder_.write("summary.json", summary_json(info, state_, result.parts, targets, task_.target_kind()));
+    });
+    if (comm_.is_root()) {
+      log_info("errors with the {} weights (best epoch {}):\n{}", weights, state_.best_epoch,
+               score_table(result.parts, targets, task_.target_kind()));
+    }
+    return result;
+  }
+
+  Task<T>& task_;
+  const RunOptions& run_;
+  const TrainOptions& options_;
+  const Comm& comm_;
+  const std::string& resolved_yaml_;
+  const TrainHooks& hooks_;
+  RunFolder folder_;
+  Optimizer<T> optimizer_;
+  StepRunner<T> runner_;
+  std::optional<Schedule> schedule_;
+  std::optional<MetricsLog> log_;
+  CheckpointInfo info_;
+  TrainState state_;
+  std::optional<TrainState> saved_;
+  std::int64_t steps_per_epoch_ = 0;
+  std::optional<TrainingFeed<T>> feed_;
+  double longest_step_ = 0.0, checkpoint_seconds_ = 0.0, graphs_per_second_ = 0.0;
+  Clock::time_point last_save_ = Clock::now();
+};
+
+}  // namespace
+
+template <class T>
+TrainResult train(Task<T>& task, const RunOptions& run, const TrainOptions& options, const Comm& comm,
+                  const std::string& resolved_yaml, const TrainHooks& hooks) {
+  return Trainer<T>(task, run, options, comm, resolved_yaml, hooks).run();
+}
+
+template TrainResult train<float>(Task<float>&, const RunOptions&, const TrainOptions&, const Comm&, const std::string&,
+                                  const TrainHooks&);
+template TrainResult train<double>(Task<double>&, const RunOptions&, const TrainOptions&, const Comm&, const std::string&,
+                                   const TrainHooks&);
+
+}  // namespace gnn_hpc

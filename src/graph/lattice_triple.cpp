@@ -71,7 +71,8 @@ std::array<int, 9> lattice_triple(std::span<const double, 9> lattice, CrystalGra
     const double expected = 4.0 / 3.0 * std::numbers::pi * radius * radius * radius / frame.volume;
     if (!(expected < kMostPoints) || !(frame.largest_index(radius) < 32000)) {
       throw Error(Exit::data, fmt::format("the cell is too flat or too long to be searched (volume {:.3g} A^3, longest vector "
-                                          "{:.3g} A); use a reduced cell", frame.volume, longest));
+                                          "{:.3g} A); use a reduced cell",
+                                          frame.volume, longest));
     }
     points.clear();
     frame.visit(0, 0, 0, radius, [&](int n1, int n2, int n3, double d2) {
@@ -81,7 +82,8 @@ std::array<int, 9> lattice_triple(std::span<const double, 9> lattice, CrystalGra
     if (choose(points, radius, radius == bound, chosen)) break;
     if (radius == bound) {
       throw Error(Exit::data, fmt::format("no three independent lattice vectors longer than {} A within {:.3g} A; the cell has "
-                                          "(almost) no volume", kClashDistance, bound));
+                                          "(almost) no volume",
+                                          kClashDistance, bound));
     }
   }
 

@@ -23,7 +23,8 @@ void check_input(std::span<const double, 9> lattice, std::span<const double> fra
     throw Error(Exit::usage, fmt::format("max_neighbors is {}; it must be at least 1", options.max_neighbors));
   }
   if (frac.empty() || frac.size() % 3 != 0) {
-    throw Error(Exit::data, fmt::format("a crystal needs 3 coordinates an atom and at least one atom; got {} numbers", frac.size()));
+    throw Error(Exit::data,
+                fmt::format("a crystal needs 3 coordinates an atom and at least one atom; got {} numbers", frac.size()));
   }
   const auto finite = [](double x) { return std::isfinite(x); };
   if (!std::all_of(lattice.begin(), lattice.end(), finite)) throw Error(Exit::data, "the cell has a number that is not finite");
@@ -63,7 +64,8 @@ double largest_square(double reach) {
   return square;
 }
 
-/// The threshold of every atom: d <= d_k + tie, as a bound on squares. Returns 0 if the sphere was large enough for all, else the radius to try next.
+/// The threshold of every atom: d <= d_k + tie, as a bound on squares. Returns 0 if the sphere was large enough for all, else the
+/// radius to try next.
 double find_thresholds(double radius, int k, int n, CrystalGraphWorkspace& w) {
   const Pair self = w.pairs.back();
   w.ptr.assign(n + 1, 0);
@@ -106,7 +108,7 @@ double find_thresholds(double radius, int k, int n, CrystalGraphWorkspace& w) {
 
 /// The self edges of one atom: shared images within its threshold (multiplicity 2), and the lattice vectors beyond (1).
 struct SelfEdges {
-  Image extra[3];      // lexicographically positive, ascending
+  Image extra[3];  // lexicographically positive, ascending
   double squared[3];
   int count = 0;
 
@@ -244,7 +246,8 @@ void build_crystal_graph(std::span<const double, 9> lattice, std::span<const dou
     const double expected = 4.0 / 3.0 * std::numbers::pi * radius * radius * radius / frame.volume * n * n;
     if (!(index < 32000) || !(expected < 1e9)) {
       throw Error(Exit::data, fmt::format("the neighbour search needs a sphere of {:.3g} A in a cell of {:.3g} A^3 with {} atoms: "
-                                          "too flat or too empty a cell", radius, frame.volume, n));
+                                          "too flat or too empty a cell",
+                                          radius, frame.volume, n));
     }
     collect(frame, radius, n, w);
     const double next = find_thresholds(radius, k, n, w);

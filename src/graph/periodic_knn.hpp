@@ -17,9 +17,9 @@ struct CrystalGraphOptions {
 };
 
 /// Constants of the definition.
-inline constexpr double kShellTie = 1e-4;      ///< angstrom: distances closer than this belong to one shell
-inline constexpr double kClashDistance = 0.15; ///< angstrom: closer pairs are not neighbours
-inline constexpr double kCosineTie = 1e-4;     ///< |cos| below this counts as a right angle
+inline constexpr double kShellTie = 1e-4;       ///< angstrom: distances closer than this belong to one shell
+inline constexpr double kClashDistance = 0.15;  ///< angstrom: closer pairs are not neighbours
+inline constexpr double kCosineTie = 1e-4;      ///< |cos| below this counts as a right angle
 
 /// Unique directed edges u -> v of one crystal with their multiplicity, in canonical order (v, u, n1, n2, n3): CSR by target.
 /// The vector of an edge points from u to v: r = (image + f_v - f_u) L with wrapped coordinates f.
@@ -27,11 +27,11 @@ inline constexpr double kCosineTie = 1e-4;     ///< |cos| below this counts as a
 /// Images are int16: a needle cell of 1 x 1 x 500 angstrom needs more than int8 holds.
 struct CrystalGraph {
   int num_nodes = 0;
-  std::vector<std::int32_t> row_ptr;   ///< [N+1] edges entering v are row_ptr[v] .. row_ptr[v+1]
-  std::vector<std::int32_t> u, v;      ///< [E] source and target
-  std::vector<std::int16_t> image;     ///< [E,3]
-  std::vector<std::uint8_t> mult;      ///< [E] 1 or 2
-  std::array<int, 9> lattice_images{}; ///< [3,3] rows: l1, l2, l3 as integer images, after the sign rules
+  std::vector<std::int32_t> row_ptr;    ///< [N+1] edges entering v are row_ptr[v] .. row_ptr[v+1]
+  std::vector<std::int32_t> u, v;       ///< [E] source and target
+  std::vector<std::int16_t> image;      ///< [E,3]
+  std::vector<std::uint8_t> mult;       ///< [E] 1 or 2
+  std::array<int, 9> lattice_images{};  ///< [3,3] rows: l1, l2, l3 as integer images, after the sign rules
   std::int64_t num_edges() const { return static_cast<std::int64_t>(u.size()); }
 };
 
@@ -45,14 +45,14 @@ class CrystalGraphWorkspace {
   struct Image {
     std::int16_t n[3];
   };
-  std::vector<double> frac;            ///< [3N] wrapped
+  std::vector<double> frac;  ///< [3N] wrapped
   std::vector<Pair> pairs;
-  std::vector<double> squared;         ///< squared distance of each candidate
-  std::vector<Image> images;           ///< image of each candidate
-  std::vector<std::int32_t> ptr;       ///< [N+1] distances of an atom in `distances`
-  std::vector<double> distances;       ///< squared distances, grouped by atom
-  std::vector<double> threshold;       ///< [N] squared distance of the last kept neighbour, tie included
-  std::vector<std::int32_t> first;     ///< [N] first pair with i == atom
+  std::vector<double> squared;               ///< squared distance of each candidate
+  std::vector<Image> images;                 ///< image of each candidate
+  std::vector<std::int32_t> ptr;             ///< [N+1] distances of an atom in `distances`
+  std::vector<double> distances;             ///< squared distances, grouped by atom
+  std::vector<double> threshold;             ///< [N] squared distance of the last kept neighbour, tie included
+  std::vector<std::int32_t> first;           ///< [N] first pair with i == atom
   std::vector<std::int32_t> by_j_ptr, by_j;  ///< pairs with j == atom and i < j, ascending i
   struct LatticePoint {
     double length;

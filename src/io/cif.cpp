@@ -6,7 +6,6 @@
 #include <gemmi/cif.hpp>
 #include <gemmi/symmetry.hpp>
 #include <limits>
-#include <numbers>
 
 #include "base/error.hpp"
 #include "io/elements.hpp"
@@ -154,7 +153,8 @@ std::vector<gemmi::Op> operations_of(const BlockView& view, const double* angles
 void expand(const std::vector<gemmi::Op>& ops, Crystal& out) {
   const std::size_t listed = out.z.size();
   if (listed * (ops.size() + 1) > kMostExpanded) {
-    throw Error(Exit::data, fmt::format("{} atoms under {} operations are more than {} atoms", listed, ops.size() + 1, kMostExpanded));
+    throw Error(Exit::data,
+                fmt::format("{} atoms under {} operations are more than {} atoms", listed, ops.size() + 1, kMostExpanded));
   }
   std::vector<double> frac;
   std::vector<std::uint8_t> z;
@@ -223,11 +223,19 @@ void read_atoms(const gemmi::cif::Loop& loop, Crystal& out) {
 }  // namespace
 
 std::array<double, 9> lattice_from_parameters(double a, double b, double c, double alpha, double beta, double gamma) {
-  constexpr double kDegree = std::numbers::pi / 180;
+  constexpr double kDegree = 3.141592653589793 / 180;
   const double al = alpha * kDegree, be = beta * kDegree, ga = gamma * kDegree;
   const double value = (std::cos(al) * std::cos(be) - std::cos(ga)) / (std::sin(al) * std::sin(be));
   const double g = std::acos(std::clamp(value, -1.0, 1.0));
-  return {a * std::sin(be), 0, a * std::cos(be), -b * std::sin(al) * std::cos(g), b * std::sin(al) * std::sin(g), b * std::cos(al), 0, 0, c};
+  return {a * std::sin(be),
+          0,
+          a * std::cos(be),
+          -b * std::sin(al) * std::cos(g),
+          b * std::sin(al) * std::sin(g),
+          b * std::cos(al),
+          0,
+          0,
+          c};
 }
 
 void parse_cif(std::string_view text, Crystal& out) {
@@ -240,7 +248,7 @@ void parse_cif(std::string_view text, Crystal& out) {
   for (const auto& block : document.blocks) {
     const BlockView view(block);
     if (!view.atoms) continue;
-    static constexpr const char* kNames[6] = {"cell length a", "cell length b", "cell length c",
+    static constexpr const char* kNames[6] = {"cell length a",    "cell length b",   "cell length c",
                                               "cell angle alpha", "cell angle beta", "cell angle gamma"};
     double p[6];
     for (int i = 0; i < 6; ++i) {

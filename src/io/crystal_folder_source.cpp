@@ -37,7 +37,8 @@ class FolderSource final : public CrystalSource {
     if (!fs::is_directory(folder_)) folder_ = folder_.parent_path();
     table_path_ = (folder_ / "id_prop.csv").string();
     if (!fs::exists(table_path_)) {
-      throw Error(Exit::data, fmt::format("{}: no id_prop.csv, so no targets; add it (id or file name, then the values)", folder_.string()));
+      throw Error(Exit::data,
+                  fmt::format("{}: no id_prop.csv, so no targets; add it (id or file name, then the values)", folder_.string()));
     }
     read_header();
   }
@@ -65,7 +66,8 @@ class FolderSource final : public CrystalSource {
       record.problem = fmt::format("no structure file for {} in {}", quote_for_message(name), folder_.string());
     } else if (!format) {
       record.path.clear();
-      record.problem = fmt::format("{} has no known ending (.cif, .vasp, .poscar, .xyz, .extxyz, POSCAR*)", quote_for_message(name));
+      record.problem =
+          fmt::format("{} has no known ending (.cif, .vasp, .poscar, .xyz, .extxyz, POSCAR*)", quote_for_message(name));
     } else {
       record.format = *format;
     }
@@ -78,7 +80,8 @@ class FolderSource final : public CrystalSource {
     CsvReader::Row row;
     for (bool first = has_header_; reader.next(row); first = false) {
       if (first || id_column_ >= row.size) continue;
-      if (auto path = find_structure(folder_, std::string(trim(row.fields[id_column_]))); !path.empty()) out.push_back(std::move(path));
+      if (auto path = find_structure(folder_, std::string(trim(row.fields[id_column_]))); !path.empty())
+        out.push_back(std::move(path));
     }
     return out;
   }
@@ -109,7 +112,8 @@ class FolderSource final : public CrystalSource {
     const auto need = [&](const std::string& name) {
       const auto at = std::find(names.begin(), names.end(), name);
       if (at == names.end()) {
-        throw Error(Exit::data, fmt::format("{}:1: no column {} (columns: {})", table_path_, quote_for_message(name), join_names(names)));
+        throw Error(Exit::data,
+                    fmt::format("{}:1: no column {} (columns: {})", table_path_, quote_for_message(name), join_names(names)));
       }
       return static_cast<std::size_t>(at - names.begin());
     };
@@ -133,7 +137,8 @@ class FilesSource final : public CrystalSource {
       : CrystalSource(std::move(options)), files_(std::move(files)) {
     if (!options_.targets.empty()) {
       throw Error(Exit::data, fmt::format("structure files hold no targets, but {} is asked for; put the files into a folder with "
-                                          "id_prop.csv, or use csv or extxyz", join_names(options_.targets)));
+                                          "id_prop.csv, or use csv or extxyz",
+                                          join_names(options_.targets)));
     }
   }
   bool next(RawRecord& record) override {
@@ -152,7 +157,9 @@ class FilesSource final : public CrystalSource {
     return true;
   }
   std::vector<std::string> files() const override { return files_; }
-  double fraction_read() const override { return files_.empty() ? 1 : static_cast<double>(at_) / static_cast<double>(files_.size()); }
+  double fraction_read() const override {
+    return files_.empty() ? 1 : static_cast<double>(at_) / static_cast<double>(files_.size());
+  }
 
  private:
   std::vector<std::string> files_;
@@ -170,7 +177,8 @@ std::unique_ptr<CrystalSource> open_folder_source(CrystalSourceOptions options) 
   for (const auto& entry : fs::directory_iterator(path)) {
     if (entry.is_regular_file() && structure_format(entry.path().string())) files.push_back(entry.path().string());
   }
-  if (files.empty()) throw Error(Exit::data, fmt::format("{}: no structure files (*.cif, *.vasp, POSCAR*, *.xyz, ...)", path.string()));
+  if (files.empty())
+    throw Error(Exit::data, fmt::format("{}: no structure files (*.cif, *.vasp, POSCAR*, *.xyz, ...)", path.string()));
   std::sort(files.begin(), files.end());  // a folder has no order of its own
   return std::make_unique<FilesSource>(std::move(options), std::move(files));
 }

@@ -64,7 +64,8 @@ void check_structure(const Crystal& crystal) {
   if (!std::isfinite(volume)) throw Error(Exit::data, "the cell's volume is not finite");
   for (const double f : crystal.frac) {
     if (!std::isfinite(f)) throw Error(Exit::data, "a coordinate is not finite");
-    if (std::abs(f) > 1e6) throw Error(Exit::data, fmt::format("a fractional coordinate is {:.6g}; beyond 1e6 its digits are lost", f));
+    if (std::abs(f) > 1e6)
+      throw Error(Exit::data, fmt::format("a fractional coordinate is {:.6g}; beyond 1e6 its digits are lost", f));
   }
   for (const int z : crystal.z) {
     if (z < 1 || z > kLargestZ) throw Error(Exit::data, fmt::format("unknown element {}", z));
@@ -154,11 +155,13 @@ std::unique_ptr<CrystalSource> CrystalSource::open(const CrystalSourceOptions& g
     } else if (structure == CrystalFormat::poscar) {
       options.format = "poscar";
     } else {
-      throw Error(Exit::data, fmt::format("{}: the name does not tell the format; set it to csv, folder, extxyz, cif or poscar", first));
+      throw Error(Exit::data,
+                  fmt::format("{}: the name does not tell the format; set it to csv, folder, extxyz, cif or poscar", first));
     }
   }
   if (!options.index.empty() && options.format != "extxyz") {
-    throw Error(Exit::usage, fmt::format("index {} selects frames of an extxyz file; this input is {}", options.index, options.format));
+    throw Error(Exit::usage,
+                fmt::format("index {} selects frames of an extxyz file; this input is {}", options.index, options.format));
   }
   if (options.format == "csv") return open_csv_source(std::move(options));
   if (options.format == "extxyz") return open_extxyz_source(std::move(options));

@@ -16,20 +16,20 @@ enum class CrystalFormat { cif, poscar, extxyz };
 
 /// Where crystals come from and what to take from them.
 struct CrystalSourceOptions {
-  std::string format = "auto";      ///< auto | csv | folder | extxyz | cif | poscar
-  std::vector<std::string> paths;   ///< one file or folder; cif and poscar: any number of files
-  std::vector<std::string> targets; ///< names of the values to learn; empty for prediction
-  std::string id_column;            ///< csv, id_prop.csv with a header, extxyz: where the id stands; empty = the usual names
-  std::string cif_column = "cif";   ///< csv: the column of CIF text
-  std::string index;                ///< extxyz: Python slice text (`:1000`, `::10`, `-100:`, `100:200`, an integer); empty = all
+  std::string format = "auto";         ///< auto | csv | folder | extxyz | cif | poscar
+  std::vector<std::string> paths{};    ///< one file or folder; cif and poscar: any number of files
+  std::vector<std::string> targets{};  ///< names of the values to learn; empty for prediction
+  std::string id_column{};             ///< csv, id_prop.csv with a header, extxyz: where the id stands; empty = the usual names
+  std::string cif_column = "cif";      ///< csv: the column of CIF text
+  std::string index{};                 ///< extxyz: Python slice text (`:1000`, `::10`, `-100:`, `100:200`, an integer); empty = all
 };
 
 /// One record as it stands in a file, not yet understood. Cheap to make (reading is sequential), so that the costly part,
 /// `parse`, runs in threads; objects are meant to be reused.
 struct RawRecord {
-  std::int64_t index = 0;            ///< 0-based position among the records of the source (after slicing), good and bad
+  std::int64_t index = 0;  ///< 0-based position among the records of the source (after slicing), good and bad
   std::string id, file;
-  std::int64_t line = 0;             ///< first line of the record, from 1
+  std::int64_t line = 0;  ///< first line of the record, from 1
   CrystalFormat format = CrystalFormat::cif;
   std::string text;                  ///< the structure; empty if `path` is set
   std::string path;                  ///< a structure file that `parse` reads itself (folders)

@@ -16,8 +16,8 @@ class CsvReader {
   struct Row {
     std::vector<std::string> fields;  ///< storage is reused; only the first `size` belong to this row
     std::size_t size = 0;
-    std::int64_t line = 0;            ///< where the row begins, from 1
-    bool unterminated = false;        ///< the file ended inside a quoted field
+    std::int64_t line = 0;      ///< where the row begins, from 1
+    bool unterminated = false;  ///< the file ended inside a quoted field
   };
 
   explicit CsvReader(std::string path) : text_(std::move(path)) {}

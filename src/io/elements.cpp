@@ -28,9 +28,7 @@ constexpr auto kTable = [] {
 }();
 
 bool letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-int look_up(char first, char second) {
-  return kTable[((first & ~0x20) - 'A') * 27 + (second ? (second | 0x20) - 'a' + 1 : 0)];
-}
+int look_up(char first, char second) { return kTable[((first & ~0x20) - 'A') * 27 + (second ? (second | 0x20) - 'a' + 1 : 0)]; }
 
 }  // namespace
 

@@ -55,7 +55,8 @@ FrameSlice FrameSlice::parse(std::string_view text) {
   if (text.empty()) return out;
   const auto fail = [&]() -> Error {
     return Error(Exit::usage, fmt::format("index {} is no frame selection; use for example 5, -1, :1000, ::10, -100:, 100:200 "
-                                          "(the step must be positive)", quote_for_message(all)));
+                                          "(the step must be positive)",
+                                          quote_for_message(all)));
   };
   int parts = 0;
   for (bool more = true; more; ++parts) {
@@ -133,10 +134,13 @@ bool ExtxyzReader::next(Frame* frame) {
       fail(fmt::format("the file ends after {} of {} atoms", a, *count));
       return true;
     }
-    if (line_.find("Lattice=") != std::string::npos) {  // the comment of another frame: this one is short
-      fail(fmt::format("{} atoms are announced, but another frame begins after {}", *count, std::max<std::int64_t>(0, a - 1)));
+    // A lone integer is the head of another frame, a lattice its comment line: this frame is short.
+    const bool head = line_.size() < 16 && parse_integer(line_), comment = !head && line_.find("Lattice=") != std::string::npos;
+    if (head || comment) {
+      fail(fmt::format("{} atoms are announced, but another frame begins after {}", *count,
+                       head ? a : std::max<std::int64_t>(0, a - 1)));
       pushed_back_.emplace_back(line_, at_);
-      if (a > 0) pushed_back_.emplace_back(before, before_at);
+      if (comment && a > 0) pushed_back_.emplace_back(before, before_at);
       return true;
     }
     keep();
@@ -236,7 +240,8 @@ void parse_extxyz(std::string_view text, const std::vector<std::string>& targets
     if (word.empty()) throw Error(Exit::data, fmt::format("Lattice needs 9 numbers, found {}", quote_for_message(*cell)));
     x = number(word, "a lattice vector's component");
   }
-  if (!next_word(words).empty()) throw Error(Exit::data, fmt::format("Lattice has more than 9 numbers: {}", quote_for_message(*cell)));
+  if (!next_word(words).empty())
+    throw Error(Exit::data, fmt::format("Lattice has more than 9 numbers: {}", quote_for_message(*cell)));
   if (!(cell_volume(out.lattice) > 0)) throw Error(Exit::data, "zero volume");
 
   const std::string* properties = value_of("Properties");
@@ -289,7 +294,8 @@ void parse_extxyz(std::string_view text, const std::vector<std::string>& targets
       z = static_cast<int>(*n);
     }
     if (z == 0) {
-      throw Error(Exit::data, fmt::format("unknown element {} (atom {})", quote_for_message(word[(species ? species : numbers)->first]), a + 1));
+      throw Error(Exit::data, fmt::format("unknown element {} (atom {})",
+                                          quote_for_message(word[(species ? species : numbers)->first]), a + 1));
     }
     double r[3], f[3];
     for (int c = 0; c < 3; ++c) r[c] = number(word[pos->first + c], "a coordinate");
@@ -305,7 +311,8 @@ void parse_extxyz(std::string_view text, const std::vector<std::string>& targets
     }
   }
   for (std::size_t t = 0; t < targets.size(); ++t) {
-    if (target_column[t]) raw_targets[t] = fmt::format("{:.17g}", sums[t] / (static_cast<double>(*count) * target_column[t]->count));
+    if (target_column[t])
+      raw_targets[t] = fmt::format("{:.17g}", sums[t] / (static_cast<double>(*count) * target_column[t]->count));
   }
 }
 

@@ -32,8 +32,8 @@ struct FrameSlice {
 class ExtxyzReader {
  public:
   struct Frame {
-    std::string text;      ///< count, comment and atom lines
-    std::int64_t line = 0; ///< of the count, from 1
+    std::string text;       ///< count, comment and atom lines
+    std::int64_t line = 0;  ///< of the count, from 1
     std::string problem;
   };
   explicit ExtxyzReader(std::string path) : source_(std::move(path)) {}

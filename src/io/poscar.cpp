@@ -82,7 +82,8 @@ void parse_poscar(std::string_view text, Crystal& out) {
     const auto word = next_word(line);
     const auto count = parse_integer(word);
     if (!count || *count < 0 || *count > kMostAtoms) {
-      throw Error(Exit::data, fmt::format("{} element symbols, but a number of atoms reads {}", species.size(), quote_for_message(word)));
+      throw Error(Exit::data,
+                  fmt::format("{} element symbols, but a number of atoms reads {}", species.size(), quote_for_message(word)));
     }
     out.z.insert(out.z.end(), static_cast<std::size_t>(*count), z);
   }

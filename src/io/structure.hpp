@@ -30,8 +30,7 @@ struct BadRecord {
 
 /// |det| of a row-major 3x3 matrix: the volume of a cell, cubic angstrom.
 inline double cell_volume(const std::array<double, 9>& m) {
-  const double det = m[0] * (m[4] * m[8] - m[5] * m[7]) - m[1] * (m[3] * m[8] - m[5] * m[6]) +
-                     m[2] * (m[3] * m[7] - m[4] * m[6]);
+  const double det = m[0] * (m[4] * m[8] - m[5] * m[7]) - m[1] * (m[3] * m[8] - m[5] * m[6]) + m[2] * (m[3] * m[7] - m[4] * m[6]);
   return det < 0 ? -det : det;
 }
 

@@ -86,8 +86,8 @@ struct BruteForceGraph {
   /// Images that can matter within `radius`, by the distances between lattice planes.
   std::array<int, 3> box(double radius, double spread) const {
     const auto& m = cell_;
-    const double volume = std::abs(m[0] * (m[4] * m[8] - m[5] * m[7]) - m[1] * (m[3] * m[8] - m[5] * m[6]) +
-                                   m[2] * (m[3] * m[7] - m[4] * m[6]));
+    const double volume =
+        std::abs(m[0] * (m[4] * m[8] - m[5] * m[7]) - m[1] * (m[3] * m[8] - m[5] * m[6]) + m[2] * (m[3] * m[7] - m[4] * m[6]));
     std::array<int, 3> out;
     for (int r = 0; r < 3; ++r) {
       const double *p = &m[3 * ((r + 1) % 3)], *q = &m[3 * ((r + 2) % 3)];
@@ -126,7 +126,8 @@ struct BruteForceGraph {
       if (p.d - first > kShellTie) first = p.d, ++shell;
       p.shell = shell;
     }
-    std::sort(points.begin(), points.end(), [](const Point& p, const Point& q) { return std::tie(p.shell, p.n) < std::tie(q.shell, q.n); });
+    std::sort(points.begin(), points.end(),
+              [](const Point& p, const Point& q) { return std::tie(p.shell, p.n) < std::tie(q.shell, q.n); });
     const auto cross = [](const std::array<int, 3>& p, const std::array<int, 3>& q) {
       return std::array<int, 3>{p[1] * q[2] - p[2] * q[1], p[2] * q[0] - p[0] * q[2], p[0] * q[1] - p[1] * q[0]};
     };

@@ -2,7 +2,6 @@
 #include "graph/periodic_knn.hpp"
 
 #include <gtest/gtest.h>
-#include <hdf5.h>
 
 #include <filesystem>
 #include <random>
@@ -11,6 +10,7 @@
 
 #include "base/error.hpp"
 #include "graph/brute_force_graph.hpp"
+#include "support/hdf5_values.hpp"
 #include "support/paths.hpp"
 
 namespace gnn_hpc {
@@ -46,59 +46,25 @@ void expect_well_formed(const CrystalGraph& g) {
   }
 }
 
-std::vector<double> read(hid_t file, const std::string& path) {
-  const hid_t set = H5Dopen2(file, path.c_str(), H5P_DEFAULT);
-  EXPECT_GE(set, 0) << path;
-  const hid_t space = H5Dget_space(set);
-  std::vector<double> out(H5Sget_simple_extent_npoints(space));
-  H5Dread(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, out.data());
-  H5Sclose(space);
-  H5Dclose(set);
-  return out;
-}
-
-long attribute(hid_t file, const std::string& group, const char* name) {
-  const hid_t id = H5Aopen_by_name(file, group.c_str(), name, H5P_DEFAULT, H5P_DEFAULT);
-  EXPECT_GE(id, 0) << group << " " << name;
-  const hid_t type = H5Aget_type(id);
-  long value = 0;
-  if (H5Tget_class(type) == H5T_ENUM) {
-    std::int8_t small = 0;
-    H5Aread(id, type, &small);
-    value = small;
-  } else {
-    H5Aread(id, H5T_NATIVE_LONG, &value);
-  }
-  H5Tclose(type);
-  H5Aclose(id);
-  return value;
-}
-
 TEST(PeriodicKnn, EqualsEveryReferenceGraph) {
   const std::string path = test::shared_path("reference/fixtures/comformer_graphs.h5").string();
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "no " << path << "; set GNN_HPC_SHARED";
-  const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
-  ASSERT_GE(file, 0);
-  H5G_info_t info;
-  H5Gget_info(file, &info);
+  const test::Hdf5Values file(path);
   CrystalGraphWorkspace workspace;  // one for all: nothing of one crystal may leak into the next
   CrystalGraph graph;
   int compared = 0;
-  for (hsize_t i = 0; i < info.nlinks; ++i) {
-    char name[256];
-    H5Lget_name_by_idx(file, ".", H5_INDEX_NAME, H5_ITER_INC, i, name, sizeof name, H5P_DEFAULT);
-    SCOPED_TRACE(name);
-    const std::string group = name;
-    const auto cell = read(file, group + "/inputs/lattice"), frac = read(file, group + "/inputs/frac");
-    const CrystalGraphOptions options{.max_neighbors = static_cast<int>(attribute(file, group, "k")),
-                                      .use_lattice = attribute(file, group, "use_lattice") != 0};
+  for (const std::string& group : file.groups()) {
+    SCOPED_TRACE(group);
+    const auto cell = file.dataset(group + "/inputs/lattice"), frac = file.dataset(group + "/inputs/frac");
+    const CrystalGraphOptions options{.max_neighbors = static_cast<int>(file.attribute(group, "k")),
+                                      .use_lattice = file.attribute(group, "use_lattice") != 0};
     Lattice lattice;
     std::copy_n(cell.begin(), 9, lattice.begin());
     build_crystal_graph(lattice, frac, options, workspace, graph);
     expect_well_formed(graph);
-    const auto u = read(file, group + "/expected/u"), v = read(file, group + "/expected/v"),
-               image = read(file, group + "/expected/image"), mult = read(file, group + "/expected/mult"),
-               vec = read(file, group + "/expected/vec"), triple = read(file, group + "/expected/lattice_images");
+    const auto u = file.dataset(group + "/expected/u"), v = file.dataset(group + "/expected/v"),
+               image = file.dataset(group + "/expected/image"), mult = file.dataset(group + "/expected/mult"),
+               vec = file.dataset(group + "/expected/vec"), triple = file.dataset(group + "/expected/lattice_images");
     ASSERT_EQ(graph.u.size(), u.size());
     for (std::size_t e = 0; e < u.size(); ++e) {
       ASSERT_EQ(graph.u[e], u[e]);
@@ -111,7 +77,6 @@ TEST(PeriodicKnn, EqualsEveryReferenceGraph) {
     for (int c = 0; c < 9; ++c) ASSERT_EQ(graph.lattice_images[c], triple[c]);
     ++compared;
   }
-  H5Fclose(file);
   EXPECT_GE(compared, 100);
 }
 
@@ -124,14 +89,22 @@ struct RandomCrystals {
   Lattice cell(int kind) {
     const double a = uniform(2.2, 6), s = std::sqrt(3.0) / 2;
     switch (kind) {
-      case 0: return {a, 0, 0, 0, a, 0, 0, 0, a};                              // cubic
-      case 1: return {0, a, a, a, 0, a, a, a, 0};                              // fcc primitive
-      case 2: return {-a, a, a, a, -a, a, a, a, -a};                           // bcc primitive
-      case 3: return {a, 0, 0, -a / 2, a * s, 0, 0, 0, uniform(2, 9)};         // hexagonal
-      case 4: return {a, 0, 0, 0, a, 0, integer(-2, 2) * a, integer(-2, 2) * a, a};  // skewed cubic, left as is
-      case 5: return {uniform(1.2, 2), 0, 0, 0, uniform(1.2, 2), 0, uniform(-3, 3), 0, uniform(15, 40)};  // needle
-      case 6: return {uniform(6, 12), 0, 0, uniform(-20, 20), uniform(6, 12), 0, 0, 1, uniform(1.0, 1.6)};  // flat
-      case 7: return {0.9 * a, 0, 0, 0.88 * a, 0.2 * a, 0, 0.87 * a, 0.1 * a, 0.25 * a};  // three almost parallel vectors
+      case 0:
+        return {a, 0, 0, 0, a, 0, 0, 0, a};  // cubic
+      case 1:
+        return {0, a, a, a, 0, a, a, a, 0};  // fcc primitive
+      case 2:
+        return {-a, a, a, a, -a, a, a, a, -a};  // bcc primitive
+      case 3:
+        return {a, 0, 0, -a / 2, a * s, 0, 0, 0, uniform(2, 9)};  // hexagonal
+      case 4:
+        return {a, 0, 0, 0, a, 0, integer(-2, 2) * a, integer(-2, 2) * a, a};  // skewed cubic, left as is
+      case 5:
+        return {uniform(1.2, 2), 0, 0, 0, uniform(1.2, 2), 0, uniform(-3, 3), 0, uniform(15, 40)};  // needle
+      case 6:
+        return {uniform(6, 12), 0, 0, uniform(-20, 20), uniform(6, 12), 0, 0, 1, uniform(1.0, 1.6)};  // flat
+      case 7:
+        return {0.9 * a, 0, 0, 0.88 * a, 0.2 * a, 0, 0.87 * a, 0.1 * a, 0.25 * a};  // three almost parallel vectors
       default: {
         Lattice m;
         do {

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/csv.hpp"
+
+#include <gtest/gtest.h>
+#include <zlib.h>
+
+#include <fstream>
+
+#include "base/error.hpp"
+#include "support/paths.hpp"
+
+namespace gnn_hpc {
+namespace {
+
+using Rows = std::vector<std::vector<std::string>>;
+
+struct CsvFile {
+  test::TemporaryFolder folder;
+  std::string path;
+  explicit CsvFile(const std::string& text) : path((folder / "t.csv").string()) { std::ofstream(path, std::ios::binary) << text; }
+};
+
+Rows read(const std::string& path, std::vector<std::int64_t>* lines = nullptr) {
+  CsvReader reader(path);
+  CsvReader::Row row;
+  Rows out;
+  while (reader.next(row)) {
+    out.emplace_back(row.fields.begin(), row.fields.begin() + static_cast<std::ptrdiff_t>(row.size));
+    if (lines) lines->push_back(row.line);
+  }
+  return out;
+}
+
+TEST(Csv, QuotedFieldsHoldAnything) {
+  const CsvFile file("a,b,c\n1,\"x, \"\"y\"\"\nz\",3\n\n\"\",,\n");
+  std::vector<std::int64_t> lines;
+  EXPECT_EQ(read(file.path, &lines), (Rows{{"a", "b", "c"}, {"1", "x, \"y\"\nz", "3"}, {"", "", ""}}));
+  EXPECT_EQ(lines, (std::vector<std::int64_t>{1, 2, 5}));
+}
+
+TEST(Csv, CarriageReturnsByteOrderMarkAndMissingLastNewline) {
+  const CsvFile file("\xEF\xBB\xBFid,v\r\n1,2\r\n\"3\",\"4\"\r\n5,\r\n6,7");
+  EXPECT_EQ(read(file.path), (Rows{{"id", "v"}, {"1", "2"}, {"3", "4"}, {"5", ""}, {"6", "7"}}));
+}
+
+TEST(Csv, StrayQuotesAreKept) {
+  const CsvFile file("a\"b,\"c\"d,e\n");
+  EXPECT_EQ(read(file.path), (Rows{{"a\"b", "cd", "e"}}));
+}
+
+TEST(Csv, AnEndInsideQuotesIsReported) {
+  const CsvFile file("a,b\n1,\"never closed\n2,3\n");
+  CsvReader reader(file.path);
+  CsvReader::Row row;
+  ASSERT_TRUE(reader.next(row));
+  EXPECT_FALSE(row.unterminated);
+  ASSERT_TRUE(reader.next(row));
+  EXPECT_TRUE(row.unterminated);
+  EXPECT_FALSE(reader.next(row));
+}
+
+/// Fields and rows of random text survive, whatever falls on the edges of the blocks in which a file is read.
+TEST(Csv, LongFilesRoundTripPlainAndCompressed) {
+  Rows expected;
+  std::string text;
+  std::uint32_t state = 1;
+  const auto draw = [&](std::uint32_t n) {
+    state = state * 1664525u + 1013904223u;
+    return (state >> 8) % n;
+  };
+  for (int r = 0; r < 4000; ++r) {
+    std::vector<std::string> row;
+    for (int f = 0; f < 4; ++f) {
+      std::string value;
+      for (std::uint32_t n = draw(200); n > 0; --n) value += "ab\"\n,\r 1"[draw(8)];
+      text += f ? ",\"" : "\"";
+      for (const char c : value) text += c == '"' ? "\"\"" : std::string(1, c);
+      text += '"';
+      row.push_back(value);
+    }
+    text += draw(2) ? "\r\n" : "\n";
+    expected.push_back(row);
+  }
+  const CsvFile file(text);
+  EXPECT_EQ(read(file.path), expected);
+  const std::string zipped = (file.folder / "t.csv.gz").string();
+  gzFile out = gzopen(zipped.c_str(), "wb");
+  gzwrite(out, text.data(), static_cast<unsigned>(text.size()));
+  gzclose(out);
+  EXPECT_EQ(read(zipped), expected);
+
+  // Cut or damaged, it is an error that names the file, never a silent end.
+  const auto size = std::filesystem::file_size(zipped);
+  std::filesystem::resize_file(zipped, size / 2);
+  EXPECT_THROW(read(zipped), Error);
+}
+
+TEST(Csv, FilesThatCannotBeRead) {
+  test::TemporaryFolder folder;
+  EXPECT_THROW(CsvReader((folder / "absent.csv").string()), Error);
+  EXPECT_THROW(CsvReader(folder.path().string()), Error);
+  const CsvFile empty("");
+  EXPECT_TRUE(read(empty.path).empty());
+}
+
+TEST(Csv, Numbers) {
+  EXPECT_EQ(*parse_number(" +1.5e3 "), 1500);
+  EXPECT_EQ(*parse_number("-.5"), -0.5);
+  EXPECT_TRUE(std::isinf(*parse_number("1e400")));
+  for (const char* bad : {"", "1.5x", "+-1", "1 2", "0x10", "--1", "e5"}) EXPECT_FALSE(parse_number(bad)) << bad;
+  EXPECT_EQ(*parse_integer("+12"), 12);
+  for (const char* bad : {"", "1.0", "99999999999999999999", "1 2"}) EXPECT_FALSE(parse_integer(bad)) << bad;
+}
+
+}  // namespace
+}  // namespace gnn_hpc

@@ -46,9 +46,9 @@ void describe(CLI::App& app, CommandLine& line) {
 
   CLI::App* predict = app.add_subcommand("predict", "predict with a trained model; CSV: id, predictions, targets if known");
   add_input(*predict, line);
-  predict->add_option("--checkpoint", line.checkpoint, "HDF5 checkpoint (default: best of the run folder)")->type_name("FILE");
+  predict->add_option("--checkpoint", line.checkpoint, "checkpoint or run folder (default: run.dir, its best weights)")->type_name("PATH");
   predict->add_option("--data", line.data, "structures to predict, instead of data.path")->type_name("PATH");
-  predict->add_option("--output", line.output, "CSV file (default: RUN/prediction.csv)")->type_name("FILE");
+  predict->add_option("--output", line.output, "CSV file, or - for stdout (default: RUN/predicted.csv)")->type_name("FILE");
   predict->add_flag("-q,--quiet", line.quiet, "warnings and errors only");
 
   CLI::App* build = app.add_subcommand("build-graphs", "build the graph cache only; later runs find it");

@@ -3,6 +3,7 @@
 
 #include "base/provenance.hpp"
 #include "base/text.hpp"
+#include "io/atomic_file.hpp"
 #include "nn/matmul.hpp"
 
 #include <KokkosKernels_PrintConfiguration.hpp>
@@ -78,11 +79,6 @@ std::string processor_name() {
     return from == std::string::npos ? "unknown" : line.substr(from);
   }
   return "unknown";
-}
-
-std::string host_name() {
-  char name[256] = {};
-  return gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
 }
 
 nlohmann::ordered_json machine_json(const LaunchLayout& layout) {

@@ -20,7 +20,6 @@ MachineRates measure_rates();
 
 /// Name of the processor, or "unknown".
 std::string processor_name();
-std::string host_name();
 
 /// Ranks, threads, devices, libraries; not the rates.
 nlohmann::ordered_json machine_json(const LaunchLayout& layout);

@@ -4,47 +4,175 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/signals.hpp"
+#include "base/text.hpp"
+#include "cli/bench.hpp"
+#include "cli/dry_run.hpp"
 #include "cli/info.hpp"
+#include "cli/job.hpp"
 #include "cli/launch.hpp"
 #include "cli/machine.hpp"
+#include "cli/sweep.hpp"
+#include "io/atomic_file.hpp"
+#include "train/metrics.hpp"
+#include "train/predict.hpp"
+#include "train/run_folder.hpp"
+#include "train/trainer.hpp"
+#include "verify/verify.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 
 namespace gnn_hpc {
 
 namespace {
 
-/// Seconds that other ranks get to run into the same error. Ranks meet in every step, so a rank that is merely slower by more
-/// than this is one that has not failed.
+/// Seconds that other ranks get to run into the same error. Ranks meet in every step, so a rank that is later than this has most
+/// likely not failed and is waiting for this one.
 constexpr double kMeetingSeconds = 5.0;
+
+template <class T>
+int train_job(Job<T> job, const CommandLine& line, const Comm& comm) {
+  if (line.dry_run) {
+    print_plan(job, comm, std::cout);
+    return 0;
+  }
+  return static_cast<int>(train(*job.task, job.options.run, job.options.train, comm, job.resolved).exit);
+}
+
+template <class T>
+int build_job(Job<T> job, const CommandLine& line, const Comm& comm) {
+  const auto begin = std::chrono::steady_clock::now();
+  if (line.dry_run) {
+    const bool ready = job.task->open_built_data(comm);
+    if (comm.is_root()) std::cout << (ready ? "the cache is there and fits\n" : "no cache fits: a run would build it\n");
+    return 0;
+  }
+  job.task->open_data(comm);
+  const Splits& splits = job.task->splits();
+  log_info("{} samples ({} training, {} validation, {} test), {} records left out, {}",
+           format_count(static_cast<long long>(splits.train.size() + splits.validation.size() + splits.test.size())),
+           format_count(static_cast<long long>(splits.train.size())), format_count(static_cast<long long>(splits.validation.size())),
+           format_count(static_cast<long long>(splits.test.size())), format_count(static_cast<long long>(job.task->skipped().size())),
+           format_duration(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()));
+  return 0;
+}
+
+/// Errors of what the input knows the truth of, one row per target.
+void log_scores(const std::vector<PredictedRow>& rows, const std::vector<std::string>& targets) {
+  for (std::size_t t = 0; t < targets.size(); ++t) {
+    std::vector<double> truth, prediction;
+    for (const PredictedRow& row : rows) {
+      if (std::isnan(row.target[t]) || std::isnan(row.prediction[t])) continue;
+      truth.push_back(row.target[t]);
+      prediction.push_back(row.prediction[t]);
+    }
+    if (truth.empty()) continue;
+    const RegressionScore score = regression_score(truth, prediction);
+    log_info("{}: MAE {:.6g}, RMSE {:.6g} over {} with a known value", targets[t], score.mae, score.rmse, score.count);
+  }
+}
+
+template <class T>
+int predict_job(Job<T> job, const CommandLine& line, const Comm& comm) {
+  const std::string& dir = job.options.run.dir;
+  std::string checkpoint;
+  on_root(comm, [&] { checkpoint = checkpoint_for_prediction(line.checkpoint.empty() ? dir : line.checkpoint); });
+  comm.broadcast(checkpoint);
+  log_info("weights: {}", checkpoint);
+  const auto rows = predict(*job.task, checkpoint, job.options.train.evaluation_batch(), comm);
+  const std::vector<std::string> targets = job.task->target_names();
+  on_root(comm, [&] {
+    const std::string csv = predicted_csv(rows, targets);
+    if (line.output == "-") {
+      std::cout << csv << std::flush;
+    } else {
+      const std::string file = line.output.empty() ? dir + "/predicted.csv" : line.output;
+      if (const auto folder = std::filesystem::path(file).parent_path(); !folder.empty()) std::filesystem::create_directories(folder);
+      write_file_atomically(file, csv);
+      log_info("{} predictions in {}", format_count(static_cast<long long>(rows.size())), file);
+    }
+    if (job.task->target_kind() == TargetKind::number) log_scores(rows, targets);
+  });
+  return 0;
+}
+
+/// What `--data` stands for.
+std::vector<std::string> overrides_of(const CommandLine& line) {
+  std::vector<std::string> out = line.overrides;
+  if (line.command == "predict" && !line.data.empty()) {
+    for (const char* o : {"data.train=[]", "data.validation=[]", "data.test=[]", "data.format=auto", "data.index="}) out.emplace_back(o);
+    out.push_back("data.path=" + line.data);
+  }
+  return out;
+}
+
+template <class T>
+int run_job(const std::string& text, const CommandLine& line, const Comm& comm) {
+  Job<T> job = make_job<T>(text, line.input, overrides_of(line));
+  if (line.command == "predict") return predict_job(std::move(job), line, comm);
+  if (line.command == "build-graphs") return build_job(std::move(job), line, comm);
+  return train_job(std::move(job), line, comm);
+}
+
+/// Sets up what the input says about messages and MPI, and warns of a bad layout.
+JobOptions prepare(const std::string& text, const CommandLine& line, Comm& comm) {
+  JobOptions options = peek_options(text, line.input, line.overrides);
+  if (line.quiet) options.log.level = "warning";
+  const bool result_on_stdout = line.command == "bench" || line.dry_run || line.output == "-";
+  setup_log(options.log, comm.rank(), result_on_stdout ? stderr : stdout);
+  comm.set_gpu_aware(options.mpi.use_device_pointers());
+  const LaunchLayout layout = current_layout(comm);
+  for (const std::string& warning : launch_warnings(layout, threads_are_bound())) log_warning("{}", warning);
+  if (!line.dry_run) {
+    log_info("gnn_hpc {}: {} rank(s), {}", line.command, layout.ranks,
+             layout.devices > 0 ? fmt::format("one of {} {} devices each", layout.devices, kBackendName)
+                                : fmt::format("{} with {} thread(s) each", kBackendName, layout.threads));
+  }
+  return options;
+}
 
 }  // namespace
 
-int run_command(const CommandLine& line, const Comm& comm) {
+int run_command(const CommandLine& line, const Comm& world) {
+  int code = 0;
   if (line.command == "version") {
-    if (comm.is_root()) print_versions(std::cout);
+    if (world.is_root()) print_versions(std::cout);
     return 0;
   }
-  if (line.command == "info" && !line.input.empty()) {
-    if (comm.is_root()) print_file(line.input, line.full, std::cout);
-    return 0;
+  if (line.command == "verify") {
+    on_root(world, [&] { code = verify_command({line.input, line.precision, line.failures_only}, std::cout); });
+    return code;
   }
-  const LaunchLayout layout = current_layout(comm);
   if (line.command == "info") {
-    if (comm.is_root()) print_machine(layout, std::cout);
+    const LaunchLayout layout = current_layout(world);
+    on_root(world, [&] {
+      if (line.schema) {
+        std::cout << schema_of(line.system);
+      } else if (!line.input.empty()) {
+        print_file(line.input, line.full, std::cout);
+      } else {
+        print_machine(layout, std::cout);
+      }
+    });
     return 0;
   }
-  throw Error(Exit::internal, "unknown command " + line.command);
+  install_signal_handlers();
+  Comm comm = world;
+  const std::string text = read_input(line.input, comm);
+  const JobOptions options = prepare(text, line, comm);
+  if (line.command == "bench") return bench_command(line, comm);
+  if (line.command == "sweep") return sweep_command(line, comm);
+  return options.run.precision == "double" ? run_job<double>(text, line, comm) : run_job<float>(text, line, comm);
 }
 
 int report_failure(const Comm& comm, int code, const std::string& message) {
   std::cout.flush();
   const auto print = [](const std::string& text) {
-    std::string shown = "error: " + text;
-    for (std::size_t at = shown.find('\n'); at != std::string::npos; at = shown.find('\n', at + 1)) shown.insert(at + 1, "error: "), ++at;
-    std::fprintf(stderr, "%s\n", shown.c_str());
+    for (const std::string& row : split(text, '\n')) std::fprintf(stderr, "error: %s\n", row.c_str());
     std::fflush(stderr);
   };
   if (!comm.meet(kMeetingSeconds)) {

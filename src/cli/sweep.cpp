@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/sweep.hpp"
+
+#include "base/error.hpp"
+#include "base/signals.hpp"
+#include "base/text.hpp"
+#include "io/atomic_file.hpp"
+#include "train/run_folder.hpp"
+#include "train/trainer.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <set>
+
+namespace gnn_hpc {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::size_t kLongestName = 120;
+
+std::string safe(std::string text) {
+  for (char& ch : text) {
+    if (std::isalnum(static_cast<unsigned char>(ch)) == 0 && std::string_view("._-+=,").find(ch) == std::string_view::npos) ch = '_';
+  }
+  return text;
+}
+
+std::pair<std::string, std::string> key_and_value(const std::string& override_text) {
+  const std::size_t at = override_text.find('=');
+  return {override_text.substr(0, at), override_text.substr(at + 1)};
+}
+
+/// The JSON of a file, or null if it is absent or damaged (the point then counts as unfinished).
+nlohmann::json read_json(const std::string& path) {
+  std::ifstream file(path);
+  return file ? nlohmann::json::parse(file, nullptr, false) : nlohmann::json();
+}
+
+std::string first_line(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+}  // namespace
+
+std::vector<SweepPoint> name_points(const std::vector<std::vector<std::string>>& points) {
+  // The last part of a key names it, unless two keys of the sweep share it (model.seed, run.seed).
+  std::set<std::string> keys;
+  for (const auto& point : points) {
+    for (const std::string& o : point) keys.insert(key_and_value(o).first);
+  }
+  const auto leaf = [](const std::string& key) { return key.substr(key.rfind('.') + 1); };
+  std::vector<SweepPoint> out;
+  std::set<std::string> used;
+  for (const auto& point : points) {
+    std::string name;
+    for (const std::string& o : point) {
+      const auto [key, value] = key_and_value(o);
+      const bool unique = std::count_if(keys.begin(), keys.end(), [&](const std::string& k) { return leaf(k) == leaf(key); }) == 1;
+      name += (name.empty() ? "" : ",") + safe(unique ? leaf(key) : key) + "=" + safe(value);
+    }
+    if (name.empty()) name = "base";
+    if (name.size() > kLongestName) name.resize(kLongestName);
+    std::string candidate = name;
+    for (int n = 2; !used.insert(candidate).second; ++n) candidate = fmt::format("{}_{}", name, n);
+    out.push_back({point, candidate});
+  }
+  return out;
+}
+
+std::string sweep_csv(const std::string& folder, const std::vector<SweepPoint>& points) {
+  std::vector<std::string> keys, metrics;
+  const auto add = [](std::vector<std::string>& names, const std::string& name) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  };
+  std::vector<nlohmann::json> summaries;
+  for (const SweepPoint& point : points) {
+    for (const std::string& o : point.overrides) add(keys, key_and_value(o).first);
+    summaries.push_back(read_json(fmt::format("{}/{}/summary.json", folder, point.name)));
+    const nlohmann::json& s = summaries.back();
+    if (!s.is_object() || !s.contains("parts")) continue;
+    for (const auto& [part, scores] : s["parts"].items()) {
+      if (!scores.contains("targets")) continue;
+      for (const auto& [target, values] : scores["targets"].items()) {
+        for (const auto& [name, value] : values.items()) {
+          if (name != "count" && value.is_primitive()) add(metrics, fmt::format("{}|{}|{}", part, target, name));
+        }
+      }
+    }
+  }
+  std::string out = "point,folder,status";
+  for (const std::string& key : keys) out += "," + csv_field(key);
+  out += ",best_epoch,best_validation,seconds";
+  for (const std::string& metric : metrics) {
+    const std::vector<std::string> p = split(metric, '|');
+    out += "," + csv_field(fmt::format("{}_{}_{}", p[0], p[2], p[1]));
+  }
+  out += "\n";
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    const SweepPoint& point = points[i];
+    const nlohmann::json& s = summaries[i];
+    std::string status = first_line(fmt::format("{}/{}/status", folder, point.name));
+    if (status.empty()) status = "waiting";
+    out += fmt::format("{},{},{}", i, csv_field(point.name), csv_field(status));
+    for (const std::string& key : keys) {
+      std::string value;
+      for (const std::string& o : point.overrides) {
+        if (key_and_value(o).first == key) value = key_and_value(o).second;
+      }
+      out += "," + csv_field(value);
+    }
+    const bool finished = s.is_object() && (status == "finished" || status == "early_stopped");
+    const auto number = [&](const nlohmann::json& v) { return finished && v.is_number() ? v.dump() : std::string(); };
+    for (const char* name : {"best_epoch", "best_validation", "seconds"}) {
+      out += "," + (s.is_object() && s.contains(name) ? number(s[name]) : std::string());
+    }
+    for (const std::string& metric : metrics) {
+      const std::vector<std::string> p = split(metric, '|');
+      const nlohmann::json::json_pointer at(fmt::format("/parts/{}/targets/{}/{}", p[0], p[1], p[2]));
+      out += "," + (s.is_object() && s.contains(at) ? number(s[at]) : std::string());
+    }
+    out += "\n";
+  }
+  return out;
+}
+
+namespace {
+
+class Sweep {
+ public:
+  Sweep(const CommandLine& line, const Comm& comm)
+      : line_(line), comm_(comm), text_(read_input(line.input, comm)), base_(peek_options(text_, line.input, line.overrides)),
+        points_(name_points(base_.sweep.points)) {}
+
+  int run() {
+    if (points_.empty()) {
+      throw Error(Exit::usage, fmt::format("{}: no `sweep` block; e.g. sweep: {{grid: {{train.learning_rate: [1e-3, 3e-4]}}}}", line_.input));
+    }
+    if (line_.point >= static_cast<int>(points_.size())) {
+      throw Error(Exit::usage, fmt::format("--point {}: the sweep has {} points, counted from 0", line_.point, points_.size()));
+    }
+    check_all();
+    if (line_.dry_run) {
+      if (comm_.is_root()) std::cout << sweep_csv(base_.run.dir, points_) << std::flush;
+      return 0;
+    }
+    int worst = 0;
+    for (std::size_t i = 0; i < points_.size(); ++i) {
+      if (line_.point >= 0 && static_cast<int>(i) != line_.point) continue;
+      const int code = run_point(i);
+      if (code == static_cast<int>(Exit::stopped)) return code;
+      worst = std::max(worst, code);
+    }
+    log_info("sweep: results in {}/sweep.csv", base_.run.dir);
+    return worst;
+  }
+
+ private:
+  std::vector<std::string> overrides_of(const SweepPoint& point) const {
+    std::vector<std::string> out = line_.overrides;
+    out.insert(out.end(), point.overrides.begin(), point.overrides.end());
+    out.push_back(fmt::format("run.dir={}/{}", base_.run.dir, point.name));
+    return out;
+  }
+
+  /// All points' options before the first run: a typo in the last one must not be found after a night.
+  void check_all() const {
+    for (const SweepPoint& point : points_) {
+      try {
+        resolved_input(text_, line_.input, overrides_of(point));
+      } catch (const Error& e) {
+        throw Error(e.code(), fmt::format("point {}:\n{}", point.name, e.what()));
+      }
+    }
+  }
+
+  void note(const SweepPoint& point, const std::string& status) {
+    on_root(comm_, [&] {
+      fs::create_directories(fs::path(base_.run.dir) / point.name);
+      write_file_atomically(fmt::format("{}/{}/status", base_.run.dir, point.name), status + "\n");
+      write_file_atomically(base_.run.dir + "/sweep.csv", sweep_csv(base_.run.dir, points_));
+    });
+  }
+
+  int run_point(std::size_t index) {
+    const SweepPoint& point = points_[index];
+    std::string status;
+    if (comm_.is_root()) status = first_line(fmt::format("{}/{}/status", base_.run.dir, point.name));
+    comm_.broadcast(status);
+    const bool done = status == "finished" || status == "early_stopped";
+    if (done && already_run(point)) {
+      log_info("sweep: point {} of {}, {}: {} before", index + 1, points_.size(), point.name, status);
+      return 0;
+    }
+    log_info("sweep: point {} of {}, {}", index + 1, points_.size(), point.name);
+    note(point, "running");
+    try {
+      const TrainResult result = base_of(point).run.precision == "double" ? train_point<double>(point) : train_point<float>(point);
+      note(point, result.status);
+      return static_cast<int>(result.exit);
+    } catch (const Error& e) {
+      // Only errors that all ranks met may be passed over: the others are waiting elsewhere.
+      if (!comm_.meet(5.0)) throw;
+      if (e.code() != Exit::diverged && e.code() != Exit::data) throw;
+      log_error("point {}: {}", point.name, e.what());
+      note(point, e.code() == Exit::diverged ? "diverged" : "failed");
+      return static_cast<int>(e.code());
+    }
+  }
+
+  JobOptions base_of(const SweepPoint& point) const { return peek_options(text_, line_.input, overrides_of(point)); }
+
+  template <class T>
+  TrainResult train_point(const SweepPoint& point) {
+    Job<T> job = make_job<T>(text_, line_.input, overrides_of(point));
+    return train(*job.task, job.options.run, job.options.train, comm_, job.resolved);
+  }
+
+  /// True if the finished run of this folder had the options that the point has now.
+  bool already_run(const SweepPoint& point) const {
+    std::string then;
+    if (comm_.is_root()) {
+      std::ifstream file(fmt::format("{}/{}/resolved.yaml", base_.run.dir, point.name));
+      then.assign(std::istreambuf_iterator<char>(file), {});
+    }
+    comm_.broadcast(then);
+    return then == resolved_input(text_, line_.input, overrides_of(point));
+  }
+
+  const CommandLine& line_;
+  const Comm& comm_;
+  std::string text_;
+  JobOptions base_;
+  std::vector<SweepPoint> points_;
+};
+
+}  // namespace
+
+int sweep_command(const CommandLine& line, const Comm& comm) { return Sweep(line, comm).run(); }
+
+}  // namespace gnn_hpc

@@ -19,6 +19,9 @@ void index_edges(HostCrystalBatch& b) {
   b.edge_graph.resize(edges);
   b.edge_ptr.assign(static_cast<std::size_t>(b.num_graphs) + 1, 0);
   for (std::size_t e = 0; e < edges; ++e) {
+    if (b.src[e] < 0 || b.src[e] >= b.num_nodes || b.dst[e] < 0 || b.dst[e] >= b.num_nodes) {
+      throw Error(Exit::data, fmt::format("edge {} goes from atom {} to atom {} of {}", e, b.src[e], b.dst[e], b.num_nodes));
+    }
     if (e > 0 && b.dst[e] < b.dst[e - 1]) {
       throw Error(Exit::data, fmt::format("edge {} enters atom {} after an edge that enters atom {}; edges must be sorted by "
                                           "target", e, b.dst[e], b.dst[e - 1]));
@@ -32,28 +35,47 @@ void index_edges(HostCrystalBatch& b) {
   for (std::size_t g = 0; g + 1 < b.edge_ptr.size(); ++g) b.edge_ptr[g + 1] += b.edge_ptr[g];
 }
 
-/// The edge v->u whose vector is nearest to -r: image vectors differ by lattice vectors, so there is no doubt about which.
-int find_reverse(const HostCrystalBatch& b, std::size_t e) {
+bool opposite(const HostCrystalBatch& b, std::size_t e, std::size_t r) {
+  const double sum[3] = {b.edge_vec[3 * e] + b.edge_vec[3 * r], b.edge_vec[3 * e + 1] + b.edge_vec[3 * r + 1],
+                         b.edge_vec[3 * e + 2] + b.edge_vec[3 * r + 2]};
+  return dot(sum, sum) < 1e-6;  // image vectors differ by lattice vectors, so there is no doubt about which
+}
+
+/// The edge v->u with the vector nearest to -r, whatever the order of the images.
+int search_reverse(const HostCrystalBatch& b, std::size_t e) {
   const auto u = static_cast<std::size_t>(b.src[e]);
-  const int v = b.dst[e];
-  const double* r = &b.edge_vec[3 * e];
-  int best = -1;
-  double best_distance = 1e-6;
   for (int i = b.in_ptr[u]; i < b.in_ptr[u + 1]; ++i) {
     const auto k = static_cast<std::size_t>(i);
-    if (b.src[k] != v) continue;
-    const double sum[3] = {b.edge_vec[3 * k] + r[0], b.edge_vec[3 * k + 1] + r[1], b.edge_vec[3 * k + 2] + r[2]};
-    const double distance = dot(sum, sum);
-    if (distance < best_distance) {
-      best_distance = distance;
-      best = i;
+    if (b.src[k] == b.dst[e] && opposite(b, e, k)) return i;
+  }
+  throw Error(Exit::data, fmt::format("edge {} from atom {} to atom {} has no reverse edge; crystal graphs are symmetric", e,
+                                      b.src[e], b.dst[e]));
+}
+
+/// In canonical order the edges u->v stand together, by ascending image; their reverses v->u have the opposite images, hence stand
+/// together in the opposite order. Going through the targets v in order, the groups of each u come up in their order in u's own
+/// row, so that one cursor per atom finds them without a search. An input in another order is searched.
+void find_reverses(HostCrystalBatch& b) {
+  static thread_local std::vector<int> cursor;
+  cursor.assign(b.in_ptr.begin(), b.in_ptr.end() - 1);
+  b.reverse.resize(b.src.size());
+  for (int begin = 0; begin < b.num_edges;) {
+    const auto first = static_cast<std::size_t>(begin);
+    const int u = b.src[first], v = b.dst[first];
+    int end = begin + 1;
+    while (end < b.num_edges && b.src[static_cast<std::size_t>(end)] == u && b.dst[static_cast<std::size_t>(end)] == v) ++end;
+    int& at = cursor[static_cast<std::size_t>(u)];
+    const int last = at + (end - begin) - 1;  // of the group v->u, if it is where it should be
+    for (int e = begin; e < end; ++e) {
+      const auto edge = static_cast<std::size_t>(e);
+      const int guess = last - (e - begin);
+      const auto g = static_cast<std::size_t>(guess);
+      const bool fits = guess >= at && guess < b.in_ptr[static_cast<std::size_t>(u) + 1] && b.src[g] == v && opposite(b, edge, g);
+      b.reverse[edge] = fits ? guess : search_reverse(b, edge);
     }
+    at = last + 1;
+    begin = end;
   }
-  if (best < 0) {
-    throw Error(Exit::data, fmt::format("edge {} from atom {} to atom {} has no reverse edge; crystal graphs are symmetric", e,
-                                        b.src[e], v));
-  }
-  return best;
 }
 
 void group_items(HostRowMap& map) {
@@ -147,8 +169,7 @@ void map_cosines(HostCrystalBatch& b, int points) {
 
 void finish_batch(HostCrystalBatch& b, const TableOptions& tables) {
   index_edges(b);
-  b.reverse.resize(b.src.size());
-  for (std::size_t e = 0; e < b.src.size(); ++e) b.reverse[e] = find_reverse(b, e);
+  find_reverses(b);
   map_distances(b, tables.distance_points);
   map_cosines(b, tables.cosine_points);
 }

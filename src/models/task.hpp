@@ -80,6 +80,11 @@ class Task {
   /// Opens or builds the graph cache, decides the splits, fits the label scaling on the training part. Collective.
   /// Throws Error(Exit::data) when no record is usable, too many are bad, or a split is empty.
   virtual void open_data(const Comm& comm) = 0;
+  /// As `open_data` if nothing has to be built for it, and true; false where graphs are missing. For `--dry-run`. Collective.
+  virtual bool open_built_data(const Comm& comm) {
+    static_cast<void>(comm);
+    return false;
+  }
   virtual const Splits& splits() const = 0;
   virtual std::string sample_id(std::int64_t sample) const = 0;
   /// Names of the predicted quantities, in column order.

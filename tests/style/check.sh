@@ -5,8 +5,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # Each rule prints the lines that break it.
-includes() { # base < io < graph < nn < models < train < verify; a model folder knows no other, the trainer knows none
-  local folders=(base io graph nn models train verify) right i model name
+includes() { # base < io < graph < nn < models < train < verify < cli; a model folder knows no other, the trainer knows none
+  local folders=(base io graph nn models train verify cli) right i model name
   for i in "${!folders[@]}"; do
     right=$(IFS='|'; echo "${folders[*]:i+1}")
     [ -z "$right" ] || grep -rnE "#include \"($right)/" "src/${folders[i]}" || true

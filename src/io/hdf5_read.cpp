@@ -127,9 +127,9 @@ std::vector<std::string> Hdf5Reader::datasets(const std::string& group) const {
   const H5Group g(H5Gopen2(file_.get(), group.c_str(), H5P_DEFAULT), where(path_, "group " + group));
   std::vector<std::string> names;
 #if H5_VERSION_GE(1, 12, 0)
-  const herr_t status = H5Ovisit1(g.get(), H5_INDEX_NAME, H5_ITER_INC, &collect_dataset, &names);
+  const herr_t status = H5Ovisit1(g.get(), H5_INDEX_NAME, H5_ITER_NATIVE, &collect_dataset, &names);
 #else
-  const herr_t status = H5Ovisit(g.get(), H5_INDEX_NAME, H5_ITER_INC, &collect_dataset, &names);
+  const herr_t status = H5Ovisit(g.get(), H5_INDEX_NAME, H5_ITER_NATIVE, &collect_dataset, &names);
 #endif
   if (status < 0) fail(path_, group, "cannot list the group");
   const std::string prefix = group == "/" ? "/" : group + "/";

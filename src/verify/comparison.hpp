@@ -28,7 +28,7 @@ struct Tolerances {
   double output = 1e-9;       ///< outputs, loss, updated buffers
   double gradient = 1e-9;
   double trajectory = 1e-8;   ///< losses of the optimiser steps, norms after the last
-  double zero_norm = 1e-7;    ///< norms of parameters whose gradient is rounding noise: the optimiser moves them by noise
+  double zero_norm = 1e-7;    ///< norms of parameters whose gradient is rounding noise, at least (see `noise_walk`)
   /// double: as above; single: outputs 1e-4, gradients and trajectory 1e-3.
   static Tolerances of(bool single_precision);
 };
@@ -37,6 +37,15 @@ struct Tolerances {
 /// normalisation): it is compared with the largest of all, not with itself. In the reference's own double precision such
 /// gradients reach 1e-13, the smallest true ones stay above 1e-6.
 inline constexpr double kZeroGradient = 1e-10;
+
+/// A tensor of gradients smaller than this against the largest of all is compared as if its largest entry were this fraction of it:
+/// 1e-9 of that is 1e-14 of the largest gradient, the rounding of a few sums, and no order of summation does better.
+inline constexpr double kSmallGradient = 1e-5;
+
+/// How far rounding noise can move the norm of a parameter of `size` elements that has no gradient: Adam divides the noise g by
+/// |g| + 1e-8, so that each step moves an element by up to lr |g| / (|g| + 1e-8). `noise`: the largest |g| seen in the first
+/// step; twice that is allowed for in later ones. `rate_sum`: sum of the learning rates.
+double noise_walk(double noise, double rate_sum, std::size_t size);
 
 /// One line of the report.
 struct Row {

@@ -55,6 +55,11 @@ def write_model(path, table, structures, seed, *, k=4, cutoff=6.0, use_lattice=T
     batch = ref.collate(graphs, [s[2] for s in structures], labels, table)
     model = ref.ComFormer("iComformer", **options)
     ref.fill_parameters(model, seed)
+    if not train:                                       # running statistics of this batch: those drawn would let activations grow
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm1d):
+                module.momentum = 1.0
+        model(batch)
     initial = {n: t.clone() for n, t in model.state_dict().items()}
     model.train(train)
     record = {}
@@ -99,7 +104,7 @@ def write_model(path, table, structures, seed, *, k=4, cutoff=6.0, use_lattice=T
         ref.write_tree(f, tree)
         f.create_group("config").attrs.update(
             model="iComformer", case=os.path.basename(path).split(".")[0], seed=seed, k=k, cutoff=cutoff, use_lattice=use_lattice,
-            train_mode=train, criterion=criterion, weight_decay=weight_decay, max_lr=max_lr, total_steps=max(steps, 10),
+            train_mode=train, criterion=criterion, weight_decay=weight_decay, max_lr=max_lr, total_steps=steps or 10,
             n_parameters=sum(p.numel() for p in model.parameters()), params_from_generator=not store_params, **model.config)
     print(f"{path}: {os.path.getsize(path)} bytes, {batch['edge_vec'].shape[0]} edges, loss {loss.item():.6f}")
 
@@ -185,9 +190,10 @@ def random_model(path, table, seed):
     structures = [random_crystal(rng, int(rng.integers(1, 12)), skew=rng.uniform(0, 0.6)) for _ in range(int(rng.integers(1, 9)))]
     if sum(len(s[2]) for s in structures) < 2:          # one row in a BatchNorm: the reference refuses
         structures.append(random_crystal(rng, 3))
+    train = bool(rng.integers(4))
     write_model(path, table, structures, seed, k=int(rng.choice([1, 3, 8, 12, 25])), use_lattice=bool(rng.integers(5)),
-                train=bool(rng.integers(4)), criterion=str(rng.choice(["mse", "mse", "l1"])), store_params=bool(rng.integers(2)),
-                taps=str(rng.choice(["all", "top"])), fingerprints=bool(rng.integers(2)), steps=int(rng.choice([0, 10, 12])),
+                train=train, criterion=str(rng.choice(["mse", "mse", "l1"])), store_params=bool(rng.integers(2)),
+                taps=str(rng.choice(["all", "top"])), fingerprints=bool(rng.integers(2)), steps=int(rng.choice([0, 10, 12])) * train,
                 node_features=int(rng.integers(3, 70)), edge_features=int(rng.integers(2, 80)),
                 triplet_input_features=int(rng.integers(2, 80)), fc_features=int(rng.integers(1, 60)),
                 output_features=int(rng.choice([1, 1, 2, 5])), node_layer_head=int(rng.choice([1, 1, 2, 4])))

@@ -92,6 +92,12 @@ TEST(Comparison, ShortTensorsHaveShortFingerprints) {
   EXPECT_DOUBLE_EQ(f[4], -1.0);
 }
 
+TEST(Comparison, NoiseMovesAParameterAtMostByTheLearningRate) {
+  EXPECT_EQ(noise_walk(0.0, 5e-3, 16), 0.0);                       // a dead parameter must not move at all
+  EXPECT_NEAR(noise_walk(1e-13, 5e-3, 16), 5e-3 * 4 * 2e-5, 1e-8); // double
+  EXPECT_LE(noise_walk(1e-5, 5e-3, 16), 5e-3 * 4);                 // single
+}
+
 TEST(Comparison, ReportNamesEveryFailure) {
   Report report;
   report.compare("good", row({1.0}), row({1.0}), 1e-9);

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/error.hpp"
+#include "models/comformer/element_features.hpp"
+#include "models/comformer/model.hpp"
+#include "nn/losses.hpp"
+#include "train/optimizer.hpp"
+#include "verify/adapters.hpp"
+#include "verify/comformer_inputs.hpp"
+#include "verify/generator.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+namespace gnn_hpc::verify::comformer {
+
+namespace {
+
+using gnn_hpc::comformer::AtomFeatures;
+using gnn_hpc::comformer::CrystalBatch;
+using gnn_hpc::comformer::Model;
+using gnn_hpc::comformer::ModelOptions;
+using gnn_hpc::comformer::TracedTensor;
+
+ModelOptions read_options(const GoldenFile& file) {
+  const std::string model = file.text_attribute("config", "model");
+  if (model == "eComformer") file.fail("config/model is eComformer: eComFormer is not built yet; only iComformer can be verified");
+  if (model != "iComformer") file.fail(fmt::format("config/model is '{}', allowed are iComformer and eComformer", model));
+  ModelOptions o;
+  const auto read = [&](const char* name, int& value) {
+    if (file.has_attribute("config", name)) value = static_cast<int>(file.integer_attribute("config", name, 1, 1 << 20));
+  };
+  read("node_features", o.node_features);
+  read("edge_features", o.edge_features);
+  read("triplet_input_features", o.triplet_input_features);
+  read("fc_features", o.fc_features);
+  read("output_features", o.output_features);
+  read("node_layer_head", o.node_layer_head);
+  read("atom_input_features", o.atom_input_features);
+  if (o.edge_features < 2 || o.triplet_input_features < 2) file.fail("config: a radial basis needs at least 2 centres");
+  if (o.atom_input_features != 1 && o.atom_input_features != 92) {
+    file.fail(fmt::format("config/atom_input_features is {}, allowed are 92 (cgcnn) and 1 (atomic_number)", o.atom_input_features));
+  }
+  return o;
+}
+
+/// iComFormer on the batch of a golden file, at precision T.
+template <class T>
+class GoldenRun {
+ public:
+  GoldenRun(GoldenFile& file, Report& report)
+      : file_(file),
+        report_(report),
+        options_(read_options(file)),
+        allowed_(Tolerances::of(std::is_same_v<T, float>)),
+        input_(read_batch(file, report)),
+        model_(store_, options_, gnn_hpc::comformer::atom_feature_table(options_.atom_input_features == 1
+                                                                            ? AtomFeatures::atomic_number
+                                                                            : AtomFeatures::cgcnn)) {
+    if (input_.host.num_targets != options_.output_features) {
+      file_.fail(fmt::format("inputs/y holds {} targets a crystal, config/output_features is {}", input_.host.num_targets,
+                             options_.output_features));
+    }
+    const std::string criterion =
+        file_.has_attribute("config", "criterion") ? file_.text_attribute("config", "criterion") : "mse";
+    if (criterion != "mse" && criterion != "l1") {
+      file_.fail(fmt::format("config/criterion is '{}', allowed are mse and l1", criterion));
+    }
+    criterion_ = criterion == "l1" ? Criterion::l1 : Criterion::mse;
+    mode_ = !file_.has_attribute("config", "train_mode") || file_.flag_attribute("config", "train_mode") ? Mode::train : Mode::evaluate;
+    store_.finalize(0);
+    batch_.upload(input_.host, exec_);
+  }
+
+  void check() {
+    load_parameters();
+    if (file_.has_attribute("config", "n_parameters")) {
+      const std::int64_t count = file_.integer_attribute("config", "n_parameters", 0, std::int64_t{1} << 52);
+      report_.compare_exact("config/n_parameters", {{}, {count}}, {{}, {static_cast<std::int64_t>(store_.num_parameters())}});
+    }
+    store_.zero_gradients(exec_);
+    const double loss = pass();
+    check_outputs();
+    if (file_.has("loss")) report_.compare("loss", scalar("loss"), loss, allowed_.output);
+    check_gradients();
+    check_buffers();
+    check_trajectory();
+  }
+
+ private:
+  /// Forward, loss and backward; gradients are added to.
+  double pass() {
+    arena_.reset();
+    Step<T> step{exec_, arena_, mode_, {}, comm_};
+    const View2<T> prediction = model_.forward(step, batch_);
+    const View2<T> dprediction = arena_.matrix<T>(prediction.extent(0), prediction.extent(1));
+    const View1<double> loss = masked_loss(step, criterion_, prediction, batch_.target,
+                                           static_cast<double>(input_.host.target.size()), dprediction);
+    if (traced_.empty()) traced_ = trace(model_, batch_);  // before backward, which reuses what forward saved
+    model_.backward(step, batch_, dprediction);
+    exec_.fence("gnn_hpc::verify");
+    return Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), loss)(0);
+  }
+
+  RealTensor scalar(const std::string& name) {
+    RealTensor t = file_.real(name);
+    if (t.values.size() != 1) file_.fail(fmt::format("{} has shape {}, expected one number", name, shape_text(t.shape)));
+    return {{}, t.values};
+  }
+
+  /// Stored values, else those of the generator.
+  std::vector<double> initial_value(const TensorInfo& tensor) {
+    for (const char* group : {"params/", "buffers/"}) {
+      const std::string name = group + tensor.name;
+      if (!file_.has(name)) continue;
+      const RealTensor stored = file_.real(name, {tensor.shape.begin(), tensor.shape.end()});
+      return stored.values;
+    }
+    if (!file_.has_attribute("config", "seed")) file_.fail(fmt::format("neither params/{} nor config/seed is there", tensor.name));
+    return synthetic_values(tensor.name, tensor.shape,
+                            static_cast<std::uint64_t>(file_.integer_attribute("config", "seed", 0, std::int64_t{1} << 53)));
+  }
+
+  void load_parameters() {
+    if (initial_.empty()) {
+      for (const TensorInfo& t : store_.tensors()) initial_[t.name] = initial_value(t);
+      for (const TensorInfo& t : store_.buffer_tensors()) initial_[t.name] = initial_value(t);
+      check_constants();
+    }
+    for (const TensorInfo& t : store_.tensors()) store_.set(t, initial_.at(t.name));
+    for (const TensorInfo& t : store_.buffer_tensors()) store_.set_buffer(t, initial_.at(t.name));
+  }
+
+  /// What published checkpoints hold besides: centres of the expansions must be ours, counters are read by nobody.
+  void check_constants() {
+    for (const char* group : {"params", "buffers"}) {
+      for (const std::string& name : file_.names_under(group)) {
+        if (name.ends_with(".num_batches_tracked")) file_.integers(name);
+        const bool angle = name.ends_with("/rbf_angle.0.centers");
+        if (!angle && !name.ends_with("/rbf.0.centers")) continue;
+        const double low = angle ? -1.0 : -4.0, high = angle ? 1.0 : 0.0;
+        RealTensor ours{{static_cast<std::size_t>(angle ? options_.triplet_input_features : options_.edge_features)}, {}};
+        for (std::size_t i = 0; i < ours.shape[0]; ++i) {
+          ours.values.push_back(low + (high - low) * static_cast<double>(i) / static_cast<double>(ours.shape[0] - 1));
+        }
+        report_.compare(name, file_.real(name), ours, allowed_.input);
+      }
+    }
+  }
+
+  /// The traced tensor in the shape of the file: unique edges repeated, trailing axes merged as the file does.
+  RealTensor as_stored(const TracedTensor& traced, const std::vector<std::size_t>& wanted) const {
+    RealTensor out{traced.shape, traced.values};
+    if (traced.domain == TracedTensor::Domain::edge) {
+      const std::size_t width = traced.shape[0] ? traced.values.size() / traced.shape[0] : 0;
+      out.shape[0] = input_.unique_edge.size();
+      out.values.clear();
+      for (const std::size_t e : input_.unique_edge) {
+        const auto row = traced.values.begin() + static_cast<std::ptrdiff_t>(e * width);
+        out.values.insert(out.values.end(), row, row + static_cast<std::ptrdiff_t>(width));
+      }
+    }
+    std::size_t size = 1;
+    for (const std::size_t extent : wanted) size *= extent;
+    if (!wanted.empty() && wanted[0] == out.shape[0] && size == out.values.size()) out.shape = wanted;
+    return out;
+  }
+
+  void check_outputs() {
+    std::map<std::string, const TracedTensor*> by_name;
+    for (const TracedTensor& t : traced_) by_name[t.name] = &t;
+    by_name["prediction"] = by_name.at("top/out");
+    for (const std::string& name : file_.names_under("outputs")) {
+      const RealTensor expected = file_.real(name);
+      const auto found = by_name.find(name.substr(std::string("outputs/").size()));
+      if (found == by_name.end()) {
+        report_.fail(name, "not checked: the model has no intermediate of this name");
+      } else {
+        report_.compare(name, expected, as_stored(*found->second, expected.shape), allowed_.output);
+      }
+    }
+  }
+
+  /// Largest entry of all expected gradients, as far as the file tells: a fingerprint bounds it by its norm.
+  double largest_gradient() {
+    double largest = 0.0;
+    for (const char* group : {"grads", "grads_fingerprint"}) {
+      for (const std::string& name : file_.names_under(group)) {
+        const RealTensor t = file_.real(name);
+        if (t.values.empty()) continue;
+        const double size = std::string(group) == "grads" ? largest_magnitude(t.values) : largest_entry_of(t);
+        largest = std::isnan(size) ? size : std::max(largest, size);
+      }
+    }
+    return largest;
+  }
+  static double largest_entry_of(const RealTensor& fingerprint) {
+    return fingerprint.values.size() > 3 ? largest_magnitude(std::span(fingerprint.values).subspan(3)) : 0.0;
+  }
+
+  void check_gradients() {
+    for (const TensorInfo& t : store_.tensors()) gradients_[t.name] = {t.shape, store_.get_gradient(t)};
+    const double largest = largest_gradient();
+    for (const char* group : {"grads", "grads_fingerprint"}) {
+      const std::string prefix = std::string(group) + "/";
+      for (const std::string& name : file_.names_under(group)) {
+        const RealTensor expected = file_.real(name);
+        const auto found = gradients_.find(name.substr(prefix.size()));
+        if (found == gradients_.end()) {
+          report_.fail(name, "the model has no parameter of this name");
+          continue;
+        }
+        const bool whole = prefix == "grads/";
+        const double size = whole ? largest_magnitude(expected.values) : expected.values.empty() ? 0.0 : std::abs(expected.values[0]);
+        const bool zero = size <= kZeroGradient * largest;  // false for NaN
+        if (zero) zero_gradients_.push_back(found->first);
+        const double scale = zero ? largest : size < kSmallGradient * largest ? kSmallGradient * largest : -1.0;
+        if (whole) {
+          report_.compare(name, expected, found->second, allowed_.gradient, scale, zero ? "zero: against the largest gradient" : "");
+        } else {
+          report_.compare_fingerprint(name, expected, found->second, allowed_.gradient, scale);
+        }
+      }
+    }
+    const bool any = file_.has_group("grads") || file_.has_group("grads_fingerprint");
+    for (const TensorInfo& t : store_.tensors()) {
+      if (any && !file_.has("grads/" + t.name) && !file_.has("grads_fingerprint/" + t.name)) {
+        report_.fail("grads/" + t.name, "the file has no gradient of this parameter");
+      }
+    }
+  }
+
+  void check_buffers() {
+    for (const std::string& name : file_.names_under("buffers_after")) {
+      const RealTensor expected = file_.real(name);
+      const TensorInfo* info = store_.find_buffer(name.substr(std::string("buffers_after/").size()));
+      if (info) {
+        report_.compare(name, expected, {info->shape, store_.get_buffer(*info)}, allowed_.output);
+      } else if (!name.ends_with(".num_batches_tracked")) {
+        report_.fail(name, "the model has no buffer of this name");
+      }
+    }
+  }
+
+  /// Optimiser steps on the same batch from the initial parameters: AdamW and OneCycle over `total_steps` steps.
+  void check_trajectory() {
+    if (!file_.has("trajectory/loss")) return;
+    const RealTensor expected = file_.real("trajectory/loss", {-1});
+    const auto steps = static_cast<std::int64_t>(expected.shape[0]);
+    TrainOptions options;
+    options.learning_rate = file_.number_attribute("config", "max_lr");
+    options.weight_decay = file_.number_attribute("config", "weight_decay");
+    options.epochs = 1;
+    const std::int64_t total = file_.integer_attribute("config", "total_steps", 1, 100000000);
+    if (steps > total) file_.fail(fmt::format("trajectory/loss has {} steps, config/total_steps is {}", steps, total));
+    const Schedule schedule(options, total);
+    load_parameters();
+    Optimizer<T> optimizer(store_, options);
+    RealTensor losses{expected.shape, {}}, rates = losses, betas = losses;
+    for (std::int64_t s = 0; s < steps; ++s) {
+      const StepRate rate = schedule.at(s);
+      store_.zero_gradients(exec_);
+      optimizer.begin_step(exec_);
+      losses.values.push_back(pass());
+      optimizer.apply(exec_, rate);
+      rates.values.push_back(rate.learning_rate);
+      betas.values.push_back(rate.beta1);
+    }
+    report_.compare("trajectory/loss", expected, losses, allowed_.trajectory);
+    if (file_.has("trajectory/lr")) report_.compare("trajectory/lr", file_.real("trajectory/lr"), rates, allowed_.input);
+    if (file_.has("trajectory/beta1")) report_.compare("trajectory/beta1", file_.real("trajectory/beta1"), betas, allowed_.input);
+    double rate_sum = 0.0;
+    for (const double rate : rates.values) rate_sum += rate;
+    check_final_norms(rate_sum);
+  }
+
+  void check_final_norms(double rate_sum) {
+    const std::string group = "trajectory/final_norm";
+    for (const std::string& name : file_.names_under(group)) {
+      const std::string parameter = name.substr(group.size() + 1);
+      const TensorInfo* info = store_.find(parameter);
+      if (!info) {
+        report_.fail(name, "the model has no parameter of this name");
+        continue;
+      }
+      double squares = 0.0;
+      for (const double v : store_.get(*info)) squares += v * v;
+      const RealTensor expected = scalar(name);
+      double allowed = allowed_.trajectory;
+      const bool zero = is_noise(*info);
+      if (zero) {
+        const double walk = noise_walk(gradient_noise(parameter), rate_sum, info->size);
+        allowed = std::max(allowed_.zero_norm, walk / std::max(largest_magnitude(expected.values), 1e-300));
+      }
+      report_.compare(name, expected, {{}, {std::sqrt(squares)}}, allowed, -1.0, zero ? "zero gradient: moved by rounding noise" : "");
+    }
+  }
+
+  /// True if the gradient of a parameter is zero plus rounding noise, which the optimiser turns into steps.
+  bool is_noise(const TensorInfo& tensor) const {
+    if (file_.has("grads/" + tensor.name) || file_.has("grads_fingerprint/" + tensor.name)) {
+      return tensor.used && std::count(zero_gradients_.begin(), zero_gradients_.end(), tensor.name) > 0;
+    }
+    return mode_ == Mode::train && tensor.name.ends_with("lin_concate.bias");  // a bias in front of a normalisation
+  }
+  double gradient_noise(const std::string& parameter) {
+    double noise = largest_magnitude(gradients_.at(parameter).values);
+    if (file_.has("grads/" + parameter)) noise = std::max(noise, largest_magnitude(file_.real("grads/" + parameter).values));
+    return noise;
+  }
+
+  GoldenFile& file_;
+  Report& report_;
+  ModelOptions options_;
+  Tolerances allowed_;
+  GoldenBatch input_;
+  Exec exec_;
+  Arena arena_;
+  Comm comm_;
+  ParamStore<T> store_;
+  Model<T> model_;
+  CrystalBatch<T> batch_;
+  Criterion criterion_ = Criterion::mse;
+  Mode mode_ = Mode::train;
+  std::map<std::string, std::vector<double>> initial_;
+  std::map<std::string, RealTensor> gradients_;
+  std::vector<std::string> zero_gradients_;
+  std::vector<TracedTensor> traced_;
+};
+
+}  // namespace
+
+void check_model(GoldenFile& file, bool single_precision, Report& report) {
+  if (single_precision) {
+    GoldenRun<float>(file, report).check();
+  } else {
+    GoldenRun<double>(file, report).check();
+  }
+}
+
+}  // namespace gnn_hpc::verify::comformer

@@ -14,6 +14,7 @@ namespace gnn_hpc {
 /// two of them compare equal whenever they belong to the same pair, from either end: every operation is odd in x.
 struct LatticeFrame {
   double l11, l21, l22, l31, l32, l33;
+  double i11, i22, i33;  ///< inverse diagonal
   double volume;
 
   explicit LatticeFrame(std::span<const double, 9> m) {
@@ -29,13 +30,15 @@ struct LatticeFrame {
     l21 = dot(&m[0], e2);
     for (int c = 0; c < 3; ++c) rest[c] = m[c] - l31 * e3[c] - l21 * e2[c];
     l11 = std::sqrt(dot(rest, rest));
+    i11 = 1 / l11;
+    i22 = 1 / l22;
+    i33 = 1 / l33;
     volume = l11 * l22 * l33;
   }
 
   /// Largest |n_k + x_k| of any point within `radius` of the origin, over the three directions: radius / plane spacing.
   double largest_index(double radius) const {
     // Columns of the inverse matrix are the reciprocal vectors; their norms are the inverse plane spacings.
-    const double i11 = 1 / l11, i22 = 1 / l22, i33 = 1 / l33;
     const double i21 = -l21 * i11 * i22, i32 = -l32 * i22 * i33, i31 = (l21 * l32 * i22 - l31) * i11 * i33;
     const double k1 = i11 * i11, k2 = i21 * i21 + i22 * i22, k3 = i31 * i31 + i32 * i32 + i33 * i33;
     return radius * std::sqrt(std::max({k1, k2, k3}));
@@ -53,7 +56,6 @@ struct LatticeFrame {
     const double limit = radius * radius;
     const double wide = radius * (1 + 1e-9) + 1e-9;  // intervals err on the wide side, the test below is exact
     const double wide2 = wide * wide;
-    const double i11 = 1 / l11, i22 = 1 / l22, i33 = 1 / l33;
     int n1 = half ? 0 : static_cast<int>(std::ceil(-wide * i11 - x1));
     const int n1_end = static_cast<int>(std::floor(wide * i11 - x1));
     for (; n1 <= n1_end; ++n1) {

@@ -31,8 +31,9 @@ void check_input(std::span<const double, 9> lattice, std::span<const double> fra
   if (!std::all_of(frac.begin(), frac.end(), finite)) throw Error(Exit::data, "a coordinate is not finite");
 }
 
-/// All candidates within `radius`: workspace.pairs with i < j, then one shared list of self images (pair with i = j = -1).
-void collect(const LatticeFrame& frame, double radius, int n, CrystalGraphWorkspace& w) {
+/// All candidates within the larger radius of their two atoms: workspace.pairs with i < j, then one list of self images, shared by
+/// all atoms (pair with i = j = -1).
+void collect(const LatticeFrame frame, int n, CrystalGraphWorkspace& w) {
   w.pairs.clear();
   w.squared.clear();
   w.images.clear();
@@ -43,16 +44,17 @@ void collect(const LatticeFrame& frame, double radius, int n, CrystalGraphWorksp
   };
   for (int i = 0; i < n; ++i) {
     const double* fi = &w.frac[3 * i];
+    const double radius = w.radius[i];
     for (int j = i + 1; j < n; ++j) {
       const double* fj = &w.frac[3 * j];
       const auto begin = static_cast<std::int32_t>(w.squared.size());
-      frame.visit(fj[0] - fi[0], fj[1] - fi[1], fj[2] - fi[2], radius, keep);
+      frame.visit(fj[0] - fi[0], fj[1] - fi[1], fj[2] - fi[2], std::max(radius, w.radius[j]), keep);
       const auto end = static_cast<std::int32_t>(w.squared.size());
       if (end > begin) w.pairs.push_back({i, j, begin, end});
     }
   }
   const auto begin = static_cast<std::int32_t>(w.squared.size());
-  frame.visit<true>(0, 0, 0, radius, keep);
+  frame.visit<true>(0, 0, 0, *std::max_element(w.radius.begin(), w.radius.end()), keep);
   w.pairs.push_back({-1, -1, begin, static_cast<std::int32_t>(w.squared.size())});
 }
 
@@ -64,9 +66,10 @@ double largest_square(double reach) {
   return square;
 }
 
-/// The threshold of every atom: d <= d_k + tie, as a bound on squares. Returns 0 if the sphere was large enough for all, else the
-/// radius to try next.
-double find_thresholds(double radius, int k, int n, CrystalGraphWorkspace& w) {
+/// The threshold of every atom: d <= d_k + tie, as a bound on squares. Returns whether every sphere was large enough; if not,
+/// those too small have grown and the others have shrunk to what their atom needs, so that another round is cheap.
+/// Beyond its own radius an atom sees some candidates, from larger spheres, but not all: its k-th distance counts only within.
+bool find_thresholds(int k, int n, CrystalGraphWorkspace& w) {
   const Pair self = w.pairs.back();
   w.ptr.assign(n + 1, 0);
   for (std::size_t p = 0; p + 1 < w.pairs.size(); ++p) {
@@ -87,23 +90,25 @@ double find_thresholds(double radius, int k, int n, CrystalGraphWorkspace& w) {
     fill[pair.j] += count;
   }
   w.threshold.resize(n);
-  double next = 0;
+  bool enough = true;
   for (int i = 0; i < n; ++i) {
     for (auto s = self.begin; s < self.end; ++s) {
       w.distances[fill[i]++] = w.squared[s];
       w.distances[fill[i]++] = w.squared[s];
     }
     if (w.ptr[i + 1] - w.ptr[i] < k) {
-      next = std::max(next, 1.3 * radius);
+      w.radius[i] *= 1.3;
+      enough = false;
       continue;
     }
     const auto begin = w.distances.begin() + w.ptr[i], end = w.distances.begin() + w.ptr[i + 1];
     std::nth_element(begin, begin + (k - 1), end);
     const double reach = std::sqrt(*(begin + (k - 1))) + kShellTie;
     w.threshold[i] = largest_square(reach);
-    if (reach * (1 + 1e-12) > radius) next = std::max(next, reach * (1 + 1e-11));
+    enough = enough && reach * (1 + 1e-12) <= w.radius[i];
+    w.radius[i] = reach * (1 + 1e-11);
   }
-  return next;
+  return enough;
 }
 
 /// The self edges of one atom: shared images within its threshold (multiplicity 2), and the lattice vectors beyond (1).
@@ -240,20 +245,17 @@ void build_crystal_graph(std::span<const double, 9> lattice, std::span<const dou
   graph.lattice_images = lattice_triple(lattice, w);
 
   // A sphere that holds k + 10 atoms at the crystal's density; grown only where the crystal is uneven.
-  double radius = std::cbrt(3.0 * (k + 10) * frame.volume / (4.0 * std::numbers::pi * n));
-  while (radius > 0) {
-    const double index = frame.largest_index(radius) + 1;
+  w.radius.assign(n, std::cbrt(3.0 * (k + 10) * frame.volume / (4.0 * std::numbers::pi * n)));
+  do {
+    const double radius = *std::max_element(w.radius.begin(), w.radius.end());
     const double expected = 4.0 / 3.0 * std::numbers::pi * radius * radius * radius / frame.volume * n * n;
-    if (!(index < 32000) || !(expected < 1e9)) {
+    if (!(frame.largest_index(radius) + 1 < 32000) || !(expected < 1e9)) {
       throw Error(Exit::data, fmt::format("the neighbour search needs a sphere of {:.3g} A in a cell of {:.3g} A^3 with {} atoms: "
                                           "too flat or too empty a cell",
                                           radius, frame.volume, n));
     }
-    collect(frame, radius, n, w);
-    const double next = find_thresholds(radius, k, n, w);
-    if (next == 0) break;
-    radius = next;
-  }
+    collect(frame, n, w);
+  } while (!find_thresholds(k, n, w));
   emit(SelfEdges(frame, graph.lattice_images, options.use_lattice), n, w, graph);
 }
 

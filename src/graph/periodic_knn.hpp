@@ -45,7 +45,8 @@ class CrystalGraphWorkspace {
   struct Image {
     std::int16_t n[3];
   };
-  std::vector<double> frac;  ///< [3N] wrapped
+  std::vector<double> frac;    ///< [3N] wrapped
+  std::vector<double> radius;  ///< [N] of the sphere searched around an atom
   std::vector<Pair> pairs;
   std::vector<double> squared;               ///< squared distance of each candidate
   std::vector<Image> images;                 ///< image of each candidate

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rates of the crystal pipeline on one core, stage by stage: reading records, understanding them, building graphs.
 //   graph_build [FOLDER of the CSV files, default ../shared/data/crystals] [REPEATS, default 7]
-// Prints medians over the repeats; published rates (one process) stand beside the graphs for comparison.
+// One thread; medians over the repeats of its processor time, so that other programs on the machine disturb little. Published rates
+// (one process) stand beside the graphs for comparison.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -22,9 +23,9 @@ template <class F>
 double median_seconds(int repeats, F&& work) {
   std::vector<double> seconds;
   for (int r = 0; r < repeats; ++r) {
-    const auto start = std::chrono::steady_clock::now();
+    const std::clock_t start = std::clock();
     work();
-    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    seconds.push_back(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
   }
   std::sort(seconds.begin(), seconds.end());
   return seconds[seconds.size() / 2];

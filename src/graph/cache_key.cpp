@@ -2,10 +2,15 @@
 #include "graph/cache_key.hpp"
 
 #include "base/error.hpp"
+#include "base/threads.hpp"
 #include "io/checksum.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <exception>
 #include <filesystem>
+#include <mutex>
+#include <thread>
 
 namespace gnn_hpc {
 
@@ -13,6 +18,40 @@ CacheKey::CacheKey(const Schema& schema) {
   field("format_version", std::int64_t{kCacheFormatVersion});
   field("schema", schema.text());
 }
+
+namespace {
+/// A digest of each file; many small ones are read by several threads, since opening a file is mostly waiting.
+std::vector<std::string> hash_files(const std::vector<std::string>& paths) {
+  std::vector<std::string> hashes(paths.size());
+  std::atomic<std::size_t> next{0};
+  std::mutex mutex;
+  std::exception_ptr error;
+  const auto work = [&] {
+    try {
+      for (std::size_t i = next++; i < paths.size(); i = next++) {
+        Digest digest;
+        digest.file(paths[i]);
+        hashes[i] = digest.hex();
+      }
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(mutex);
+      if (!error) error = std::current_exception();
+    }
+  };
+  const std::size_t threads = std::min<std::size_t>(std::max(2U, std::thread::hardware_concurrency()), paths.size() / 64);
+  std::vector<std::thread> pool;
+  for (std::size_t t = 0; t < threads; ++t) {
+    pool.emplace_back([&] {
+      use_available_processors();
+      work();
+    });
+  }
+  work();
+  for (auto& t : pool) t.join();
+  if (error) std::rethrow_exception(error);
+  return hashes;
+}
+}  // namespace
 
 void CacheKey::field(std::string name, double value) { field(std::move(name), fmt::format("{}", value)); }
 void CacheKey::field(std::string name, std::int64_t value) { field(std::move(name), fmt::format("{}", value)); }
@@ -23,10 +62,11 @@ void CacheKey::field(std::string name, const std::vector<std::string>& values) {
 }
 
 void CacheKey::files(std::string name, const std::vector<std::string>& paths) {
+  const auto hashes = hash_files(paths);
   Digest digest;
-  for (const auto& path : paths) {
-    digest.text(std::filesystem::path(path).filename().string());
-    digest.file(path);
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    digest.text(std::filesystem::path(paths[i]).filename().string());
+    digest.text(hashes[i]);
   }
   field(std::move(name), fmt::format("{} file{}, XXH3-128 {}", paths.size(), paths.size() == 1 ? "" : "s", digest.hex()));
 }

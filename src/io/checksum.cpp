@@ -54,7 +54,7 @@ void Digest::number(double value) { bytes(&value, sizeof value); }
 void Digest::file(const std::string& path) {
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> in(std::fopen(path.c_str(), "rb"), &std::fclose);
   if (!in) throw Error(Exit::data, fmt::format("{}: cannot read ({})", path, std::strerror(errno)));
-  std::vector<unsigned char> buffer(1 << 20);
+  static thread_local std::vector<unsigned char> buffer(256 << 10);
   std::int64_t total = 0;
   while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), in.get())) {
     bytes(buffer.data(), n);

@@ -224,6 +224,17 @@ TEST_F(Dataset, PredictionNeedsNoLabels) {
   EXPECT_THROW(unknown.set_scaler({{2.0, 1.0}, {3.0, 1.0}}), Error);
 }
 
+TEST_F(Dataset, OpensWhatIsBuiltAndBuildsNothing) {
+  CrystalDataset d(options, graph, {});
+  EXPECT_FALSE(d.open_built(Comm::self()));
+  EXPECT_FALSE(fs::exists(options.cache_dir));
+  opened();
+  EXPECT_TRUE(d.open_built(Comm::self()));
+  EXPECT_EQ(d.num_samples(), 38);
+  options.source.paths = {"none.csv"};
+  EXPECT_THROW(opened(), Error);
+}
+
 TEST_F(Dataset, TooFewForThreeParts) {
   put("data.csv", csv_of(4));
   EXPECT_THROW(opened(), Error);

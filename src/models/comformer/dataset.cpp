@@ -18,7 +18,8 @@ namespace gnn_hpc::comformer {
 CrystalDataset::CrystalDataset(DataOptions data, CrystalGraphOptions graph, TableOptions tables)
     : data_(std::move(data)), graph_(graph), tables_(tables), scaler_(LabelScaler::identity(data_.source.targets.size())) {}
 
-void CrystalDataset::add_source(const std::vector<std::string>& paths, bool prediction, const Comm& comm, const std::string& options_text) {
+void CrystalDataset::add_source(const std::vector<std::string>& paths, Use use, const Comm& comm, const std::string& options_text) {
+  const bool prediction = use == Use::prediction;
   CrystalSourceOptions source = data_.source;
   source.paths = paths;
   const auto open = [=, graph = graph_] { return std::make_unique<CrystalRecords>(source, graph, prediction); };
@@ -31,6 +32,7 @@ void CrystalDataset::add_source(const std::vector<std::string>& paths, bool pred
   request.max_bad_fraction = prediction ? 1.0 : data_.max_bad_fraction;
   request.threads = data_.threads;
   request.options = options_text;
+  request.read_only = use == Use::training_if_built;
   request.message = [](const std::string& text) {
     if (text.starts_with("warning: ")) log_text(LogLevel::warning, text.substr(9));
     else log_text(LogLevel::info, text);
@@ -103,14 +105,26 @@ void CrystalDataset::split() {
   whole_file(data_.test, splits_.test);
 }
 
-void CrystalDataset::open(const Comm& comm, const std::string& options_text) {
+void CrystalDataset::open(const Comm& comm, const std::string& options_text) { open_parts(Use::training, comm, options_text); }
+
+bool CrystalDataset::open_built(const Comm& comm) {
+  try {
+    open_parts(Use::training_if_built, comm, {});
+    return true;
+  } catch (const Error& error) {  // on all ranks alike
+    if (error.code() != Exit::data) throw;
+    return false;
+  }
+}
+
+void CrystalDataset::open_parts(Use use, const Comm& comm, const std::string& options_text) {
   caches_.clear();
   first_sample_ = {0};
   if (data_.train.empty()) {
-    add_source(data_.source.paths, false, comm, options_text);
+    add_source(data_.source.paths, use, comm, options_text);
   } else {
     for (const auto* paths : {&data_.train, &data_.validation, &data_.test}) {
-      if (!paths->empty()) add_source(*paths, false, comm, options_text);
+      if (!paths->empty()) add_source(*paths, use, comm, options_text);
     }
   }
   read_labels();
@@ -127,7 +141,7 @@ void CrystalDataset::open_for_prediction(const Comm& comm, const std::string& op
   first_sample_ = {0};
   splits_ = {};
   if (data_.source.paths.empty()) throw Error(Exit::usage, "name the crystals to predict: data.path");
-  add_source(data_.source.paths, true, comm, options_text);
+  add_source(data_.source.paths, Use::prediction, comm, options_text);
   read_labels();
   scaler_ = LabelScaler::identity(num_targets());
 }

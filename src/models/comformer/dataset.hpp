@@ -22,6 +22,8 @@ class CrystalDataset {
   /// Opens or builds the caches, splits, fits the label scaling on the training part. Collective.
   /// @param options_text resolved input file, kept in the cache as provenance
   void open(const Comm& comm, const std::string& options_text = {});
+  /// As `open` if nothing has to be built for it; false where graphs are missing or damaged. Collective, and writes nothing.
+  bool open_built(const Comm& comm);
   /// The same for prediction from `data.path`: labels may be missing, there are no splits, scaling is the identity until set.
   void open_for_prediction(const Comm& comm, const std::string& options_text = {});
 
@@ -56,7 +58,9 @@ class CrystalDataset {
     std::int64_t local;
   };
   Place locate(std::int64_t sample) const;
-  void add_source(const std::vector<std::string>& paths, bool prediction, const Comm& comm, const std::string& options_text);
+  enum class Use { training, training_if_built, prediction };
+  void open_parts(Use use, const Comm& comm, const std::string& options_text);
+  void add_source(const std::vector<std::string>& paths, Use use, const Comm& comm, const std::string& options_text);
   void read_labels();
   void split();
 

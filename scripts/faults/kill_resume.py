@@ -6,14 +6,12 @@ then truncates files and flips bits in them. Standard library only.
     scripts/faults/kill_resume.py PROGRAM [--count 50] [--seed 1] [--crystals 20000] [--folder DIR]
 
 build     the cache of an interrupted and resumed build holds the same data sets, bit for bit
-train     metrics (times apart), predictions and every tensor of the last and the best checkpoint are bit-equal
+train     metrics, predictions and every tensor of the last and the best checkpoint are bit-equal
 damage    a truncated or bit-flipped cache is named and built again; a damaged last checkpoint is named, the previous one is used, and
           the run still ends bit-equal
 The crystals are made up here; the input file is inputs/tiny_comformer.yaml with overrides. Exit code 0 if all hold.
 """
 import argparse
-import csv
-import json
 import os
 import random
 import re
@@ -25,8 +23,7 @@ import tempfile
 import time
 
 REPOSITORY = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-TIMES = re.compile(r"second|time|rate|per_s|eta|memory|bytes", re.IGNORECASE)  # columns and keys that no two runs share
-VOLATILE = re.compile(r"^/(Info/|state/(jsonl_bytes|csv_bytes)|config)")        # what a checkpoint says about the process and its folder
+VOLATILE = re.compile(r"^/(Info/|config)")  # what a file says about the process and the folder
 
 
 class Failure(Exception):
@@ -69,25 +66,6 @@ def data_set_sums(path):
     raise Failure(f"{path}: found no table of checksums")
 
 
-def stable_rows(path):
-    """metrics.csv without its times."""
-    with open(path, newline="") as f:
-        rows = list(csv.reader(f))
-    keep = [i for i, name in enumerate(rows[0]) if not TIMES.search(name)]
-    return [[row[i] for i in keep if i < len(row)] for row in rows]
-
-
-def stable_lines(path):
-    """The epochs of metrics.jsonl without their times."""
-    out = []
-    with open(path) as f:
-        for line in f:
-            record = json.loads(line)
-            if "epoch" in record:
-                out.append({k: v for k, v in record.items() if not TIMES.search(k)})
-    return out
-
-
 def read_bytes(path):
     with open(path, "rb") as f:
         return f.read()
@@ -107,12 +85,9 @@ def compare_sums(ours, expected, what):
 def compare_runs(run, expected):
     for name in ("last.h5", "best.h5"):
         compare_sums(os.path.join(run, "checkpoints", name), os.path.join(expected, "checkpoints", name), f"{run}: {name}")
-    if stable_rows(os.path.join(run, "metrics.csv")) != stable_rows(os.path.join(expected, "metrics.csv")):
-        raise Failure(f"{run}: metrics.csv differs from that of {expected}")
-    if stable_lines(os.path.join(run, "metrics.jsonl")) != stable_lines(os.path.join(expected, "metrics.jsonl")):
-        raise Failure(f"{run}: metrics.jsonl differs from that of {expected}")
-    if read_bytes(os.path.join(run, "predictions.csv")) != read_bytes(os.path.join(expected, "predictions.csv")):
-        raise Failure(f"{run}: predictions.csv differs from that of {expected}")
+    for name in ("metrics.csv", "metrics.jsonl", "predictions.csv"):
+        if read_bytes(os.path.join(run, name)) != read_bytes(os.path.join(expected, name)):
+            raise Failure(f"{run}: {name} differs from that of {expected}")
 
 
 # ------------------------------------------------------------------------------------------------------------ running
@@ -125,7 +100,7 @@ class Runner:
         self.environment = dict(os.environ, OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "2"), OMP_PROC_BIND="false")
 
     def command(self, what, run, cache, crystals):
-        return [self.program, what, self.input, f"run.dir={run}", f"graph.cache_dir={cache}", f"data.path={crystals}",
+        return [self.program, what, self.input, f"run.dir={run}", f"data.cache_dir={cache}", f"data.path={crystals}",
                 *DATA_OPTIONS, *self.common]
 
     def finish(self, command, expect=(0,)):
@@ -150,7 +125,7 @@ class Runner:
         return False
 
 
-DATA_OPTIONS = ["data.format=extxyz", "data.target=energy"]
+DATA_OPTIONS = ["data.format=extxyz", "data.targets=[energy]"]
 
 
 def caches(folder):

@@ -3,9 +3,12 @@
 #include "support/paths.hpp"
 #include "verify/verify.hpp"
 
+#include "io/hdf5_handle.hpp"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <sstream>
 #include <string>
@@ -59,6 +62,55 @@ INSTANTIATE_TEST_SUITE_P(Golden, Shared,
                                                           "comformer_iCom_batch.h5"),
                                           testing::Values("double", "float")),
                          case_name);
+
+/// Adds `change` times the largest entry to the middle entry of a data set.
+void alter(const std::filesystem::path& path, const std::string& name, double change) {
+  const Hdf5Lock lock;
+  const H5File file(H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), path.string());
+  const H5Dataset set(H5Dopen2(file.get(), name.c_str(), H5P_DEFAULT), name);
+  const H5Space space(H5Dget_space(set.get()), name);
+  std::vector<double> values(static_cast<std::size_t>(H5Sget_simple_extent_npoints(space.get())));
+  ASSERT_GE(H5Dread(set.get(), H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), 0);
+  double largest = 0.0;
+  for (const double v : values) largest = std::max(largest, std::abs(v));
+  values[values.size() / 2] += change * largest;
+  ASSERT_GE(H5Dwrite(set.get(), H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), 0);
+}
+
+// A verifier that accepts everything would pass all tests above.
+TEST(Golden, AlteredNumbersFail) {
+  const test::TemporaryFolder folder;
+  const std::filesystem::path path = folder / "altered.h5";
+  struct Alteration {
+    const char *file, *name;
+    double change;
+  };
+  for (const Alteration& a : {Alteration{"comformer_iCom_heads.h5", "outputs/prediction", 3e-9},
+                              {"comformer_iCom_heads.h5", "outputs/att2/gate", 3e-9},
+                              {"comformer_iCom_heads.h5", "outputs/edge/sum", 3e-9},
+                              {"comformer_iCom_heads.h5", "loss", 3e-9},
+                              {"comformer_iCom_heads.h5", "grads/rbf_angle.1.weight", 3e-9},
+                              {"comformer_iCom_heads.h5", "buffers_after/edge_update_layer.bn_att.running_var", 3e-9},
+                              {"comformer_iCom_heads.h5", "trajectory/loss", 3e-8},
+                              {"comformer_iCom_heads.h5", "trajectory/final_norm/fc_out.weight", 3e-8},
+                              {"comformer_iCom_heads.h5", "trajectory/final_norm/edge_update_layer.lemb.weight", 3e-8},
+                              {"comformer_iCom_heads.h5", "trajectory/beta1", 1e-10},
+                              {"comformer_iCom_heads.h5", "inputs/x", 1e-6},
+                              {"comformer_iCom_heads.h5", "inputs/y", 1e-6},
+                              {"comformer_iCom_all.h5", "params/att_layers.1.lin_key.weight", 1e-6},
+                              {"comformer_iCom_wide.h5", "grads_fingerprint/att_layers.0.key_update.0.weight", 3e-7},
+                              {"comformer_graphs.h5", "rutile/expected/image", 2.0},
+                              {"comformer_graphs.h5", "rutile/expected/vec", 1e-11},
+                              {"comformer_graphs.h5", "rutile/inputs/lattice", 1e-9},
+                              {"comformer_other.h5", "splits/n64_seed123/val", 0.2},
+                              {"comformer_other.h5", "onecycle/steps10/lr", 1e-11}}) {
+    std::filesystem::copy_file(test::source_path(std::string("tests/data/") + a.file), path,
+                               std::filesystem::copy_options::overwrite_existing);
+    alter(path, a.name, a.change);
+    std::ostringstream text;
+    EXPECT_EQ(verify_command({path.string(), "double", /*failures_only=*/true}, text), 1) << a.file << " " << a.name << "\n" << text.str();
+  }
+}
 
 }  // namespace
 }  // namespace gnn_hpc

@@ -27,7 +27,7 @@ void CrystalDataset::add_source(const std::vector<std::string>& paths, Use use, 
   request.schema = crystal_schema(source.targets.size());
   request.key = [open] { return open()->key(); };
   request.open_source = open;
-  request.source_name = join(paths, ", ");
+  request.source_name = paths.size() <= 3 ? join(paths, ", ") : fmt::format("{} and {} more", paths.front(), paths.size() - 1);
   request.folder = data_.cache_dir;
   request.max_bad_fraction = prediction ? 1.0 : data_.max_bad_fraction;
   request.threads = data_.threads;

@@ -50,6 +50,9 @@ SweepOptions SweepOptions::parse(Config node) {
   const YamlTree* points = node.tree("points", "list of points, e.g. [{model.node_features: 128, train.epochs: 50}]; with a grid: each with all combinations");
   node.done();
   bool good = true;
+  const auto is_empty = [](const YamlTree& tree) { return tree.kind != YamlTree::Kind::scalar && tree.children.empty(); };
+  if (grid != nullptr && is_empty(*grid)) grid = nullptr;
+  if (points != nullptr && is_empty(*points)) points = nullptr;
   if (grid != nullptr && grid->kind != YamlTree::Kind::map) {
     node.problem("grid", fmt::format("found {}, expected a block `key: [values]`", grid->describe()));
     good = false;
@@ -122,7 +125,7 @@ Job<T> make_job(const std::string& text, const std::string& name, const std::vec
   Config root = Config::from_text(text, name, overrides);
   Job<T> job;
   job.options = JobOptions::parse(root);
-  job.task = make_task<T>(job.options.system, root);
+  job.task = make_task<T>(job.options.system, root, static_cast<std::uint64_t>(job.options.run.seed));
   root.done();
   root.finish();
   job.resolved = without_sweep(root.resolved());
@@ -144,7 +147,7 @@ std::string schema_of(const std::string& system) {
   }
   Config schema = Config::for_schema();
   JobOptions::parse(schema);
-  make_task<float>(name, schema);
+  make_task<float>(name, schema, 0);
   return schema.schema_text();
 }
 

@@ -14,8 +14,8 @@ namespace {
 /// One line per system. Written out, not self-registering: static initialisers vanish from static libraries.
 struct Entry {
   const char* name;
-  std::unique_ptr<Task<float>> (*make_float)(Config&);
-  std::unique_ptr<Task<double>> (*make_double)(Config&);
+  std::unique_ptr<Task<float>> (*make_float)(Config&, std::uint64_t);
+  std::unique_ptr<Task<double>> (*make_double)(Config&, std::uint64_t);
 };
 constexpr std::array kTasks{
     Entry{"comformer", &comformer::make_task<float>, &comformer::make_task<double>},
@@ -23,24 +23,24 @@ constexpr std::array kTasks{
 
 }  // namespace
 
-std::vector<std::string> task_names() {
+std::vector<std::string> system_names() {
   std::vector<std::string> names;
   for (const Entry& entry : kTasks) names.emplace_back(entry.name);
   return names;
 }
 
 template <class T>
-std::unique_ptr<Task<T>> make_task(const std::string& name, Config& root) {
+std::unique_ptr<Task<T>> make_task(const std::string& name, Config& root, std::uint64_t seed) {
   for (const Entry& entry : kTasks) {
     if (name != entry.name) continue;
-    if constexpr (std::is_same_v<T, float>) return entry.make_float(root);
-    else return entry.make_double(root);
+    if constexpr (std::is_same_v<T, float>) return entry.make_float(root, seed);
+    else return entry.make_double(root, seed);
   }
-  const std::vector<std::string> known = task_names();
-  throw Error(Exit::usage, fmt::format("task: unknown task \"{}\" (known: {})", name, join(known, ", ")));
+  const std::vector<std::string> known = system_names();
+  throw Error(Exit::usage, fmt::format("system: unknown system \"{}\" (known: {})", name, join(known, ", ")));
 }
 
-template std::unique_ptr<Task<float>> make_task<float>(const std::string&, Config&);
-template std::unique_ptr<Task<double>> make_task<double>(const std::string&, Config&);
+template std::unique_ptr<Task<float>> make_task<float>(const std::string&, Config&, std::uint64_t);
+template std::unique_ptr<Task<double>> make_task<double>(const std::string&, Config&, std::uint64_t);
 
 }  // namespace gnn_hpc

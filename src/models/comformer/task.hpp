@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/options.hpp"
+#include "models/comformer/dataset.hpp"
+#include "models/comformer/element_features.hpp"
+#include "models/comformer/model.hpp"
+#include "nn/losses.hpp"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace gnn_hpc::comformer {
+
+/// The block `model`.
+struct NetworkOptions {
+  ModelOptions model;
+  AtomFeatures atom_features = AtomFeatures::cgcnn;
+  Criterion criterion = Criterion::mse;  ///< of regression; a classification has its own
+  std::string tables = "auto";           ///< auto | on | off
+  int distance_points = 1024, cosine_points = 1024;
+  static NetworkOptions parse(Config node);
+  /// Interpolate functions of a distance or an angle? `auto`: in float, where the error is below rounding.
+  TableOptions table_options(bool single_precision) const;
+};
+
+/// iComFormer on a set of crystals: regression of one or several targets (missing ones masked) or binary classification.
+template <class T>
+class ComformerTask final : public Task<T> {
+ public:
+  ComformerTask(DataOptions data, CrystalGraphOptions graph, const NetworkOptions& network, std::uint64_t seed);
+
+  const std::string& name() const override { return name_; }
+  ParamStore<T>& params() override { return store_; }
+  void open_data(const Comm& comm) override { dataset_.open(comm); }
+  bool open_built_data(const Comm& comm) override { return dataset_.open_built(comm); }
+  void open_prediction_data(const Comm& comm) override;
+  const Splits& splits() const override { return dataset_.splits(); }
+  std::string sample_id(std::int64_t sample) const override { return dataset_.id(sample); }
+  std::vector<std::string> target_names() const override { return dataset_.target_names(); }
+  TargetKind target_kind() const override { return binary() ? TargetKind::probability : TargetKind::number; }
+  std::vector<InputRecord> records() const override { return dataset_.records(); }
+  std::vector<BadRecord> skipped() const override { return dataset_.skipped(); }
+  std::map<std::string, std::vector<double>> data_state() const override;
+  /// Throws Error(Exit::data) if a training run continues on other data than it started with.
+  void set_data_state(const std::map<std::string, std::vector<double>>& state) override;
+
+  std::unique_ptr<HostBatch> new_batch() const override { return std::make_unique<HostCrystalBatch>(); }
+  void collate(std::span<const std::int64_t> samples, HostBatch& batch) const override;
+  std::int64_t cost(std::int64_t sample) const override { return dataset_.cost(sample); }
+
+  BatchSize upload(const HostBatch& batch, Step<T>& step) override;
+  void forward(Step<T>& step) override { prediction_ = model_.forward(step, batch_); }
+  View1<double> loss(Step<T>& step, double divisor) override;
+  void backward(Step<T>& step) override { model_.backward(step, batch_, dprediction_); }
+  void measure(const HostBatch& batch, Step<T>& step, Measures& measures) override;
+  std::vector<std::pair<std::string, double>> metrics(const Measures& reduced) const override;
+
+ private:
+  bool binary() const { return dataset_.options().binary(); }
+
+  std::string name_ = "comformer";
+  CrystalDataset dataset_;
+  Criterion criterion_;
+  ParamStore<T> store_;
+  Model<T> model_;
+  CrystalBatch<T> batch_;
+  View2<T> prediction_, dprediction_;  ///< [G,K] of the last batch, in the step's arena
+  bool for_prediction_ = false;
+};
+
+/// Reads the blocks `data`, `graph` and `model`; weights are drawn from the seed.
+template <class T>
+std::unique_ptr<Task<T>> make_task(Config& root, std::uint64_t seed);
+
+}  // namespace gnn_hpc::comformer

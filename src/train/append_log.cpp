@@ -76,9 +76,4 @@ void AppendLog::flush() {
   last_flush_ = std::chrono::steady_clock::now();
 }
 
-void AppendLog::sync() {
-  flush();
-  if (::fsync(fd_) != 0 && errno != EINVAL && errno != ENOTSUP) fail(path_, "fsync");
-}
-
 }  // namespace gnn_hpc

@@ -9,7 +9,7 @@
 namespace gnn_hpc {
 
 /// A text file that only grows, and whose length at a checkpoint is known: a resumed run cuts off what came later, so that
-/// every line stands in it once. Lines reach the disk about once a second, and surely with `sync`.
+/// every line stands in it once. Lines reach the file about once a second, and surely with `flush`.
 class AppendLog {
  public:
   AppendLog() = default;
@@ -21,7 +21,6 @@ class AppendLog {
 
   void line(std::string_view text);  ///< appends the text and a line end
   void flush();
-  void sync();                       ///< flush and fsync
   std::int64_t bytes() const { return written_ + static_cast<std::int64_t>(pending_.size()); }
   bool is_open() const { return fd_ >= 0; }
 

@@ -100,9 +100,10 @@ std::string previous_checkpoint(const std::string& path) {
   return (p.parent_path() / (p.stem().string() + ".prev" + p.extension().string())).string();
 }
 
+namespace {
 template <class T>
-void save_checkpoint(const std::string& path, const ParamStore<T>& store, const Optimizer<T>* optimizer, const TrainState& state,
-                     const CheckpointInfo& info, bool keep_previous) {
+void write_checkpoint(const std::string& path, const ParamStore<T>& store, View1<T> values, View1<T> buffers,
+                      const Optimizer<T>* optimizer, const TrainState& state, const CheckpointInfo& info, bool keep_previous) {
   Hdf5Writer file(path);
   file.write_text("/Info/kind", kKind);
   file.write_scalar<std::int64_t>("/Info/format", kFormat);
@@ -113,15 +114,39 @@ void save_checkpoint(const std::string& path, const ParamStore<T>& store, const 
   file.write_text("/config", info.resolved_yaml);
   for_each_member(state, [&](const char* name, const auto& value) { file.write_scalar("/state/" + std::string(name), value); });
   file.group("/data_state");
-  for (const auto& [name, values] : info.data_state) file.write<double>("/data_state/" + name, values);
-  write_tensors<T>(file, "/params", store.values(), store.tensors());
-  write_tensors<T>(file, "/buffers", store.buffers(), store.buffer_tensors());
+  for (const auto& [name, numbers] : info.data_state) file.write<double>("/data_state/" + name, numbers);
+  write_tensors<T>(file, "/params", values, store.tensors());
+  write_tensors<T>(file, "/buffers", buffers, store.buffer_tensors());
   if (optimizer != nullptr) {
     write_tensors<T>(file, "/optimizer/m", optimizer->first_moment(), store.tensors());
     if (optimizer->has_second_moment()) write_tensors<T>(file, "/optimizer/v", optimizer->second_moment(), store.tensors());
   }
   if (keep_previous) keep_as_previous(path);
   file.commit();
+}
+}  // namespace
+
+template <class T>
+void save_checkpoint(const std::string& path, const ParamStore<T>& store, const Optimizer<T>* optimizer, const TrainState& state,
+                     const CheckpointInfo& info, bool keep_previous) {
+  write_checkpoint<T>(path, store, store.values(), store.buffers(), optimizer, state, info, keep_previous);
+}
+
+template <class T>
+void save_checkpoint(const std::string& path, const ParamStore<T>& store, const WeightSnapshot<T>& weights, const TrainState& state,
+                     const CheckpointInfo& info) {
+  write_checkpoint<T>(path, store, weights.values, weights.buffers, nullptr, state, info, true);
+}
+
+template <class T>
+void WeightSnapshot<T>::take(const Exec& exec, const ParamStore<T>& store) {
+  if (values.extent(0) != store.values().extent(0)) {
+    values = View1<T>(Kokkos::view_alloc("gnn_hpc::WeightSnapshot::values", Kokkos::WithoutInitializing), store.values().extent(0));
+    buffers = View1<T>(Kokkos::view_alloc("gnn_hpc::WeightSnapshot::buffers", Kokkos::WithoutInitializing), store.buffers().extent(0));
+  }
+  Kokkos::deep_copy(exec, values, store.values());
+  Kokkos::deep_copy(exec, buffers, store.buffers());
+  exec.fence("gnn_hpc::WeightSnapshot::take");
 }
 
 CheckpointHeader read_checkpoint_header(const std::string& path) {
@@ -225,6 +250,12 @@ template void save_checkpoint<float>(const std::string&, const ParamStore<float>
                                      const CheckpointInfo&, bool);
 template void save_checkpoint<double>(const std::string&, const ParamStore<double>&, const Optimizer<double>*, const TrainState&,
                                       const CheckpointInfo&, bool);
+template struct WeightSnapshot<float>;
+template struct WeightSnapshot<double>;
+template void save_checkpoint<float>(const std::string&, const ParamStore<float>&, const WeightSnapshot<float>&, const TrainState&,
+                                     const CheckpointInfo&);
+template void save_checkpoint<double>(const std::string&, const ParamStore<double>&, const WeightSnapshot<double>&, const TrainState&,
+                                      const CheckpointInfo&);
 template void load_checkpoint<float>(const std::string&, ParamStore<float>&, Optimizer<float>*);
 template void load_checkpoint<double>(const std::string&, ParamStore<double>&, Optimizer<double>*);
 template std::uint64_t parameter_digest<float>(const ParamStore<float>&);

@@ -46,6 +46,17 @@ template <class T>
 void save_checkpoint(const std::string& path, const ParamStore<T>& store, const Optimizer<T>* optimizer, const TrainState& state,
                      const CheckpointInfo& info, bool keep_previous = true);
 
+/// A copy of parameters and buffers in device memory.
+template <class T>
+struct WeightSnapshot {
+  View1<T> values, buffers;
+  void take(const Exec& exec, const ParamStore<T>& store);  ///< allocates at the first call only
+};
+/// The same file without optimiser, with these weights instead of the store's present ones.
+template <class T>
+void save_checkpoint(const std::string& path, const ParamStore<T>& store, const WeightSnapshot<T>& weights, const TrainState& state,
+                     const CheckpointInfo& info);
+
 /// The small parts of a checkpoint. Throws Error(Exit::data) naming the file and what is damaged, missing or of another format.
 struct CheckpointHeader {
   TrainState state;

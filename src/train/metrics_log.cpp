@@ -49,18 +49,12 @@ void MetricsLog::epoch(std::int64_t epoch, std::int64_t step, double learning_ra
   csv_.line(row);
 }
 
-void MetricsLog::sync(TrainState& state) {
-  if (!jsonl_.is_open()) return;
-  jsonl_.sync();
-  csv_.sync();
-  state.jsonl_bytes = jsonl_.bytes();
-  state.csv_bytes = csv_.bytes();
-}
-
-void MetricsLog::flush() {
+void MetricsLog::flush(TrainState& state) {
   if (!jsonl_.is_open()) return;
   jsonl_.flush();
   csv_.flush();
+  state.jsonl_bytes = jsonl_.bytes();
+  state.csv_bytes = csv_.bytes();
 }
 
 }  // namespace gnn_hpc

@@ -23,9 +23,9 @@ class MetricsLog {
   /// `train` may be null: not evaluated this epoch.
   void epoch(std::int64_t epoch, std::int64_t step, double learning_rate, double train_loss, const Evaluation& validation,
              const Evaluation* train, bool best);
-  /// Everything written so far is on the disk, and the state knows how much that is.
-  void sync(TrainState& state);
-  void flush();
+  /// Everything written so far is handed to the system, and the state knows how much that is. Not synced: should the machine
+  /// itself fail, lines may be missing, never the checkpoint.
+  void flush(TrainState& state);
 
  private:
   AppendLog jsonl_, csv_;

@@ -177,7 +177,7 @@ class Trainer {
       log_warning("{}: not finite, this step changes nothing ({} in a row)", what, state_.bad_in_a_row);
       return;
     }
-    log_->flush();
+    log_->flush(state_);
     throw Error(Exit::diverged, fmt::format("{}: {} steps in a row were not finite; checkpoints are untouched. Try a smaller "
                                             "train.learning_rate, train.clip_norm, or look at these samples", what, state_.bad_in_a_row));
   }
@@ -242,9 +242,15 @@ class Trainer {
     }
     const double rate = schedule_->at(state_.step - 1).learning_rate;
     log_->epoch(state_.epoch, state_.step, rate, train_loss, *validation, training ? &*training : nullptr, best);
-    log_->sync(state_);
-    if (best) on_root(comm_, [&] { save_checkpoint<T>(folder_.best(), task_.params(), nullptr, state_, info_); });
-    save_last();
+    log_->flush(state_);
+    if (best) {
+      best_weights_.take(runner_.exec(), task_.params());
+      best_state_ = state_;
+    }
+    // Where epochs take less time than a checkpoint is worth, not every one is saved: at most a twentieth of the time goes there.
+    const bool last_one = state_.epoch == options_.epochs || out_of_patience();
+    const bool due = comm_.is_root() && seconds_since(last_save_) > 20.0 * checkpoint_seconds_;
+    if (comm_.max(static_cast<std::int64_t>(due || last_one)) != 0) save_last();
     report_epoch(train_loss, *validation, training ? &*training : nullptr, rate, best);
     return true;
   }
@@ -258,10 +264,16 @@ class Trainer {
     log_info("{}{}", text, best ? "  best" : "");
   }
 
+  /// Writes `last.h5`, and before it `best.h5` if a better one than that file's is in memory: what `last.h5` says of the best epoch is
+  /// then true at any moment the process may end.
   void save_last() {
     const auto begin = Clock::now();
-    log_->sync(state_);
-    on_root(comm_, [&] { save_checkpoint<T>(folder_.last(), task_.params(), &optimizer_, state_, info_); });
+    log_->flush(state_);
+    on_root(comm_, [&] {
+      if (best_state_) save_checkpoint<T>(folder_.best(), task_.params(), best_weights_, *best_state_, info_);
+      save_checkpoint<T>(folder_.last(), task_.params(), &optimizer_, state_, info_);
+    });
+    best_state_.reset();
     saved_ = state_;
     last_save_ = Clock::now();
     checkpoint_seconds_ = std::max(checkpoint_seconds_, seconds_since(begin));
@@ -348,7 +360,9 @@ class Trainer {
   std::optional<MetricsLog> log_;
   CheckpointInfo info_;
   TrainState state_;
-  std::optional<TrainState> saved_;
+  std::optional<TrainState> saved_;       ///< as it stands in last.h5
+  WeightSnapshot<T> best_weights_;
+  std::optional<TrainState> best_state_;  ///< of `best_weights_`, until they are written
   std::int64_t steps_per_epoch_ = 0;
   std::optional<TrainingFeed<T>> feed_;
   double longest_step_ = 0.0, checkpoint_seconds_ = 0.0, graphs_per_second_ = 0.0;

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/checkpoint.hpp"
+
+#include "base/error.hpp"
+#include "io/hdf5.hpp"
+#include "support/paths.hpp"
+#include "train/fake_task.hpp"
+#include "train/restart.hpp"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace gnn_hpc {
+namespace {
+
+namespace fs = std::filesystem;
+
+TrainState some_state() {
+  TrainState s;
+  s.epoch = 3;
+  s.step_in_epoch = 4;
+  s.step = 31;
+  s.best_metric = 0.125;
+  s.best_epoch = 2;
+  s.epochs_since_best = 1;
+  s.loss_sum = 1.5;
+  s.loss_weight = 64.0;
+  s.updates = 30.0;
+  s.skipped = 1.0;
+  s.jsonl_bytes = 1234;
+  return s;
+}
+
+CheckpointInfo some_info() { return {"fake", "double", "train:\n  epochs: 5\n", "abc", {{"mean", {1.5, 2.5}}, {"std", {3.0}}}}; }
+
+void fill(View1<double> v, double first) {
+  const auto host = Kokkos::create_mirror_view(v);
+  for (std::size_t i = 0; i < host.extent(0); ++i) host(i) = first + static_cast<double>(i) / 7.0;
+  Kokkos::deep_copy(v, host);
+}
+
+void flip_byte(const fs::path& path, std::streamoff at) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(at);
+  char ch = 0;
+  file.get(ch);
+  file.seekp(at);
+  file.put(static_cast<char>(ch ^ 0x10));
+}
+
+TEST(Checkpoint, ComesBackBitByBit) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder / "last.h5";
+  test::FakeTask<double> a;
+  Optimizer<double> optimizer(a.params(), TrainOptions{});
+  fill(optimizer.first_moment(), 0.5);
+  fill(optimizer.second_moment(), 1.5);
+  fill(a.params().buffers(), 2.5);
+  save_checkpoint<double>(path, a.params(), &optimizer, some_state(), some_info());
+
+  test::FakeTask<double> b({.seed = 7});
+  Optimizer<double> other(b.params(), TrainOptions{});
+  EXPECT_NE(parameter_digest(a.params()), parameter_digest(b.params()));
+  load_checkpoint(path, b.params(), &other);
+  EXPECT_EQ(parameter_digest(a.params()), parameter_digest(b.params()));
+  const Hdf5Reader file(path);
+  for (const TensorInfo& t : a.params().tensors()) {
+    EXPECT_EQ(file.shape("/params/" + t.name), Shape(t.shape.begin(), t.shape.end()));
+    const auto m = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), optimizer.first_moment());
+    const auto m_back = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), other.first_moment());
+    for (std::size_t i = 0; i < t.size; ++i) EXPECT_EQ(m(t.offset + i), m_back(t.offset + i));
+  }
+  for (const TensorInfo& t : a.params().buffer_tensors()) EXPECT_EQ(a.params().get_buffer(t), b.params().get_buffer(t));
+
+  const CheckpointHeader header = read_checkpoint_header(path);
+  EXPECT_EQ(header.state.step, 31);
+  EXPECT_EQ(header.state.best_metric, 0.125);
+  EXPECT_EQ(header.state.jsonl_bytes, 1234);
+  EXPECT_EQ(header.info.system, "fake");
+  EXPECT_EQ(header.info.resolved_yaml, some_info().resolved_yaml);
+  EXPECT_EQ(header.info.data_state, some_info().data_state);
+}
+
+TEST(Checkpoint, ANewerPrecisionReadsTheOther) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder / "best.h5";
+  test::FakeTask<float> a;
+  save_checkpoint<float>(path, a.params(), nullptr, some_state(), some_info());
+  test::FakeTask<double> b({.seed = 7});
+  load_checkpoint<double>(path, b.params(), nullptr);
+  for (const TensorInfo& t : a.params().tensors()) EXPECT_EQ(a.params().get(t), b.params().get(t));
+  Optimizer<double> optimizer(b.params(), TrainOptions{});
+  EXPECT_THROW(load_checkpoint<double>(path, b.params(), &optimizer), Error);
+}
+
+TEST(Checkpoint, AnotherModelIsNamed) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder / "last.h5";
+  test::FakeTask<double> a;
+  save_checkpoint<double>(path, a.params(), nullptr, some_state(), some_info());
+  const auto message = [&](auto... tensors) {
+    ParamStore<double> store;
+    (store.add(tensors.first, tensors.second, Init::constant(0.0)), ...);
+    store.finalize(1);
+    try {
+      load_checkpoint<double>(path, store, nullptr);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Exit::data);
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  using Shaped = std::pair<std::string, std::vector<std::size_t>>;
+  EXPECT_NE(message(Shaped{"fc.weight", {2}}).find("no tensor \"fc.weight\""), std::string::npos);
+  EXPECT_NE(message(Shaped{"layer.weight", {1, 6}}).find("has shape [1, 5], the model needs [1, 6]"), std::string::npos);
+  EXPECT_NE(message(Shaped{"layer.weight", {1, 5}}).find("is not a tensor of this model"), std::string::npos);
+}
+
+TEST(Checkpoint, DamageIsFoundAndThePreviousUsed) {
+  test::FakeTask<double> a;
+  const test::TemporaryFolder folder;
+  const std::string path = folder / "last.h5";
+  TrainState state = some_state();
+  save_checkpoint<double>(path, a.params(), nullptr, state, some_info());
+  const auto size = static_cast<std::streamoff>(fs::file_size(path));
+  for (int round = 0; round < 40; ++round) {  // 32 flipped bits all over the file, then 8 truncations
+    fs::remove_all(folder.path());
+    fs::create_directories(folder.path());
+    state.step = 1;
+    save_checkpoint<double>(path, a.params(), nullptr, state, some_info());
+    state.step = 2;
+    save_checkpoint<double>(path, a.params(), nullptr, state, some_info());
+    if (round < 32) flip_byte(path, size * round / 32 + round % 5);
+    else fs::resize_file(path, static_cast<std::uintmax_t>(size * (round - 32) / 8));
+    EXPECT_THROW(read_checkpoint_header(path), Error) << round;
+    std::vector<std::string> warnings;
+    const std::string found = find_valid_checkpoint(path, Comm::self(), warnings);
+    ASSERT_EQ(found, previous_checkpoint(path)) << round;
+    EXPECT_EQ(read_checkpoint_header(found).state.step, 1);
+    ASSERT_EQ(warnings.size(), 2u);
+    EXPECT_NE(warnings[0].find("last.h5"), std::string::npos);
+    EXPECT_FALSE(fs::exists(path));  // set aside: the next save must not make it the previous one
+    EXPECT_TRUE(fs::exists(folder / "last.damaged.h5"));
+  }
+}
+
+TEST(Checkpoint, NothingValidIsAnErrorAndNothingAtAllIsNot) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder / "last.h5";
+  std::vector<std::string> warnings;
+  EXPECT_EQ(find_valid_checkpoint(path, Comm::self(), warnings), "");
+  std::ofstream(path) << "no checkpoint";
+  EXPECT_THROW(find_valid_checkpoint(path, Comm::self(), warnings), Error);
+}
+
+TEST(Restart, NamesWhatChangesTheRun) {
+  const std::string before = "system: comformer\nrun:\n  dir: a\n  seed: 1\ntrain:\n  epochs: 5\n  learning_rate: 0.001\n  checkpoint_every: 0\nmodel:\n  node_features: 16\n";
+  const std::string after = "system: comformer\nrun:\n  dir: b\n  seed: 2\ntrain:\n  epochs: 5\n  learning_rate: 0.01\n  checkpoint_every: 7\nmodel:\n  node_features: 16\n  heads: 2\n";
+  EXPECT_EQ(changed_options(before, before), std::vector<std::string>{});
+  const std::vector<std::string> expected{"run.seed: was 1, is 2", "train.learning_rate: was 0.001, is 0.01", "model.heads: was not set, is 2"};
+  auto lines = changed_options(before, after);
+  std::sort(lines.begin(), lines.end());
+  auto sorted = expected;
+  std::sort(sorted.begin(), sorted.end());
+  EXPECT_EQ(lines, sorted);
+
+  CheckpointInfo old_run = some_info(), new_run = some_info();
+  EXPECT_TRUE(check_continuation("x", old_run, new_run, false).empty());
+  new_run.data_state["mean"] = {1.5, 2.75};
+  EXPECT_EQ(check_continuation("x", old_run, new_run, true).size(), 1u);
+  EXPECT_THROW(check_continuation("x", old_run, new_run, false), Error);
+  new_run.precision = "float";
+  EXPECT_THROW(check_continuation("x", old_run, new_run, true), Error);
+}
+
+}  // namespace
+}  // namespace gnn_hpc

@@ -212,7 +212,7 @@ void Progress::finish(std::int64_t done, std::string_view text) {
   if (!active_) return;
   finish();
   const double seconds = seconds_between(begin_, Clock::now());
-  const double mean = seconds > 0 ? static_cast<double>(done - start_) / seconds : 0;
+  const double mean = seconds > 0.01 ? static_cast<double>(done - start_) / seconds : 0;  // less says nothing
   log_info("{}{}, {}", detail::progress_line(text, done - start_, 0, unit_, done > start_ ? mean : 0, -1), start_ > 0 ? " in this run" : "",
            format_duration(seconds));
 }

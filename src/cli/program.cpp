@@ -61,6 +61,15 @@ int build_job(Job<T> job, const CommandLine& line, const Comm& comm) {
   return 0;
 }
 
+/// Who works, once the input has been found good; warns of a bad layout. Collective.
+void announce(const CommandLine& line, const Comm& comm) {
+  const LaunchLayout layout = current_layout(comm);
+  log_info("gnn_hpc {}: {} rank(s), {}", line.command, layout.ranks,
+           layout.devices > 0 ? fmt::format("one of {} {} devices each", layout.devices, kBackendName)
+                              : fmt::format("{} with {} thread(s) each", kBackendName, layout.threads));
+  for (const std::string& warning : launch_warnings(layout, threads_are_bound())) log_warning("{}", warning);
+}
+
 /// Errors of what the input knows the truth of, one row per target.
 void log_scores(const std::vector<PredictedRow>& rows, const std::vector<std::string>& targets) {
   for (std::size_t t = 0; t < targets.size(); ++t) {
@@ -113,25 +122,19 @@ std::vector<std::string> overrides_of(const CommandLine& line) {
 template <class T>
 int run_job(const std::string& text, const CommandLine& line, const Comm& comm) {
   Job<T> job = make_job<T>(text, line.input, overrides_of(line));
+  if (!line.dry_run) announce(line, comm);
   if (line.command == "predict") return predict_job(std::move(job), line, comm);
   if (line.command == "build-graphs") return build_job(std::move(job), line, comm);
   return train_job(std::move(job), line, comm);
 }
 
-/// Sets up what the input says about messages and MPI, and warns of a bad layout.
+/// Sets up what the input says about messages and MPI.
 JobOptions prepare(const std::string& text, const CommandLine& line, Comm& comm) {
   JobOptions options = peek_options(text, line.input, line.overrides);
   if (line.quiet) options.log.level = "warning";
   const bool result_on_stdout = line.command == "bench" || line.dry_run || line.output == "-";
   setup_log(options.log, comm.rank(), result_on_stdout ? stderr : stdout);
   comm.set_gpu_aware(options.mpi.use_device_pointers());
-  const LaunchLayout layout = current_layout(comm);
-  for (const std::string& warning : launch_warnings(layout, threads_are_bound())) log_warning("{}", warning);
-  if (!line.dry_run) {
-    log_info("gnn_hpc {}: {} rank(s), {}", line.command, layout.ranks,
-             layout.devices > 0 ? fmt::format("one of {} {} devices each", layout.devices, kBackendName)
-                                : fmt::format("{} with {} thread(s) each", kBackendName, layout.threads));
-  }
   return options;
 }
 
@@ -164,8 +167,11 @@ int run_command(const CommandLine& line, const Comm& world) {
   Comm comm = world;
   const std::string text = read_input(line.input, comm);
   const JobOptions options = prepare(text, line, comm);
-  if (line.command == "bench") return bench_command(line, comm);
-  if (line.command == "sweep") return sweep_command(line, comm);
+  if (line.command == "bench" || line.command == "sweep") {
+    resolved_input(text, line.input, line.overrides);  // mistakes first
+    if (!line.dry_run) announce(line, comm);
+    return line.command == "bench" ? bench_command(line, comm) : sweep_command(line, comm);
+  }
   return options.run.precision == "double" ? run_job<double>(text, line, comm) : run_job<float>(text, line, comm);
 }
 

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+// The built program as a user runs it: exit codes, messages, files.
+#include <gtest/gtest.h>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <thread>
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace gnn_hpc {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string slurp(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+struct Outcome {
+  int code = -1;
+  std::string out, err;
+};
+
+/// A folder of its own, in which the program runs.
+class Program : public testing::Test {
+ protected:
+  void SetUp() override {
+    const std::string name = testing::UnitTest::GetInstance()->current_test_info()->name();
+    folder_ = fs::temp_directory_path() / fmt::format("gnn_hpc_program_{}_{}", name, getpid());
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  /// Starts the program; `launcher` may be {"mpiexec", "-n", "2"}.
+  pid_t start(const std::vector<std::string>& arguments, const std::vector<std::string>& launcher = {}) {
+    std::vector<std::string> words = launcher;
+    words.emplace_back(GNN_HPC_PROGRAM);
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    std::vector<char*> argv;
+    for (std::string& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    const std::string out = (folder_ / "stdout").string(), err = (folder_ / "stderr").string();
+    const pid_t pid = fork();
+    if (pid == 0) {
+      if (chdir(folder_.c_str()) != 0) _exit(126);
+      dup2(open("/dev/null", O_RDONLY), 0);
+      dup2(open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644), 1);
+      dup2(open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644), 2);
+      execvp(argv[0], argv.data());
+      _exit(127);
+    }
+    return pid;
+  }
+  Outcome wait_for(pid_t pid) const {
+    int status = 0;
+    waitpid(pid, &status, 0);
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status), slurp(folder_ / "stdout"), slurp(folder_ / "stderr")};
+  }
+  Outcome run(const std::vector<std::string>& arguments, const std::vector<std::string>& launcher = {}) {
+    return wait_for(start(arguments, launcher));
+  }
+
+  void write(const std::string& name, const std::string& text) const { std::ofstream(folder_ / name) << text; }
+  bool exists(const std::string& name) const { return fs::exists(folder_ / name); }
+  std::string read(const std::string& name) const { return slurp(folder_ / name); }
+
+  /// The tiny input of the repository with results in this folder.
+  static std::vector<std::string> tiny(const std::string& command, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> words{command, GNN_HPC_SOURCE_DIR "/inputs/tiny_comformer.yaml", "run.dir=run", "data.cache_dir=cache"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(Program, TyposAreReportedAllAtOnce) {
+  write("in.yaml",
+        "system: comformer\n"
+        "data:\n"
+        "  path: crystals.csv\n"
+        "  targets: [energy]\n"
+        "  test_ratoi: 0.1\n"
+        "train:\n"
+        "  epochs: 1e3\n"
+        "  learning_rte: 1e-3\n"
+        "  schedule: onecycle\n"
+        "grahp:\n"
+        "  max_neighbors: 12\n");
+  const Outcome r = run({"in.yaml", "train.batch_size=0", "run.seeed=3"});
+  EXPECT_EQ(r.code, 2);
+  EXPECT_EQ(r.out, "");
+  EXPECT_EQ(r.err,
+            "error: in.yaml:5: data.test_ratoi: unknown key (did you mean test_ratio?)\n"
+            "error: in.yaml:7: train.epochs: found '1e3', allowed: an integer >= 1 (write 1000)\n"
+            "error: in.yaml:8: train.learning_rte: unknown key (did you mean learning_rate?)\n"
+            "error: in.yaml:9: train.schedule: found 'onecycle', allowed: one_cycle, none, step, polynomial, cosine, "
+            "warmup_exponential (did you mean one_cycle?)\n"
+            "error: in.yaml:10: grahp: unknown key (did you mean graph?)\n"
+            "error: command line: train.batch_size: found '0', allowed: an integer >= 1\n"
+            "error: command line: run.seeed: unknown key (did you mean seed?)\n");
+  EXPECT_FALSE(exists("run"));
+}
+
+TEST_F(Program, MissingFilesEndWithThree) {
+  const Outcome input = run({"absent.yaml"});
+  EXPECT_EQ(input.code, 3);
+  EXPECT_EQ(input.err, "error: cannot read 'absent.yaml': No such file or directory; relative paths start at the working directory\n");
+  const Outcome data = run(tiny("train", {"data.path=absent.csv"}));
+  EXPECT_EQ(data.code, 3);
+  EXPECT_NE(data.err.find("absent.csv: no such file or folder"), std::string::npos) << data.err;
+  EXPECT_EQ(run({"info", "absent.h5"}).code, 3);
+  EXPECT_EQ(run({"verify", "absent.h5"}).code, 3);
+  EXPECT_EQ(run(tiny("predict")).code, 3) << "no checkpoint";
+}
+
+TEST_F(Program, BadOverridesEndWithTwo) {
+  const Outcome r = run(tiny("train", {"train.epochs", "train.batch_size=many"}));
+  EXPECT_EQ(r.code, 2);
+  EXPECT_EQ(r.err,
+            "error: command line: 'train.epochs' is no override; write block.key=value\n"
+            "error: command line: train.batch_size: found 'many', allowed: an integer >= 1\n");
+  EXPECT_EQ(run({"info", "--schema", "comfromer"}).err, "error: unknown system 'comfromer' (did you mean comformer?); known: comformer\n");
+}
+
+TEST_F(Program, HelpAndVersion) {
+  EXPECT_EQ(run({"--help"}).code, 0);
+  EXPECT_EQ(run({"--version"}).out.substr(0, 8), "gnn_hpc ");
+  const Outcome verbose = run({"--version", "--verbose"});
+  EXPECT_EQ(verbose.code, 0);
+  for (const char* word : {"MPI", "HDF5", "Kokkos", "TPL_BLAS"}) EXPECT_NE(verbose.out.find(word), std::string::npos) << word;
+}
+
+TEST_F(Program, SchemaReadsBackAsAnInput) {
+  const Outcome schema = run({"info", "--schema"});
+  EXPECT_EQ(schema.code, 0) << schema.err;
+  for (const char* key : {"learning_rate:", "max_neighbors:", "node_features:", "gpu_aware:", "# "}) {
+    EXPECT_NE(schema.out.find(key), std::string::npos) << key;
+  }
+  write("schema.yaml", schema.out);
+  const Outcome r = run({"train", "schema.yaml", "--dry-run", "data.path=x.csv", "data.targets=[y]", "model.node_features=16"});
+  EXPECT_EQ(r.code, 0) << r.err;
+}
+
+TEST_F(Program, DryRunChangesNothing) {
+  const Outcome r = run(tiny("train", {"--dry-run"}));
+  EXPECT_EQ(r.code, 0) << r.err;
+  for (const char* text : {"node_features: 16", "att_layers.3", "edge_update_layer", "no graph cache yet", "model and optimiser"}) {
+    EXPECT_NE(r.out.find(text), std::string::npos) << text << "\n" << r.out;
+  }
+  EXPECT_FALSE(exists("run"));
+  EXPECT_FALSE(exists("cache"));
+  ASSERT_EQ(run(tiny("build-graphs")).code, 0);
+  const Outcome again = run(tiny("train", {"--dry-run"}));
+  EXPECT_NE(again.out.find("168 training, 21 validation, 21 test"), std::string::npos) << again.out;
+  EXPECT_NE(again.out.find("activations of a step"), std::string::npos) << again.out;
+  EXPECT_FALSE(exists("run"));
+}
+
+TEST_F(Program, TrainsPredictsAndTells) {
+  const Outcome trained = run(tiny("train", {"train.epochs=2"}));
+  ASSERT_EQ(trained.code, 0) << trained.err;
+  EXPECT_EQ(trained.out.find('\r'), std::string::npos) << "no progress bar in a file";
+  for (const char* name : {"resolved.yaml", "metrics.jsonl", "metrics.csv", "predictions.csv", "skipped.csv", "summary.json",
+                           "checkpoints/last.h5", "checkpoints/best.h5"}) {
+    EXPECT_TRUE(exists(std::string("run/") + name)) << name;
+  }
+  const std::string predictions = read("run/predictions.csv");
+
+  const Outcome again = run(tiny("train", {"train.epochs=2"}));  // nothing is left to do
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(read("run/predictions.csv"), predictions);
+
+  const Outcome predicted = run(tiny("predict", {"--output", "p.csv"}));
+  ASSERT_EQ(predicted.code, 0) << predicted.err;
+  const std::string csv = read("p.csv");
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 211);
+  EXPECT_NE(predicted.out.find("MAE"), std::string::npos) << predicted.out;
+
+  write("salt.cif",
+        "data_x\n_cell_length_a 4\n_cell_length_b 4\n_cell_length_c 4\n_cell_angle_alpha 90\n_cell_angle_beta 90\n_cell_angle_gamma 90\n"
+        "loop_\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nCs 0 0 0\nCl 0.5 0.5 0.5\n");
+  const Outcome other = run(tiny("predict", {"--data", "salt.cif", "--output", "-"}));
+  ASSERT_EQ(other.code, 0) << other.err;
+  EXPECT_EQ(other.out.substr(0, 14), "id,prediction\n") << other.out;
+  EXPECT_NE(other.out.find("\nsalt,"), std::string::npos) << other.out;
+
+  const Outcome checkpoint = run({"info", "run/checkpoints/best.h5"});
+  EXPECT_EQ(checkpoint.code, 0);
+  EXPECT_NE(checkpoint.out.find("checksums verified"), std::string::npos) << checkpoint.out;
+  EXPECT_NE(checkpoint.out.find("comformer"), std::string::npos);
+  for (const auto& entry : fs::directory_iterator(folder_ / "cache")) {
+    if (entry.path().extension() != ".h5") continue;
+    const Outcome cache = run({"info", entry.path().string()});
+    EXPECT_EQ(cache.code, 0) << cache.err;
+    EXPECT_NE(cache.out.find("graph cache of crystals"), std::string::npos) << cache.out;
+  }
+}
+
+TEST_F(Program, QuietIsQuiet) {
+  const Outcome r = run(tiny("train", {"--quiet", "train.epochs=1"}));
+  EXPECT_EQ(r.code, 0) << r.err;
+  EXPECT_EQ(r.out, "");
+}
+
+TEST_F(Program, BenchPrintsJson) {
+  const Outcome step = run(tiny("bench", {"--repeat", "2", "--warmup", "1", "--batch", "8", "--output", "bench.json"}));
+  ASSERT_EQ(step.code, 0) << step.err;
+  const auto j = nlohmann::json::parse(step.out);
+  EXPECT_EQ(j["graphs"], 8);
+  EXPECT_GT(j["edges"], 0);
+  EXPECT_GT(j["median_seconds"], 0.0);
+  EXPECT_GT(j["gflop_per_second"], 0.0);
+  EXPECT_GT(j["arena_bytes"], 0);
+  for (const char* phase : {"collate", "upload", "forward", "loss", "backward", "allreduce", "optimizer"}) {
+    EXPECT_GE(j["phases_ms"][phase], 0.0) << phase;
+  }
+  EXPECT_GT(j["machine"]["triad_gbyte_per_second"], 0.0);
+  EXPECT_EQ(nlohmann::json::parse(read("bench.json")), j);
+  const Outcome load = run(tiny("bench", {"--what", "load"}));
+  ASSERT_EQ(load.code, 0) << load.err;
+  EXPECT_GT(nlohmann::json::parse(load.out)["items_per_second"], 0.0);
+  const Outcome graph = run(tiny("bench", {"--what", "graph", "--repeat", "2"}));
+  ASSERT_EQ(graph.code, 0) << graph.err;
+  EXPECT_EQ(nlohmann::json::parse(graph.out)["graphs"], 210);
+}
+
+TEST_F(Program, ASignalEndsWithFiveAndTheSameCommandContinues) {
+  const std::vector<std::string> command = tiny("train", {"train.epochs=2000"});
+  const pid_t pid = start(command);
+  for (int i = 0; i < 600 && !exists("run/checkpoints/last.h5"); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  kill(pid, SIGUSR1);
+  const Outcome stopped = wait_for(pid);
+  EXPECT_EQ(stopped.code, 5) << stopped.out << stopped.err;
+  EXPECT_NE(stopped.out.find("SIGUSR1"), std::string::npos) << stopped.out;
+  const pid_t second = start(command);
+  const std::string before = read("run/metrics.csv");
+  for (int i = 0; i < 600 && read("run/metrics.csv").size() <= before.size(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  kill(second, SIGTERM);
+  const Outcome continued = wait_for(second);
+  EXPECT_EQ(continued.code, 5) << continued.err;
+  EXPECT_NE(continued.out.find("continuing from"), std::string::npos) << continued.out;
+}
+
+TEST_F(Program, ADivergingRunEndsWithFour) {
+  const Outcome r = run(tiny("train", {"train.learning_rate=1e30", "train.schedule=none"}));
+  EXPECT_EQ(r.code, 4) << r.out << r.err;
+  EXPECT_NE(r.err.find("not finite"), std::string::npos) << r.err;
+}
+
+TEST_F(Program, SweepsRunEveryPointOnce) {
+  write("sweep.yaml", slurp(GNN_HPC_SOURCE_DIR "/inputs/tiny_comformer.yaml") +
+                          "\nsweep:\n  grid:\n    train.learning_rate: [1e-3, 1e-4]\n    run.seed: [1, 2]\n");
+  const std::vector<std::string> command{"sweep",  "sweep.yaml", "data.path=" GNN_HPC_SOURCE_DIR "/inputs/data/compounds.csv",
+                                         "run.dir=s", "data.cache_dir=cache", "train.epochs=1"};
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> words = command;
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  };
+  const Outcome plan = run(with({"--dry-run"}));
+  EXPECT_EQ(plan.code, 0) << plan.err;
+  EXPECT_NE(plan.out.find("learning_rate=1e-4,seed=2"), std::string::npos) << plan.out;
+  EXPECT_FALSE(exists("s"));
+
+  ASSERT_EQ(run(with({"--point", "3"})).code, 0);
+  EXPECT_TRUE(exists("s/learning_rate=1e-4,seed=2/summary.json"));
+  EXPECT_FALSE(exists("s/learning_rate=1e-3,seed=1"));
+  const Outcome all = run(command);
+  ASSERT_EQ(all.code, 0) << all.err;
+  EXPECT_NE(all.out.find("point 4 of 4, learning_rate=1e-4,seed=2: finished before"), std::string::npos) << all.out;
+  const std::string csv = read("s/sweep.csv");
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5);
+  EXPECT_EQ(csv.find("waiting"), std::string::npos) << csv;
+  EXPECT_NE(csv.find("test_mae_formation_enthalpy_ev_per_atom"), std::string::npos) << csv;
+
+  const Outcome typo = run(with({"sweep.grid={train.epohcs: [1]}"}));
+  EXPECT_EQ(typo.code, 2);
+  EXPECT_NE(typo.err.find("did you mean epochs?"), std::string::npos) << typo.err;
+  EXPECT_EQ(run(with({"--point", "9"})).code, 2);
+  EXPECT_EQ(run(tiny("sweep")).code, 2) << "no sweep block";
+}
+
+TEST_F(Program, RanksReportASharedErrorOnce) {
+  if (std::string_view(GNN_HPC_MPIEXEC).empty()) GTEST_SKIP() << "built without MPI";
+  write("in.yaml", "train:\n  epohcs: 3\n");
+  const Outcome r = run({"in.yaml"}, {GNN_HPC_MPIEXEC, "-n", "2"});
+  EXPECT_EQ(r.code, 2) << r.err;
+  const std::string message = "error: in.yaml:2: train.epohcs: unknown key (did you mean epochs?)\n";
+  const std::size_t first = r.err.find(message);
+  ASSERT_NE(first, std::string::npos) << r.err;
+  EXPECT_EQ(r.err.find(message, first + 1), std::string::npos) << r.err;
+  const Outcome missing = run({"info", "absent.h5"}, {GNN_HPC_MPIEXEC, "-n", "2"});
+  EXPECT_EQ(missing.code, 3) << missing.err;
+  EXPECT_EQ(run(tiny("train", {"train.epochs=1"}), {GNN_HPC_MPIEXEC, "-n", "2"}).code, 0);
+}
+
+}  // namespace
+}  // namespace gnn_hpc

@@ -41,12 +41,14 @@ void collect(cpu_set_t& all) {
 }  // namespace
 
 int available_processors() {
-  if (const Processors* known = g_known.load()) return known->count;
+  static std::once_flag once;
   static Processors found;
-  CPU_ZERO(&found.set);
-  collect(found.set);
-  found.count = std::max(1, CPU_COUNT(&found.set));
-  g_known.store(&found);
+  std::call_once(once, [] {
+    CPU_ZERO(&found.set);
+    collect(found.set);
+    found.count = std::max(1, CPU_COUNT(&found.set));
+    g_known.store(&found);
+  });
   return found.count;
 }
 

@@ -177,6 +177,7 @@ void join(const CacheRequest& request, const Plan& plan, std::int64_t num_parts)
 std::string cache_file_name(const std::string& kind, const std::string& key) { return fmt::format("graphs-{}-{}.h5", kind, key); }
 
 std::shared_ptr<const GraphCache> open_or_build(const CacheRequest& request, const Comm& comm) {
+  const int processors = available_processors();  // always: the threads of loaders ask for them later
   Plan plan;
   std::string shared;  // path, key digits and whether to build
   all_or_none(comm, [&] {
@@ -191,7 +192,7 @@ std::shared_ptr<const GraphCache> open_or_build(const CacheRequest& request, con
   if (build) {
     std::int64_t num_parts = 0;
     all_or_none(comm, [&] {
-      const int threads = request.threads > 0 ? request.threads : available_processors();
+      const int threads = request.threads > 0 ? request.threads : processors;
       const auto tick = [&](const BuildProgress& p) {
         if (plan.lock) plan.lock->touch();
         if (comm.is_root() && request.progress) request.progress(p);

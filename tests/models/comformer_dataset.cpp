@@ -266,7 +266,8 @@ TEST(DataOptions, ReportsWhatDoesNotFit) {
   EXPECT_NO_THROW(parse("data: {path: a.csv, targets: energy}"));
   EXPECT_THROW(parse("data: {targets: energy}"), Error);
   EXPECT_THROW(parse("data: {path: a.csv}"), Error);
-  EXPECT_THROW(parse("data: {path: a.csv, train: b.csv, targets: energy}"), Error);
+  EXPECT_NO_THROW(parse("data: {path: a.csv, train: b.csv, validation: c.csv, targets: energy}"));
+  EXPECT_THROW(parse("data: {path: a.csv, test: c.csv, targets: energy}"), Error);
   EXPECT_THROW(parse("data: {path: a.csv, targets: energy, train_ratio: 0.9}"), Error);
   EXPECT_THROW(parse("data: {path: a.csv, targets: energy, train_ratio: 1.0}"), Error);
   EXPECT_THROW(parse("data: {path: a.csv, targets: energy, cach_dir: x}"), Error);

@@ -140,7 +140,7 @@ void CrystalDataset::open_for_prediction(const Comm& comm, const std::string& op
   caches_.clear();
   first_sample_ = {0};
   splits_ = {};
-  if (data_.source.paths.empty()) throw Error(Exit::usage, "name the crystals to predict: data.path");
+  if (data_.source.paths.empty()) throw Error(Exit::usage, "name the crystals to predict: data.path=FILE or predict --data FILE");
   add_source(data_.source.paths, Use::prediction, comm, options_text);
   read_labels();
   scaler_ = LabelScaler::identity(num_targets());

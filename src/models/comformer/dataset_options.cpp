@@ -15,7 +15,7 @@ DataOptions DataOptions::parse(Config node) {
   node.text("id_column", o.source.id_column, "where a record's id stands; empty: the usual names");
   node.text("cif_column", o.source.cif_column, "CSV column of the CIF text");
   node.text("index", o.source.index, "extxyz: frames to use, as a Python slice (:1000, ::10, -100:)");
-  node.paths("train", o.train, "training crystals in files of their own, instead of data.path");
+  node.paths("train", o.train, "training crystals in files of their own; data.path is then only what `predict` reads");
   node.paths("validation", o.validation, "validation crystals; empty: taken from data.train by validation_ratio");
   node.paths("test", o.test, "test crystals; empty: taken from data.train by test_ratio");
   node.number("train_ratio", o.train_ratio, open_fraction, "share of the crystals that train");
@@ -31,7 +31,6 @@ DataOptions DataOptions::parse(Config node) {
   node.done();
   if (node.is_schema()) return o;
   if (o.source.paths.empty() && o.train.empty()) node.problem("path", "name the crystals: data.path, or data.train and data.validation");
-  if (!o.source.paths.empty() && !o.train.empty()) node.problem("train", "give either data.path or data.train, not both");
   if (o.train.empty() && !(o.validation.empty() && o.test.empty())) node.problem("train", "data.validation and data.test go with data.train");
   const double sum = o.train_ratio + o.validation_ratio + o.test_ratio;
   if (std::abs(sum - 1.0) > 1e-6) node.problem("train_ratio", fmt::format("the three ratios add up to {}, not 1", sum));

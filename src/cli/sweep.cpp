@@ -24,6 +24,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t kLongestName = 120;
+constexpr char kBetween = '\x1f';  // no name holds the unit separator
 
 std::string safe(std::string text) {
   for (char& ch : text) {
@@ -92,7 +93,8 @@ std::string sweep_csv(const std::string& folder, const std::vector<SweepPoint>& 
       if (!scores.contains("targets")) continue;
       for (const auto& [target, values] : scores["targets"].items()) {
         for (const auto& [name, value] : values.items()) {
-          if (name != "count" && value.is_primitive()) add(metrics, fmt::format("{}|{}|{}", part, target, name));
+          const std::string metric = fmt::format("{}{}{}{}{}", part, kBetween, target, kBetween, name);
+          if (name != "count" && value.is_primitive()) add(metrics, metric);
         }
       }
     }
@@ -101,7 +103,7 @@ std::string sweep_csv(const std::string& folder, const std::vector<SweepPoint>& 
   for (const std::string& key : keys) out += "," + csv_field(key);
   out += ",best_epoch,best_validation,seconds";
   for (const std::string& metric : metrics) {
-    const std::vector<std::string> p = split(metric, '|');
+    const std::vector<std::string> p = split(metric, kBetween);
     out += "," + csv_field(fmt::format("{}_{}_{}", p[0], p[2], p[1]));
   }
   out += "\n";
@@ -124,8 +126,8 @@ std::string sweep_csv(const std::string& folder, const std::vector<SweepPoint>& 
       out += "," + (s.is_object() && s.contains(name) ? number(s[name]) : std::string());
     }
     for (const std::string& metric : metrics) {
-      const std::vector<std::string> p = split(metric, '|');
-      const nlohmann::json::json_pointer at(fmt::format("/parts/{}/targets/{}/{}", p[0], p[1], p[2]));
+      const std::vector<std::string> p = split(metric, kBetween);
+      const nlohmann::json::json_pointer at = nlohmann::json::json_pointer() / "parts" / p[0] / "targets" / p[1] / p[2];
       out += "," + (s.is_object() && s.contains(at) ? number(s[at]) : std::string());
     }
     out += "\n";

@@ -307,5 +307,16 @@ TEST_F(Program, RanksReportASharedErrorOnce) {
   EXPECT_EQ(run(tiny("train", {"train.epochs=1"}), {GNN_HPC_MPIEXEC, "-n", "2"}).code, 0);
 }
 
+TEST_F(Program, AnErrorOfOneRankEndsAll) {
+  if (std::string_view(GNN_HPC_MPIEXEC).empty()) GTEST_SKIP() << "built without MPI";
+  // Rank 0 trains; rank 1 was given another command line, and rank 0 would wait for it for ever.
+  std::vector<std::string> launcher{GNN_HPC_MPIEXEC, "-n", "1", GNN_HPC_PROGRAM};
+  for (const std::string& word : tiny("train")) launcher.push_back(word);
+  for (const char* word : {":", "-n", "1"}) launcher.emplace_back(word);
+  const Outcome r = run(tiny("train", {"train.epohcs=1"}), launcher);
+  EXPECT_EQ(r.code, 2) << r.out << r.err;
+  EXPECT_NE(r.err.find("error: rank 1: command line: train.epohcs: unknown key (did you mean epochs?)"), std::string::npos) << r.err;
+}
+
 }  // namespace
 }  // namespace gnn_hpc

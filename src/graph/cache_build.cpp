@@ -46,7 +46,8 @@ std::string why_missing(const CacheRequest& request, const CacheKey& key) {
     try {
       const CacheKey other = GraphCache::read_key(entry.path().string());
       const std::size_t different = key.count_different(other);
-      if (nearest.empty() || different < fewest) {
+      const bool closer = key.same_files(other) != key.same_files(best) ? key.same_files(other) : different < fewest;
+      if (nearest.empty() || closer) {
         nearest = name;
         fewest = different;
         best = other;
@@ -54,7 +55,8 @@ std::string why_missing(const CacheRequest& request, const CacheKey& key) {
     } catch (const Error&) {  // a damaged neighbour explains nothing
     }
   }
-  if (nearest.empty()) return fmt::format("no cache in {}", request.folder);
+  // Another input with other options is just another data set; what is worth telling is what changed between two runs.
+  if (nearest.empty() || (fewest > 1 && !key.same_files(best))) return fmt::format("no cache of this input in {}", request.folder);
   return fmt::format("no cache of this key in {}; {} differs: {}", request.folder, nearest, key.difference(best));
 }
 

@@ -57,8 +57,15 @@ void CacheKey::field(std::string name, double value) { field(std::move(name), fm
 void CacheKey::field(std::string name, std::int64_t value) { field(std::move(name), fmt::format("{}", value)); }
 void CacheKey::field(std::string name, const std::vector<std::string>& values) {
   std::string text;
-  for (const auto& v : values) text += fmt::format("{}:{} ", v.size(), v);  // with lengths: ["a b"] is not ["a", "b"]
-  field(std::move(name), text);
+  for (const auto& v : values) {  // quoted, so that ["a, b"] is not ["a", "b"]
+    text += text.empty() ? "\"" : ", \"";
+    for (const char ch : v) {
+      if (ch == '"' || ch == '\\') text += '\\';
+      text += ch;
+    }
+    text += '"';
+  }
+  field(std::move(name), "[" + text + "]");
 }
 
 void CacheKey::files(std::string name, const std::vector<std::string>& paths) {
@@ -68,6 +75,7 @@ void CacheKey::files(std::string name, const std::vector<std::string>& paths) {
     digest.text(std::filesystem::path(paths[i]).filename().string());
     digest.text(hashes[i]);
   }
+  file_fields_.push_back(name);
   field(std::move(name), fmt::format("{} file{}, XXH3-128 {}", paths.size(), paths.size() == 1 ? "" : "s", digest.hex()));
 }
 
@@ -108,6 +116,13 @@ std::size_t CacheKey::count_different(const CacheKey& other) const {
     if (there == nullptr || *there != value) ++count;
   }
   return count;
+}
+
+bool CacheKey::same_files(const CacheKey& other) const {
+  return std::all_of(file_fields_.begin(), file_fields_.end(), [&](const std::string& name) {
+    const std::string *here = find(fields_, name), *there = find(other.fields_, name);
+    return here != nullptr && there != nullptr && *here == *there;
+  });
 }
 
 }  // namespace gnn_hpc

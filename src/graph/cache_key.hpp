@@ -34,9 +34,12 @@ class CacheKey {
   /// "graph.max_neighbors: 12 there, 25 here; ..." for every field that differs.
   std::string difference(const CacheKey& there) const;
   std::size_t count_different(const CacheKey& other) const;
+  /// True if every field of `files` is the same in both.
+  bool same_files(const CacheKey& other) const;
 
  private:
   std::vector<std::pair<std::string, std::string>> fields_;
+  std::vector<std::string> file_fields_;
 };
 
 }  // namespace gnn_hpc

@@ -215,9 +215,10 @@ TEST(Cache, FilesEnterTheKeyByContentNameAndOrder) {
 
 TEST(Cache, ListsOfTextsDoNotCollide) {
   CacheKey a, b;
-  a.field("targets", std::vector<std::string>{"x y"});
+  a.field("targets", std::vector<std::string>{"x\", \"y"});
   b.field("targets", std::vector<std::string>{"x", "y"});
   EXPECT_NE(a.hex(), b.hex());
+  EXPECT_EQ(b.fields()[0].second, "[\"x\", \"y\"]");
 }
 
 TEST(Cache, TooManyBadRecords) {

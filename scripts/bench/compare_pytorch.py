@@ -16,6 +16,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 
 REPOSITORY = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 WORKLOADS = {  # system -> dataset -> (input file, options that make its data and model those of the reference's bench)
@@ -78,7 +79,7 @@ def main():
     p.add_argument("--shared", default=os.environ.get("GNN_HPC_SHARED", os.path.join(REPOSITORY, "..", "shared")))
     p.add_argument("--python", default=os.environ.get("GNN_HPC_REFERENCE_PYTHON", sys.executable))
     p.add_argument("override", nargs="*", help="key=value for gnn_hpc")
-    a = p.parse_args()
+    a = p.parse_intermixed_args()
     shared = os.path.realpath(a.shared)
     reference = os.path.join(shared, "reference", a.system + ".py")
     if not os.path.exists(reference):
@@ -94,12 +95,14 @@ def main():
               str(a.batch), "--k", str(a.k), "--repeat", str(a.repeat)] + (["--unique"] if a.unique else [])
 
     our_times, their_times, mine, peer = [], [], {}, {}
-    for turn in range(a.rounds):
-        mine = run_json(ours, a.threads, "gnn_hpc bench")
-        peer = run_json(theirs, a.threads, "the reference's bench")
-        our_times.append(mine["median_seconds"])
-        their_times.append(peer["median_seconds"])
-        print(f"round {turn + 1}: gnn_hpc {our_times[-1]:.4f} s, reference {their_times[-1]:.4f} s", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        ours += [f"data.cache_dir={folder}", f"run.dir={folder}"]
+        for turn in range(a.rounds):
+            mine = run_json(ours, a.threads, "gnn_hpc bench")
+            peer = run_json(theirs, a.threads, "the reference's bench")
+            our_times.append(mine["median_seconds"])
+            their_times.append(peer["median_seconds"])
+            print(f"round {turn + 1}: gnn_hpc {our_times[-1]:.4f} s, reference {their_times[-1]:.4f} s", flush=True)
     if mine["nodes"] != peer["nodes"] or (a.unique and mine["edges"] != peer["edges"]):
         fail(f"the workloads differ: {mine['nodes']} atoms, {mine['edges']} edges here, {peer['nodes']} and {peer['edges']} there", 1)
     our, their = statistics.median(our_times), statistics.median(their_times)

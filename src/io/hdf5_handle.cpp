@@ -18,6 +18,9 @@ herr_t first_entry(unsigned, const H5E_error2_t* entry, void* out) {
 }  // namespace
 
 Hdf5Lock::Hdf5Lock() : lock_(hdf5_mutex()) {
+  // At exit the library would close what an I/O error left half open, and crash: every handle of ours closes itself.
+  static const herr_t no_exit_handler = H5dont_atexit();
+  static_cast<void>(no_exit_handler);
   static thread_local bool silenced = false;
   if (!silenced) {
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);

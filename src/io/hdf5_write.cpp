@@ -4,6 +4,8 @@
 #include "io/hdf5_types.hpp"
 #include "io/seal.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <filesystem>
 
@@ -43,6 +45,9 @@ Hdf5Writer::Hdf5Writer(std::string path) : target_(std::move(path)) {
 
 Hdf5Writer::~Hdf5Writer() {
   const Hdf5Lock lock;
+  // Not committed: the file is going to be removed. When the disk is full HDF5 could not flush what it still holds, and a close that
+  // fails leaves the library with a dangling file; giving back the space first lets it succeed.
+  if (file_ && ::truncate(target_.path().c_str(), 0) != 0) target_.discard();
   open_.clear();
   file_ = H5File();
 }

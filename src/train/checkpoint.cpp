@@ -74,7 +74,8 @@ void read_tensors(const Hdf5Reader& file, const std::string& group, View1<T> fla
     for (const std::string& name : file.list(group)) {
       const bool known = std::any_of(tensors.begin(), tensors.end(), [&](const TensorInfo& t) { return t.name == name; });
       if (!known) {
-        throw Error(Exit::data, fmt::format("{}: {}: \"{}\" is not a tensor of this model; check the model options", file.path(), what, name));
+        throw Error(Exit::data, fmt::format("{}: {}: \"{}\" is not a tensor of this model; check the model options", file.path(), what,
+                                            name));
       }
     }
   }

@@ -28,7 +28,8 @@ void MetricsLog::epoch(std::int64_t epoch, std::int64_t step, double learning_ra
                        const Evaluation* train, bool best) {
   if (!jsonl_.is_open()) return;
   std::string header = "epoch,step,learning_rate,train_loss,val_loss";
-  std::string row = fmt::format("{},{},{},{},{}", epoch, step, csv_number(learning_rate), csv_number(train_loss), csv_number(validation.loss));
+  std::string row = fmt::format("{},{},{},{},{}", epoch, step, csv_number(learning_rate), csv_number(train_loss),
+                                csv_number(validation.loss));
   std::string json = fmt::format(R"({{"type":"epoch","epoch":{},"step":{},"learning_rate":{},"train_loss":{},"val_loss":{})", epoch, step,
                                  json_number(learning_rate), json_number(train_loss), json_number(validation.loss));
   const auto json_metric = [&](const char* part, const std::string& name, double value) {

@@ -48,7 +48,8 @@ TrainOptions TrainOptions::parse(Config node) {
   node.number("warmup_epochs", o.warmup_epochs, non_negative, "warmup_exponential: epochs until the peak");
   node.number("clip_norm", o.clip_norm, non_negative, "largest global L2 norm of the gradients; 0 = no clipping");
   node.number("early_stopping", o.early_stopping, non_negative, "stop after this many epochs without a better validation metric; 0 = off");
-  node.number("max_bad_steps", o.max_bad_steps, at_least_one, "steps in a row with a loss or gradient that is not finite before the run ends (exit code 4)");
+  node.number("max_bad_steps", o.max_bad_steps, at_least_one,
+              "steps in a row with a loss or gradient that is not finite before the run ends (exit code 4)");
   node.number("train_metrics_every", o.train_metrics_every, non_negative, "epochs between evaluations of the training set; 0 = never");
   node.number("evaluate_batch_size", o.evaluate_batch_size, non_negative, "samples of one evaluation batch; 0 = min(4 batch_size, 128)");
   node.number("checkpoint_every", o.checkpoint_every, non_negative, "steps between checkpoints, besides one an epoch; 0 = off");

@@ -87,8 +87,8 @@ std::vector<std::string> check_continuation(const std::string& path, const Check
     }
   }
   if (!lines.empty() && !allow_change) {
-    throw Error(Exit::usage, fmt::format("{} belongs to a run with other options:\n  {}\nset them back, choose another run.dir, start anew with "
-                                         "run.restart=never, or continue all the same with run.restart_allow_change=true",
+    throw Error(Exit::usage, fmt::format("{} belongs to a run with other options:\n  {}\nset them back, choose another run.dir, start anew "
+                                         "with run.restart=never, or continue all the same with run.restart_allow_change=true",
                                          path, fmt::join(lines, "\n  ")));
   }
   return lines;

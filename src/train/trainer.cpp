@@ -138,6 +138,10 @@ class Trainer {
       const StepRate rate = schedule_->at(state_.step);
       const StepResult result = runner_.train(share, sums[0], optimizer_, rate, state_.step);
       record_step(result, sums[0], rate);
+      if (runner_.arena().num_chunks() > chunks_) {
+        chunks_ = runner_.arena().num_chunks();
+        log_debug("step {}: the memory of a step grew to {}", state_.step, format_bytes(static_cast<double>(runner_.arena().capacity())));
+      }
       if (progress.due()) {
         progress.show(state_.step * graphs, fmt::format("epoch {}/{}  loss {:.4g}  rate {:.2e} ", state_.epoch + 1, options_.epochs,
                                                         result.loss, rate.learning_rate));
@@ -197,6 +201,7 @@ class Trainer {
     const auto batch = task_.new_batch();
     collate_share(task_, comm_, plan, costliest, *batch);
     runner_.warm_up(*batch, comm_.sum(batch->loss_weight), optimizer_);
+    chunks_ = runner_.arena().num_chunks();
     log_debug("memory of a step: {}", format_bytes(static_cast<double>(runner_.arena().high_water())));
   }
 
@@ -256,7 +261,8 @@ class Trainer {
   }
 
   void report_epoch(double train_loss, const Evaluation& validation, const Evaluation* training, double rate, bool best) const {
-    std::string text = fmt::format("epoch {}/{}  train loss {:.5g}  val loss {:.5g}", state_.epoch, options_.epochs, train_loss, validation.loss);
+    std::string text = fmt::format("epoch {}/{}  train loss {:.5g}  val loss {:.5g}", state_.epoch, options_.epochs, train_loss,
+                                   validation.loss);
     for (const auto& [name, value] : validation.metrics) text += fmt::format("  val {} {:.5g}", name, value);
     if (training != nullptr) text += fmt::format("  train {} {:.5g}", training->metrics.front().first, training->metrics.front().second);
     text += fmt::format("  rate {:.2e}", rate);
@@ -364,6 +370,7 @@ class Trainer {
   WeightSnapshot<T> best_weights_;
   std::optional<TrainState> best_state_;  ///< of `best_weights_`, until they are written
   std::int64_t steps_per_epoch_ = 0;
+  std::size_t chunks_ = 0;  ///< of the arena, to notice when it grows
   std::optional<TrainingFeed<T>> feed_;
   double longest_step_ = 0.0, checkpoint_seconds_ = 0.0, graphs_per_second_ = 0.0;
   Clock::time_point last_save_ = Clock::now();

@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -156,15 +157,17 @@ TEST(Checkpoint, NothingValidIsAnErrorAndNothingAtAllIsNot) {
 }
 
 TEST(Restart, NamesWhatChangesTheRun) {
-  const std::string before = "system: comformer\nrun:\n  dir: a\n  seed: 1\ntrain:\n  epochs: 5\n  learning_rate: 0.001\n  checkpoint_every: 0\nmodel:\n  node_features: 16\n";
-  const std::string after = "system: comformer\nrun:\n  dir: b\n  seed: 2\ntrain:\n  epochs: 5\n  learning_rate: 0.01\n  checkpoint_every: 7\nmodel:\n  node_features: 16\n  heads: 2\n";
+  const std::string before =
+      "system: comformer\nrun:\n  dir: a\n  seed: 1\ntrain:\n  epochs: 5\n  learning_rate: 0.001\n  checkpoint_every: 0\n"
+      "model:\n  node_features: 16\n";
+  const std::string after =
+      "system: comformer\nrun:\n  dir: b\n  seed: 2\ntrain:\n  epochs: 5\n  learning_rate: 0.01\n  checkpoint_every: 7\n"
+      "model:\n  node_features: 16\n  heads: 2\n";
   EXPECT_EQ(changed_options(before, before), std::vector<std::string>{});
-  const std::vector<std::string> expected{"run.seed: was 1, is 2", "train.learning_rate: was 0.001, is 0.01", "model.heads: was not set, is 2"};
   auto lines = changed_options(before, after);
   std::sort(lines.begin(), lines.end());
-  auto sorted = expected;
-  std::sort(sorted.begin(), sorted.end());
-  EXPECT_EQ(lines, sorted);
+  EXPECT_EQ(lines, (std::vector<std::string>{"model.heads: was not set, is 2", "run.seed: was 1, is 2",
+                                             "train.learning_rate: was 0.001, is 0.01"}));
 
   CheckpointInfo old_run = some_info(), new_run = some_info();
   EXPECT_TRUE(check_continuation("x", old_run, new_run, false).empty());

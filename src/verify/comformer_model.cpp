@@ -22,6 +22,8 @@ using gnn_hpc::comformer::Model;
 using gnn_hpc::comformer::ModelOptions;
 using gnn_hpc::comformer::TracedTensor;
 
+constexpr std::size_t kMostParameters = std::size_t{1} << 30;
+
 ModelOptions read_options(const GoldenFile& file) {
   const std::string model = file.text_attribute("config", "model");
   if (model == "eComformer") file.fail("config/model is eComformer: eComFormer is not built yet; only iComformer can be verified");
@@ -68,6 +70,10 @@ class GoldenRun {
     }
     criterion_ = criterion == "l1" ? Criterion::l1 : Criterion::mse;
     mode_ = !file_.has_attribute("config", "train_mode") || file_.flag_attribute("config", "train_mode") ? Mode::train : Mode::evaluate;
+    // A damaged width must not become an allocation that the machine cannot give.
+    if (store_.num_parameters() > kMostParameters) {
+      file_.fail(fmt::format("config describes a model of {} parameters; damaged?", store_.num_parameters()));
+    }
     store_.finalize(0);
     batch_.upload(input_.host, exec_);
   }

@@ -78,10 +78,12 @@ KOKKOS_INLINE_FUNCTION T softplus(T x) {
   return x > T(20) ? x : y;
 }
 
-/// The derivative of softplus from its value: dy/dx = sigmoid(x) = 1 - e^-y; saves keeping x.
-template <class T>
-KOKKOS_INLINE_FUNCTION T softplus_derivative_from_value(T y) {
-  return y > T(20) ? T(1) : T(1) - exponential(-y);
+/// The derivative of softplus from its value: dy/dx = sigmoid(x) = 1 - e^-y; saves keeping x. Small y take the series of 1 - e^-y, which
+/// the difference would lose to cancellation.
+KOKKOS_INLINE_FUNCTION float softplus_derivative_from_value(float y) {
+  const float series = y * (1.0f - y * (0.5f - y * (0.16666667f - y * 0.041666668f)));
+  const float difference = y > 20.0f ? 1.0f : 1.0f - exponential(-y);
+  return y < 0.0625f ? series : difference;
 }
 KOKKOS_INLINE_FUNCTION double softplus_derivative_from_value(double y) { return y > 20.0 ? 1.0 : -Kokkos::expm1(-y); }
 

@@ -112,10 +112,12 @@ class Runner:
             raise Failure(f"code {done.returncode} from {' '.join(command)}\n{text[-3000:]}")
         return text
 
-    def kill_after(self, command, seconds):
-        """True if the program was still running and was killed."""
+    def kill_after(self, command, seconds, file_to_see=None):
+        """Kills the program after this time, counted from when `file_to_see` exists. False if it ended before, by itself."""
         process = subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                    start_new_session=True)
+        while file_to_see and not os.path.exists(file_to_see) and process.poll() is None:
+            time.sleep(0.002)
         try:
             text, _ = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -148,7 +150,10 @@ def kill_builds(runner, count, rng, crystals):
         cache = os.path.join(folder, f"build_{rounds}")
         command = runner.command("build-graphs", os.path.join(folder, "run_build"), cache, crystals)
         for _ in range(rng.randint(1, 5)):
-            if killed >= count or not runner.kill_after(command, rng.uniform(0.0, 1.05 * duration)):
+            if killed >= count:
+                break
+            if not runner.kill_after(command, rng.uniform(0.0, 1.05 * duration)):
+                duration *= 0.9                              # the machine is less busy than it was
                 break
             killed += 1
         runner.finish(command)
@@ -177,7 +182,10 @@ def kill_trainings(runner, count, rng, crystals, cache):
         run = os.path.join(folder, f"run_{rounds}")
         command = runner.command("train", run, cache, crystals)
         for _ in range(rng.randint(1, 8)):
-            if killed >= count or not runner.kill_after(command, rng.uniform(0.0, 1.05 * duration)):
+            if killed >= count:
+                break
+            if not runner.kill_after(command, rng.uniform(0.0, 1.05 * duration)):
+                duration *= 0.9
                 break
             killed += 1
         runner.finish(command)
@@ -227,15 +235,17 @@ def damage_caches(runner, count, rng, crystals, clean_cache, clean_run):
 
 
 def damage_checkpoints(runner, count, rng, crystals, cache, clean_run, duration):
-    done = 0
+    done, window = 0, duration
+    run = os.path.join(runner.folder, "run_damaged")
+    last, previous = (os.path.join(run, "checkpoints", name) for name in ("last.h5", "last.prev.h5"))
     while done < count:
-        run = os.path.join(runner.folder, "run_damaged")
         shutil.rmtree(run, ignore_errors=True)
         command = runner.command("train", run, cache, crystals)
-        last = os.path.join(run, "checkpoints", "last.h5")
-        if not runner.kill_after(command, rng.uniform(0.4, 0.95) * duration) or not os.path.exists(last) \
-                or not os.path.exists(os.path.join(run, "checkpoints", "last.prev.h5")):
-            continue                                         # too early or too late to have two checkpoints
+        if not runner.kill_after(command, rng.uniform(0.0, window), previous):
+            window *= 0.7                                    # it was done before: sooner next time
+            continue
+        if not os.path.exists(last) or os.path.samefile(last, previous):
+            continue                                         # killed while one file had both names: there is no other to use
         how = (truncate if done % 2 else flip)(last, rng)
         text = runner.finish(command)
         if "last.h5" not in text:

@@ -40,9 +40,17 @@ using RowMajor3 = Kokkos::MDRangePolicy<Exec, Kokkos::Rank<3, Kokkos::Iterate::R
 /// True where kernels run on the host: Views are host pointers and no transfer is needed.
 inline constexpr bool kExecIsHost = Kokkos::SpaceAccessibility<Kokkos::HostSpace, Memory>::accessible;
 
-/// Rows that a chain of row-wise operations handles at a time. On a CPU a chunk of activations stays in the second-level cache
-/// between operations; a GPU wants everything at once.
-inline constexpr int kChunkRows = kExecIsHost ? 512 : INT_MAX;
+/// Where the chain of operations on one chunk of rows runs. On a CPU one thread takes a chunk from end to end, so that activations
+/// stay in its second-level cache between operations and no thread waits for another; a GPU wants everything at once.
+using ChunkExec = std::conditional_t<kExecIsHost, Kokkos::Serial, Exec>;
+using ChunkTeam = Kokkos::TeamPolicy<ChunkExec>::member_type;
+/// Rows of such a chunk.
+inline constexpr int kChunkRows = kExecIsHost ? 192 : INT_MAX;
+
+// Exec and ChunkExec are one type: on a GPU, and in a build without threads.
+#if defined(KOKKOS_ENABLE_CUDA) || defined(KOKKOS_ENABLE_HIP) || !defined(KOKKOS_ENABLE_OPENMP)
+#define GNN_HPC_ONE_EXEC
+#endif
 
 #if defined(KOKKOS_ENABLE_CUDA)
 inline constexpr const char* kBackendName = "CUDA";

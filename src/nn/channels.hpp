@@ -12,8 +12,8 @@ inline constexpr int kStrip = kExecIsHost ? 32 : 1;
 /// On a GPU the channels of a row go to the lanes of a team. On a CPU a row is one thread's work: there the loop over channels must
 /// become vector instructions, and sums over rows must keep a strip of channels in registers.
 /// f(c) for every channel of this team's row; f must not carry a dependency from one channel to the next.
-template <class F>
-KOKKOS_INLINE_FUNCTION void each_channel(const Team& team, int width, const F& f) {
+template <class TeamMember, class F>
+KOKKOS_INLINE_FUNCTION void each_channel(const TeamMember& team, int width, const F& f) {
   if constexpr (kExecIsHost) {
     GNN_HPC_SIMD
     for (int c = 0; c < width; ++c) f(c);
@@ -24,8 +24,8 @@ KOKKOS_INLINE_FUNCTION void each_channel(const Team& team, int width, const F& f
 
 /// strip.template run<W>(c) for strips [c, c + W) that cover [0, width): W = kStrip as long as it fits, then single channels.
 /// The constant width lets accumulators stay in registers.
-template <class Strip>
-KOKKOS_INLINE_FUNCTION void each_strip(const Team& team, int width, const Strip& strip) {
+template <class TeamMember, class Strip>
+KOKKOS_INLINE_FUNCTION void each_strip([[maybe_unused]] const TeamMember& team, int width, const Strip& strip) {
   if constexpr (kStrip == 1) {
     Kokkos::parallel_for(Kokkos::TeamVectorRange(team, width), [&](const int c) { strip.template run<1>(c); });
   } else {

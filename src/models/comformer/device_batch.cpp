@@ -10,17 +10,14 @@ namespace gnn_hpc::comformer {
 
 namespace {
 
-/// Chunks of about this many edges: enough work for every thread, small enough that activations of a chunk fit the caches.
-int edges_per_chunk() { return kExecIsHost ? kChunkRows * std::max(1, Exec().concurrency() / 2) : kChunkRows; }
-
 std::vector<Chunk> make_chunks(const HostCrystalBatch& host) {
   std::vector<Chunk> chunks;
-  const int limit = edges_per_chunk();
+  const auto edges_before = [&](int node) { return host.in_ptr[static_cast<std::size_t>(node)]; };
   int begin = 0;
   while (begin < host.num_nodes) {
     int end = begin + 1;
-    while (end < host.num_nodes && host.in_ptr[static_cast<std::size_t>(end) + 1] - host.in_ptr[static_cast<std::size_t>(begin)] <= limit) ++end;
-    chunks.push_back({begin, end, host.in_ptr[static_cast<std::size_t>(begin)], host.in_ptr[static_cast<std::size_t>(end)]});
+    while (end < host.num_nodes && edges_before(end + 1) - edges_before(begin) <= kChunkRows) ++end;
+    chunks.push_back({begin, end, edges_before(begin), edges_before(end)});
     begin = end;
   }
   return chunks;
@@ -80,6 +77,8 @@ void CrystalBatch<T>::upload(const HostCrystalBatch& host, const Exec& exec) {
   length_argument = s.length_argument.assign(exec, length_arguments(host));
   cosine_argument = s.cosine_argument.assign(exec, host.cosine.abscissa);
   chunks = make_chunks(host);
+  max_chunk_edges = 0;
+  for (const Chunk& chunk : chunks) max_chunk_edges = std::max(max_chunk_edges, chunk.num_edges());
 }
 
 template struct CrystalBatch<float>;

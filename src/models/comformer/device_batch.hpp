@@ -55,6 +55,8 @@ struct CrystalBatch {
   View1<double> length_argument;  ///< [R + 3G] arguments of `rbf`: rows of the distance table, then the lattice vectors
   View1<double> cosine_argument;  ///< [Rc]
   std::vector<Chunk> chunks;
+  int max_chunk_edges = 0;
+  int num_chunks() const { return static_cast<int>(chunks.size()); }
 
   Segments nodes_of_graph() const { return {graph_ptr, {}, node_graph}; }
   Segments edges_into_node() const { return {in_ptr, {}, dst}; }

@@ -2,6 +2,7 @@
 #include "models/comformer/edge_layer.hpp"
 
 #include "models/comformer/gate_kernels.hpp"
+#include "nn/chunks.hpp"
 #include "nn/matmul.hpp"
 #include "nn/rows.hpp"
 
@@ -77,11 +78,11 @@ struct AttMoments {
   template <int W>
   KOKKOS_INLINE_FUNCTION void run(int c) const {
     const int begin = in.in_ptr(v), end = in.in_ptr(v + 1);
-    double shift[W] = {}, s1[W] = {}, s2[W] = {};
-    double weight = 0.0;
+    T shift[W] = {}, s1[W] = {}, s2[W] = {};
+    T weight = 0;
     bool first = true;
     for (int e = begin; e < end; ++e) {
-      const double w = static_cast<double>(in.mult(e));
+      const T w = in.mult(e);
       for (int r = 0; r < kSlots * in.heads; ++r) {
         T *k = &in.key(e, r * in.width + c), *m = &in.message(e, r * in.width + c);
         const T* q = &in.query(e, r % in.heads * in.width + c);
@@ -94,23 +95,24 @@ struct AttMoments {
         }
         if (!moments) continue;
         if (first) {
-          for (int j = 0; j < W; ++j) shift[j] = static_cast<double>(att[j]);
+          for (int j = 0; j < W; ++j) shift[j] = att[j];
           first = false;
         }
         weight += w;
         GNN_HPC_SIMD
         for (int j = 0; j < W; ++j) {
-          const double d = static_cast<double>(att[j]) - shift[j];
+          const T d = att[j] - shift[j];
           s1[j] += w * d;
           s2[j] += w * d * d;
         }
       }
     }
     if (!moments) return;
-    const double inverse = weight > 0.0 ? 1.0 / weight : 0.0;
+    const double inverse = weight > T(0) ? 1.0 / static_cast<double>(weight) : 0.0;
     for (int j = 0; j < W; ++j) {
-      partial(v, c + j) = shift[j] + s1[j] * inverse;
-      partial(v, in.width + c + j) = s2[j] - s1[j] * s1[j] * inverse;
+      const double moment = static_cast<double>(s1[j]);
+      partial(v, c + j) = static_cast<double>(shift[j]) + moment * inverse;
+      partial(v, in.width + c + j) = static_cast<double>(s2[j]) - moment * moment * inverse;
     }
   }
 };
@@ -146,7 +148,7 @@ struct GateGradientSums {
   int v;
   template <int W>
   KOKKOS_INLINE_FUNCTION void run(int c) const {
-    double s1[W] = {}, s2[W] = {};
+    T s1[W] = {}, s2[W] = {};
     for (int e = in.in_ptr(v); e < in.in_ptr(v + 1); ++e) {
       for (int r = 0; r < kSlots * in.heads; ++r) {
         const int at = r * in.width + c, head = r % in.heads * in.width + c;
@@ -155,14 +157,14 @@ struct GateGradientSums {
         for (int j = 0; j < W; ++j) {
           const T att = q[j] * k[j] * in.root, y = gate.value(att, c + j);
           const T g = m[j] * d[j] * y * (T(1) - y);
-          s1[j] += static_cast<double>(g);
-          s2[j] += static_cast<double>(g) * (static_cast<double>(att) - gate.mean(c + j)) * gate.rstd(c + j);
+          s1[j] += g;
+          s2[j] += g * gate.normalised(att, c + j);
         }
       }
     }
     for (int j = 0; j < W; ++j) {
-      partial(v, c + j) = s1[j];
-      partial(v, in.width + c + j) = s2[j];
+      partial(v, c + j) = static_cast<double>(s1[j]);
+      partial(v, in.width + c + j) = static_cast<double>(s2[j]);
     }
   }
 };
@@ -178,7 +180,7 @@ struct GateBackward {
   int v, first_edge;
   template <int W>
   KOKKOS_INLINE_FUNCTION void run(int c) const {
-    double sum_key[W] = {}, sum_message[W] = {};
+    T sum_key[W] = {}, sum_message[W] = {};
     for (int e = in.in_ptr(v); e < in.in_ptr(v + 1); ++e) {
       const T w = in.mult(e);
       for (int h = 0; h < in.heads; ++h) {
@@ -197,39 +199,47 @@ struct GateBackward {
             dq[j] += datt * k[j];
             dk[j] = dkey;
             dm[j] = dmessage;
-            sum_key[j] += static_cast<double>(dkey);
-            sum_message[j] += static_cast<double>(dmessage);
+            sum_key[j] += dkey;
+            sum_message[j] += dmessage;
           }
         }
         for (int j = 0; j < W; ++j) dquery(e, h * in.width + c + j) = dq[j];
       }
     }
     for (int j = 0; j < W; ++j) {
-      partial(v, c + j) = sum_key[j];
-      partial(v, in.width + c + j) = sum_message[j];
+      partial(v, c + j) = static_cast<double>(sum_key[j]);
+      partial(v, in.width + c + j) = static_cast<double>(sum_message[j]);
     }
   }
 };
 
-/// da = dhidden silu'(pre) in place of pre, and its sum over the slots.
+/// da = dhidden silu'(pre), in place of the derivative that `hidden_of` left in pre, with its sums over the slots of an edge and over the edges that enter v.
 template <class T>
 struct PreGradient {
-  View2<T> pre, dhidden, slot_sum;
-  int e, first_edge, width;
+  View2<T> pre, dhidden, slot_sum, node_sum;
+  View1<int> in_ptr;
+  int v, first_edge, width;
   template <int W>
   KOKKOS_INLINE_FUNCTION void run(int c) const {
-    T sum[W] = {};
-    for (int s = 0; s < kSlots; ++s) {
-      const T* d = &dhidden(e - first_edge, s * width + c);
-      T* p = &pre(e, s * width + c);
-      GNN_HPC_SIMD
-      for (int j = 0; j < W; ++j) {
-        const T da = d[j] * silu_derivative(p[j]);
-        p[j] = da;
-        sum[j] += da;
+    T total[kSlots][W] = {};
+    for (int e = in_ptr(v); e < in_ptr(v + 1); ++e) {
+      T sum[W] = {};
+      for (int s = 0; s < kSlots; ++s) {
+        const T* d = &dhidden(e - first_edge, s * width + c);
+        T* p = &pre(e, s * width + c);
+        GNN_HPC_SIMD
+        for (int j = 0; j < W; ++j) {
+          const T da = d[j] * p[j];
+          p[j] = da;
+          sum[j] += da;
+          total[s][j] += da;
+        }
       }
+      for (int j = 0; j < W; ++j) slot_sum(e, c + j) = sum[j];
     }
-    for (int j = 0; j < W; ++j) slot_sum(e, c + j) = sum[j];
+    for (int s = 0; s < kSlots; ++s) {
+      for (int j = 0; j < W; ++j) node_sum(v, s * width + c + j) = total[s][j];
+    }
   }
 };
 
@@ -263,14 +273,14 @@ Gate<T> gate_of(const typename BatchNorm<T>::Saved& norm) {
 }
 
 template <class T>
-void pre_activation(const Exec& exec, const CrystalBatch<T>& b, const Chunk& chunk, View2<T> pre, View2<T> hidden,
+void pre_activation(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& chunk, View2<T> pre, View2<T> hidden,
                     View2<T> distance_table, View2<T> cosine_table, View2<T> lattice_term) {
   const int begin = chunk.edge_begin, width = pre.extent_int(1) / kSlots;
   const auto edge_graph = b.edge_graph;
   const auto distance = b.distance, cosine = b.cosine;
   Kokkos::parallel_for(
-      "gnn_hpc::EdgeLayer::pre_activation", Kokkos::TeamPolicy<Exec>(exec, chunk.num_edges(), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::EdgeLayer::pre_activation", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.num_edges(), Kokkos::AUTO),
+      KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int e = begin + team.league_rank();
         each_strip(team, width, PreActivation<T>{pre, hidden, distance_table, cosine_table, lattice_term, distance, cosine, e,
                                                  edge_graph(e), begin, width});
@@ -286,57 +296,60 @@ void mapped_rows(const Exec& exec, const RowMap<T>& map, View2<T> table, View2<T
 }
 
 template <class T>
-void att_moments(const Exec& exec, const Chunk& chunk, const GateInput<T>& in, const KeyMessage<T>& update,
+void att_moments(const ChunkExec& exec, const Chunk& chunk, const GateInput<T>& in, const KeyMessage<T>& update,
                  View2<double> partial, bool training) {
   const auto key_bias = update.key.second.bias.value1(), message_bias = update.message.second.bias.value1();
   const int begin = chunk.node_begin, width = in.width;
   Kokkos::parallel_for(
-      "gnn_hpc::EdgeLayer::att_moments", Kokkos::TeamPolicy<Exec>(exec, chunk.node_end - begin, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::EdgeLayer::att_moments", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - begin, Kokkos::AUTO),
+      KOKKOS_LAMBDA(const ChunkTeam& team) {
         each_strip(team, width, AttMoments<T>{in, key_bias, message_bias, partial, begin + team.league_rank(), training});
       });
 }
 
 template <class T>
-void slot_sum(const Exec& exec, const Chunk& chunk, const GateInput<T>& in, const Gate<T>& gate, View2<T> sum) {
+void slot_sum(const ChunkExec& exec, const Chunk& chunk, const GateInput<T>& in, const Gate<T>& gate, View2<T> sum) {
   const int begin = chunk.edge_begin, heads = in.heads, width = in.width;
   Kokkos::parallel_for(
-      "gnn_hpc::EdgeLayer::slot_sum", Kokkos::TeamPolicy<Exec>(exec, chunk.num_edges() * heads, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::EdgeLayer::slot_sum", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.num_edges() * heads, Kokkos::AUTO),
+      KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int e = begin + team.league_rank() / heads, h = team.league_rank() % heads;
         each_strip(team, width, SlotSum<T>{in, gate, sum, e, begin, h});
       });
 }
 
 template <class T>
-void gate_gradient_sums(const Exec& exec, const Chunk& chunk, const GateInput<T>& in, const Gate<T>& gate, View2<T> dsum,
+void gate_gradient_sums(const ChunkExec& exec, const Chunk& chunk, const GateInput<T>& in, const Gate<T>& gate, View2<T> dsum,
                         View2<double> partial) {
   const int begin = chunk.node_begin, width = in.width;
   Kokkos::parallel_for(
-      "gnn_hpc::EdgeLayer::gate_sums", Kokkos::TeamPolicy<Exec>(exec, chunk.node_end - begin, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::EdgeLayer::gate_sums", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - begin, Kokkos::AUTO),
+      KOKKOS_LAMBDA(const ChunkTeam& team) {
         each_strip(team, width, GateGradientSums<T>{in, gate, dsum, partial, begin + team.league_rank()});
       });
 }
 
 template <class T>
-void gate_backward(const Exec& exec, const Chunk& chunk, const GateInput<T>& in, const Gate<T>& gate, View2<T> dsum, View2<T> dkm,
+void gate_backward(const ChunkExec& exec, const Chunk& chunk, const GateInput<T>& in, const Gate<T>& gate, View2<T> dsum, View2<T> dkm,
                    View2<T> dquery, View2<double> partial) {
   const int begin = chunk.node_begin, first_edge = chunk.edge_begin, width = in.width;
   Kokkos::parallel_for(
-      "gnn_hpc::EdgeLayer::gate_backward", Kokkos::TeamPolicy<Exec>(exec, chunk.node_end - begin, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::EdgeLayer::gate_backward", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - begin, Kokkos::AUTO),
+      KOKKOS_LAMBDA(const ChunkTeam& team) {
         each_strip(team, width, GateBackward<T>{in, gate, dsum, dkm, dquery, partial, begin + team.league_rank(), first_edge});
       });
 }
 
 template <class T>
-void pre_gradient(const Exec& exec, const Chunk& chunk, View2<T> pre, View2<T> dhidden, View2<T> sum) {
-  const int begin = chunk.edge_begin, width = sum.extent_int(1);
+void pre_gradient(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& chunk, View2<T> pre, View2<T> dhidden,
+                  View2<T> slot_sum, View2<T> node_sum) {
+  const auto in_ptr = b.in_ptr;
+  const int begin = chunk.node_begin, first_edge = chunk.edge_begin, width = slot_sum.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::EdgeLayer::pre_gradient", Kokkos::TeamPolicy<Exec>(exec, chunk.num_edges(), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
-        each_strip(team, width, PreGradient<T>{pre, dhidden, sum, begin + team.league_rank(), begin, width});
+      "gnn_hpc::EdgeLayer::pre_gradient", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - begin, Kokkos::AUTO),
+      KOKKOS_LAMBDA(const ChunkTeam& team) {
+        const int v = begin + team.league_rank();
+        each_strip(team, width, PreGradient<T>{pre, dhidden, slot_sum, node_sum, in_ptr, v, first_edge, width});
       });
 }
 
@@ -476,23 +489,29 @@ View2<T> EdgeLayer<T>::forward(Step<T>& step, const CrystalBatch<T>& b, View2<T>
     Matmul<T>::nt(step.exec, table, s.distance_fold, distance_table);
     Matmul<T>::nt(step.exec, angles, s.cosine_fold, cosine_table);
     const auto in = gate_input<T>(b, s, heads, width);
-    for (const Chunk& chunk : b.chunks) {
-      ArenaFrame chunk_frame(arena);
-      const auto hidden = arena.matrix<T>(chunk.num_edges(), kSlots * 2 * hc);
-      pre_activation(step.exec, b, chunk, s.pre, hidden, distance_table, cosine_table, lattice_term);
+    const LaneRows<T> hidden_rows(arena, b.max_chunk_edges, kSlots * 2 * hc);
+    const bool training = step.training();
+    for_each_chunk(step.exec, b.num_chunks(), [&](int lane, const ChunkExec& exec, int i) {
+      const Chunk& chunk = b.chunks[static_cast<std::size_t>(i)];
       const auto rows = [&](View2<T> m) { return by_head(row_range(m, chunk.edge_begin, chunk.edge_end), c); };
-      update.second(step, by_head(hidden, 2 * c), rows(s.key), rows(s.message));
-      att_moments(step.exec, chunk, in, update, partial, step.training());
-    }
+      const auto hidden = hidden_rows(lane, chunk.num_edges());
+      pre_activation(exec, b, chunk, s.pre, hidden, distance_table, cosine_table, lattice_term);
+      update.second(exec, by_head(hidden, 2 * c), rows(s.key), rows(s.message));
+      att_moments(exec, chunk, in, update, partial, training);
+    });
   }
   s.att_norm = bn_att.statistics(step, partial, slot_weights(step.exec, arena, b.node_mult, kSlots * heads));
   const auto in = gate_input<T>(b, s, heads, width);
   const auto gate = gate_of<T>(s.att_norm);
-  for (const Chunk& chunk : b.chunks) {
-    ArenaFrame chunk_frame(arena);
-    const auto sum = arena.matrix<T>(chunk.num_edges(), hc);
-    slot_sum(step.exec, chunk, in, gate, sum);
-    Matmul<T>::nt(step.exec, sum, lin_concate.weight.value(), row_range(s.out, chunk.edge_begin, chunk.edge_end));
+  {
+    ArenaFrame frame(arena);
+    const LaneRows<T> sum_rows(arena, b.max_chunk_edges, hc);
+    for_each_chunk(step.exec, b.num_chunks(), [&](int lane, const ChunkExec& exec, int i) {
+      const Chunk& chunk = b.chunks[static_cast<std::size_t>(i)];
+      const auto sum = sum_rows(lane, chunk.num_edges());
+      slot_sum(exec, chunk, in, gate, sum);
+      Matmul<T>::nt(exec, sum, lin_concate.weight.value(), row_range(s.out, chunk.edge_begin, chunk.edge_end));
+    });
   }
   add_slot_biases(step.exec, lin_concate.bias.value1(), s.out);
   s.norm = bn.statistics_of(step, s.out, b.mult);
@@ -522,27 +541,41 @@ void EdgeLayer<T>::backward(Step<T>& step, const CrystalBatch<T>& b, Reduction r
   auto gate = gate_of<T>(s.att_norm);
   const auto dsum = arena.matrix<T>(edges, hc), dquery = arena.matrix<T>(edges, hc), dpre_sum = arena.matrix<T>(edges, 2 * hc);
   const auto partial = arena.matrix<double>(b.num_nodes, 2 * c);
-  for (const Chunk& chunk : b.chunks) {
-    ArenaFrame chunk_frame(arena);
-    const auto dout = row_range(dy, chunk.edge_begin, chunk.edge_end);
-    const auto sum = arena.matrix<T>(chunk.num_edges(), hc);
-    slot_sum(step.exec, chunk, in, gate, sum);
-    Matmul<T>::tn(step.exec, dout, sum, lin_concate.weight.grad());
-    Matmul<T>::nn(step.exec, dout, lin_concate.weight.value(), row_range(dsum, chunk.edge_begin, chunk.edge_end));
-    gate_gradient_sums(step.exec, chunk, in, gate, dsum, partial);
+  {
+    ArenaFrame lane_frame(arena);
+    const LaneRows<T> sum_rows(arena, b.max_chunk_edges, hc);
+    const LaneSums<T> dconcate(step, lin_concate.weight.grad());
+    for_each_chunk(step.exec, b.num_chunks(), [&](int lane, const ChunkExec& exec, int i) {
+      const Chunk& chunk = b.chunks[static_cast<std::size_t>(i)];
+      const auto dout = row_range(dy, chunk.edge_begin, chunk.edge_end);
+      const auto sum = sum_rows(lane, chunk.num_edges());
+      slot_sum(exec, chunk, in, gate, sum);
+      Matmul<T>::tn(exec, dout, sum, dconcate(lane));
+      Matmul<T>::nn(exec, dout, lin_concate.weight.value(), row_range(dsum, chunk.edge_begin, chunk.edge_end));
+      gate_gradient_sums(exec, chunk, in, gate, dsum, partial);
+    });
+    dconcate.finish(step);
   }
   const auto k = bn_att.backward_sums(step, partial, s.att_norm);
   gate.from_beta = k.from_beta;
   gate.from_gamma = k.from_gamma;
-  for (const Chunk& chunk : b.chunks) {
-    ArenaFrame chunk_frame(arena);
-    const std::size_t n = chunk.num_edges();
-    const auto hidden = arena.matrix<T>(n, kSlots * 2 * hc), dhidden = arena.matrix<T>(n, kSlots * 2 * hc);
-    const auto dkm = arena.matrix<T>(n * kSlots * heads, 2 * c);
-    gate_backward(step.exec, chunk, in, gate, dsum, dkm, dquery, partial);
-    hidden_of(step.exec, row_range(s.pre, chunk.edge_begin, chunk.edge_end), hidden);
-    update.second_backward(step, by_head(hidden, 2 * c), dkm, by_head(dhidden, 2 * c));
-    pre_gradient(step.exec, chunk, s.pre, dhidden, dpre_sum);  // s.pre now holds da
+  const auto node_sum = arena.matrix<T>(b.num_nodes, kSlots * 2 * hc);
+  {
+    ArenaFrame lane_frame(arena);
+    const LaneRows<T> hidden_rows(arena, b.max_chunk_edges, kSlots * 2 * hc), dhidden_rows(arena, b.max_chunk_edges, kSlots * 2 * hc);
+    const LaneRows<T> dkm_rows(arena, b.max_chunk_edges * kSlots * heads, 2 * c);
+    const LaneSums<T> dkey_weight(step, update.key.second.weight.grad()), dmessage_weight(step, update.message.second.weight.grad());
+    for_each_chunk(step.exec, b.num_chunks(), [&](int lane, const ChunkExec& exec, int i) {
+      const Chunk& chunk = b.chunks[static_cast<std::size_t>(i)];
+      const int n = chunk.num_edges();
+      const auto hidden = hidden_rows(lane, n), dhidden = dhidden_rows(lane, n), dkm = dkm_rows(lane, n * kSlots * heads);
+      gate_backward(exec, chunk, in, gate, dsum, dkm, dquery, partial);
+      hidden_of(exec, row_range(s.pre, chunk.edge_begin, chunk.edge_end), hidden);
+      update.second_backward(exec, by_head(hidden, 2 * c), dkm, by_head(dhidden, 2 * c), dkey_weight(lane), dmessage_weight(lane));
+      pre_gradient(exec, b, chunk, s.pre, dhidden, dpre_sum, node_sum);  // s.pre now holds da
+    });
+    dkey_weight.finish(step);
+    dmessage_weight.finish(step);
   }
   add_bias_sums(step, partial, update);
 
@@ -558,7 +591,7 @@ void EdgeLayer<T>::backward(Step<T>& step, const CrystalBatch<T>& b, Reduction r
   }
   // Lattice branch: crystals.
   const auto dlattice = arena.matrix<T>(graphs, kSlots * 2 * hc);
-  SegmentSum<T>::forward(step.exec, reduction, b.edges_of_graph(), s.pre, dlattice);
+  SegmentSum<T>::forward(step.exec, reduction, b.nodes_of_graph(), node_sum, dlattice);
   const auto dbias = arena.matrix<T>(1, 2 * hc);
   Kokkos::deep_copy(step.exec, dbias, T(0));
   for (int i = 0; i < kSlots; ++i) {

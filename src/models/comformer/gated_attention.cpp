@@ -120,21 +120,22 @@ void KeyMessage<T>::first_bias_backward(Step<T>& step, View2<T> dbias) const {
 }
 
 template <class T>
-void KeyMessage<T>::second(Step<T>& step, View2<T> hidden, View2<T> key_out, View2<T> message_out) const {
-  Matmul<T>::nt(step.exec, column_range(hidden, 0, width), key.second.weight.value(), key_out);
-  Matmul<T>::nt(step.exec, column_range(hidden, width, 2 * width), message.second.weight.value(), message_out);
+void KeyMessage<T>::second(const ChunkExec& exec, View2<T> hidden, View2<T> key_out, View2<T> message_out) const {
+  Matmul<T>::nt(exec, column_range(hidden, 0, width), key.second.weight.value(), key_out);
+  Matmul<T>::nt(exec, column_range(hidden, width, 2 * width), message.second.weight.value(), message_out);
 }
 
 template <class T>
-void KeyMessage<T>::second_backward(Step<T>& step, View2<T> hidden, View2<T> dkm, View2<T> dhidden) const {
-  const auto one = [&](const UpdateNet<T>& net, int side) {
+void KeyMessage<T>::second_backward(const ChunkExec& exec, View2<T> hidden, View2<T> dkm, View2<T> dhidden, View2<T> dkey_weight,
+                                    View2<T> dmessage_weight) const {
+  const auto one = [&](const UpdateNet<T>& net, int side, View2<T> dweight) {
     const int begin = side * width, end = begin + width;
     const auto d = column_range(dkm, begin, end);
-    Matmul<T>::tn(step.exec, d, column_range(hidden, begin, end), net.second.weight.grad());
-    Matmul<T>::nn(step.exec, d, net.second.weight.value(), column_range(dhidden, begin, end));
+    Matmul<T>::tn(exec, d, column_range(hidden, begin, end), dweight);
+    Matmul<T>::nn(exec, d, net.second.weight.value(), column_range(dhidden, begin, end));
   };
-  one(key, 0);
-  one(message, 1);
+  one(key, 0, dkey_weight);
+  one(message, 1, dmessage_weight);
 }
 
 template struct UpdateNet<float>;

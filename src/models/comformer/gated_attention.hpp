@@ -53,10 +53,11 @@ struct KeyMessage {
   View2<T> first_bias(Step<T>& step, int heads) const;
   void first_bias_backward(Step<T>& step, View2<T> dbias) const;
 
-  /// key = hidden[:, 0:C] W2', message = hidden[:, C:2C] W2', biases left to the caller.
-  void second(Step<T>& step, View2<T> hidden, View2<T> key, View2<T> message) const;
-  /// From dkm [R, 2C]: dhidden, and adds to the second Linears' weights.
-  void second_backward(Step<T>& step, View2<T> hidden, View2<T> dkm, View2<T> dhidden) const;
+  /// For one chunk: key = hidden[:, 0:C] W2', message = hidden[:, C:2C] W2', biases left to the caller.
+  void second(const ChunkExec& exec, View2<T> hidden, View2<T> key, View2<T> message) const;
+  /// For one chunk, from dkm [R, 2C]: dhidden, and adds to the gradients of the second Linears' weights (a lane's copies).
+  void second_backward(const ChunkExec& exec, View2<T> hidden, View2<T> dkm, View2<T> dhidden, View2<T> dkey_weight,
+                       View2<T> dmessage_weight) const;
 };
 
 }  // namespace gnn_hpc::comformer

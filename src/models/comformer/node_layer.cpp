@@ -2,6 +2,7 @@
 #include "models/comformer/node_layer.hpp"
 
 #include "models/comformer/gate_kernels.hpp"
+#include "nn/chunks.hpp"
 #include "nn/matmul.hpp"
 #include "nn/rows.hpp"
 
@@ -55,8 +56,8 @@ struct AttMoments {
   template <int W>
   KOKKOS_INLINE_FUNCTION void run(int c) const {
     const int begin = in_ptr(v), end = in_ptr(v + 1), at = h * width + c;
-    double shift[W] = {}, s1[W] = {}, s2[W] = {};
-    double weight = 0.0;
+    T shift[W] = {}, s1[W] = {}, s2[W] = {};
+    T weight = 0;
     const T* q = &query(v, at);
     for (int e = begin; e < end; ++e) {
       T *k = &key(e, at), *m = &message(e, at);
@@ -69,23 +70,24 @@ struct AttMoments {
       }
       if (!moments) continue;
       if (e == begin) {
-        for (int j = 0; j < W; ++j) shift[j] = static_cast<double>(att[j]);
+        for (int j = 0; j < W; ++j) shift[j] = att[j];
       }
-      const double w = static_cast<double>(mult(e));
+      const T w = mult(e);
       weight += w;
       GNN_HPC_SIMD
       for (int j = 0; j < W; ++j) {
-        const double d = static_cast<double>(att[j]) - shift[j];
+        const T d = att[j] - shift[j];
         s1[j] += w * d;
         s2[j] += w * d * d;
       }
     }
     if (!moments) return;
-    const double inverse = weight > 0.0 ? 1.0 / weight : 0.0;
+    const double inverse = weight > T(0) ? 1.0 / static_cast<double>(weight) : 0.0;
     const int row = v * heads + h;
     for (int j = 0; j < W; ++j) {
-      partial(row, c + j) = shift[j] + s1[j] * inverse;
-      partial(row, width + c + j) = s2[j] - s1[j] * s1[j] * inverse;
+      const double moment = static_cast<double>(s1[j]);
+      partial(row, c + j) = static_cast<double>(shift[j]) + moment * inverse;
+      partial(row, width + c + j) = static_cast<double>(s2[j]) - moment * moment * inverse;
     }
   }
 };
@@ -127,7 +129,7 @@ struct GateGradientSums {
   template <int W>
   KOKKOS_INLINE_FUNCTION void run(int c) const {
     const int at = h * width + c, row = v * heads + h;
-    double s1[W] = {}, s2[W] = {};
+    T s1[W] = {}, s2[W] = {};
     const T *q = &query(v, at), *d = &dagg(v, at);
     for (int e = in_ptr(v); e < in_ptr(v + 1); ++e) {
       const T w = mult(e);
@@ -136,13 +138,13 @@ struct GateGradientSums {
       for (int j = 0; j < W; ++j) {
         const T att = q[j] * k[j] * root, y = gate.value(att, c + j);
         const T g = w * m[j] * d[j] * y * (T(1) - y);
-        s1[j] += static_cast<double>(g);
-        s2[j] += static_cast<double>(g) * (static_cast<double>(att) - gate.mean(c + j)) * gate.rstd(c + j);
+        s1[j] += g;
+        s2[j] += g * gate.normalised(att, c + j);
       }
     }
     for (int j = 0; j < W; ++j) {
-      partial(row, c + j) = s1[j];
-      partial(row, width + c + j) = s2[j];
+      partial(row, c + j) = static_cast<double>(s1[j]);
+      partial(row, width + c + j) = static_cast<double>(s2[j]);
     }
   }
 };
@@ -161,7 +163,7 @@ struct GateBackward {
   KOKKOS_INLINE_FUNCTION void run(int c) const {
     const int at = h * width + c, row = v * heads + h;
     T dq[W] = {};
-    double sum_key[W] = {}, sum_message[W] = {};
+    T sum_key[W] = {}, sum_message[W] = {};
     const T *q = &query(v, at), *d = &dagg(v, at);
     for (int e = in_ptr(v); e < in_ptr(v + 1); ++e) {
       const T w = mult(e);
@@ -176,34 +178,43 @@ struct GateBackward {
         dq[j] += datt * k[j];
         dk[j] = dkey;
         dm[j] = dmessage;
-        sum_key[j] += static_cast<double>(dkey);
-        sum_message[j] += static_cast<double>(dmessage);
+        sum_key[j] += dkey;
+        sum_message[j] += dmessage;
       }
     }
     for (int j = 0; j < W; ++j) {
       dquery(v, at + j) = dq[j];
-      partial(row, c + j) = sum_key[j];
-      partial(row, width + c + j) = sum_message[j];
+      partial(row, c + j) = static_cast<double>(sum_key[j]);
+      partial(row, width + c + j) = static_cast<double>(sum_message[j]);
     }
   }
 };
 
-/// da = dhidden silu'(pre), in place of pre.
+/// da = dhidden silu'(pre), in place of the derivative that `hidden_of` left in pre, and its sum over the edges that enter v: the gradient of the node's target term.
 template <class T>
 struct PreGradient {
-  View2<T> pre, dhidden;
-  int e, first_edge;
+  View2<T> pre, dhidden, dtarget;
+  View1<int> in_ptr;
+  int v, first_edge;
   template <int W>
   KOKKOS_INLINE_FUNCTION void run(int c) const {
-    const T* d = &dhidden(e - first_edge, c);
-    T* p = &pre(e, c);
-    GNN_HPC_SIMD
-    for (int j = 0; j < W; ++j) p[j] = d[j] * silu_derivative(p[j]);
+    T sum[W] = {};
+    for (int e = in_ptr(v); e < in_ptr(v + 1); ++e) {
+      const T* d = &dhidden(e - first_edge, c);
+      T* p = &pre(e, c);
+      GNN_HPC_SIMD
+      for (int j = 0; j < W; ++j) {
+        const T da = d[j] * p[j];
+        p[j] = da;
+        sum[j] += da;
+      }
+    }
+    for (int j = 0; j < W; ++j) dtarget(v, c + j) = sum[j];
   }
 };
 
 template <class T>
-void pre_activation(const Exec& exec, const CrystalBatch<T>& b, const Chunk& chunk, const typename NodeLayer<T>::Saved& s,
+void pre_activation(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& chunk, const typename NodeLayer<T>::Saved& s,
                     View2<T> target_term, View2<T> source_term, View2<T> table, View2<T> hidden) {
   const auto pre = s.pre;
   const auto in_ptr = b.in_ptr, src = b.src;
@@ -211,8 +222,8 @@ void pre_activation(const Exec& exec, const CrystalBatch<T>& b, const Chunk& chu
   const RowMap<T> map = mapped ? *s.edges.map : RowMap<T>{};
   const int begin = chunk.node_begin, first_edge = chunk.edge_begin, width = pre.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::NodeLayer::pre_activation", Kokkos::TeamPolicy<Exec>(exec, chunk.node_end - begin, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::NodeLayer::pre_activation", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - begin, Kokkos::AUTO),
+      KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int v = begin + team.league_rank();
         each_strip(team, width,
                    PreActivation<T>{pre, hidden, target_term, source_term, table, map, in_ptr, src, mapped, v, first_edge});
@@ -220,7 +231,7 @@ void pre_activation(const Exec& exec, const CrystalBatch<T>& b, const Chunk& chu
 }
 
 template <class T>
-void att_moments(const Exec& exec, const CrystalBatch<T>& b, const Chunk& chunk, const NodeLayer<T>& layer,
+void att_moments(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& chunk, const NodeLayer<T>& layer,
                  const typename NodeLayer<T>::Saved& s, View2<double> partial, bool training) {
   const auto key = s.key, message = s.message, query = s.query;
   const auto key_bias = layer.update.key.second.bias.value1(), message_bias = layer.update.message.second.bias.value1();
@@ -229,8 +240,8 @@ void att_moments(const Exec& exec, const CrystalBatch<T>& b, const Chunk& chunk,
   const int begin = chunk.node_begin, heads = layer.heads, width = layer.width;
   const T root = T(1) / std::sqrt(static_cast<T>(width));
   Kokkos::parallel_for(
-      "gnn_hpc::NodeLayer::att_moments", Kokkos::TeamPolicy<Exec>(exec, (chunk.node_end - begin) * heads, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::NodeLayer::att_moments", Kokkos::TeamPolicy<ChunkExec>(exec, (chunk.node_end - begin) * heads, Kokkos::AUTO),
+      KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int v = begin + team.league_rank() / heads, h = team.league_rank() % heads;
         each_strip(team, width, AttMoments<T>{key, message, query, key_bias, message_bias, mult, partial, in_ptr, v, h, heads,
                                               width, root, training});
@@ -261,12 +272,15 @@ void softplus_backward(const Exec& exec, View2<T> y, View2<T> dy) {
 }
 
 template <class T>
-void pre_gradient(const Exec& exec, const Chunk& chunk, View2<T> pre, View2<T> dhidden) {
-  const int begin = chunk.edge_begin, width = pre.extent_int(1);
+void pre_gradient(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& chunk, View2<T> pre, View2<T> dhidden,
+                  View2<T> dtarget) {
+  const auto in_ptr = b.in_ptr;
+  const int begin = chunk.node_begin, first_edge = chunk.edge_begin, width = pre.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::NodeLayer::pre_gradient", Kokkos::TeamPolicy<Exec>(exec, chunk.num_edges(), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
-        each_strip(team, width, PreGradient<T>{pre, dhidden, begin + team.league_rank(), begin});
+      "gnn_hpc::NodeLayer::pre_gradient", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - begin, Kokkos::AUTO),
+      KOKKOS_LAMBDA(const ChunkTeam& team) {
+        const int v = begin + team.league_rank();
+        each_strip(team, width, PreGradient<T>{pre, dhidden, dtarget, in_ptr, v, first_edge});
       });
 }
 
@@ -287,7 +301,7 @@ void gate_gradient_sums(const Exec& exec, const CrystalBatch<T>& b, const typena
 }
 
 template <class T>
-void gate_backward(const Exec& exec, const CrystalBatch<T>& b, const Chunk& chunk, const typename NodeLayer<T>::Saved& s,
+void gate_backward(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& chunk, const typename NodeLayer<T>::Saved& s,
                    View2<T> dagg, const Gate<T>& gate, View2<T> dkm, View2<T> dquery, View2<double> partial, int heads,
                    int width) {
   const auto key = s.key, message = s.message, query = s.query;
@@ -296,8 +310,8 @@ void gate_backward(const Exec& exec, const CrystalBatch<T>& b, const Chunk& chun
   const int begin = chunk.node_begin, first_edge = chunk.edge_begin;
   const T root = T(1) / std::sqrt(static_cast<T>(width));
   Kokkos::parallel_for(
-      "gnn_hpc::NodeLayer::gate_backward", Kokkos::TeamPolicy<Exec>(exec, (chunk.node_end - begin) * heads, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::NodeLayer::gate_backward", Kokkos::TeamPolicy<ChunkExec>(exec, (chunk.node_end - begin) * heads, Kokkos::AUTO),
+      KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int v = begin + team.league_rank() / heads, h = team.league_rank() % heads;
         each_strip(team, width, GateBackward<T>{key, message, query, dagg, dkm, dquery, mult, in_ptr, partial, gate, v, h, heads,
                                                 width, first_edge, root});
@@ -429,18 +443,17 @@ View2<T> NodeLayer<T>::forward(Step<T>& step, const CrystalBatch<T>& b, Reductio
       table = arena.matrix<T>(edges.table.extent(0), 2 * hc);
       Matmul<T>::nt(step.exec, edges.table, s.fold, table);
     }
-    for (const Chunk& chunk : b.chunks) {
-      ArenaFrame chunk_frame(arena);
-      const auto hidden = arena.matrix<T>(chunk.num_edges(), 2 * hc);
-      if (!edges.map) {
-        Matmul<T>::nt(step.exec, row_range(edges.dense, chunk.edge_begin, chunk.edge_end), s.fold,
-                      row_range(s.pre, chunk.edge_begin, chunk.edge_end));
-      }
-      pre_activation(step.exec, b, chunk, s, target_term, source_term, table, hidden);
-      const auto rows = [&](View2<T> m) { return by_head(row_range(m, chunk.edge_begin, chunk.edge_end), width); };
-      update.second(step, by_head(hidden, 2 * width), rows(s.key), rows(s.message));
-      att_moments(step.exec, b, chunk, *this, s, att_partial, step.training());
-    }
+    const LaneRows<T> hidden_rows(arena, b.max_chunk_edges, 2 * hc);
+    const bool training = step.training();
+    for_each_chunk(step.exec, b.num_chunks(), [&](int lane, const ChunkExec& exec, int i) {
+      const Chunk& chunk = b.chunks[static_cast<std::size_t>(i)];
+      const auto rows = [&](View2<T> m) { return row_range(m, chunk.edge_begin, chunk.edge_end); };
+      const auto hidden = hidden_rows(lane, chunk.num_edges());
+      if (!edges.map) Matmul<T>::nt(exec, rows(edges.dense), s.fold, rows(s.pre));
+      pre_activation(exec, b, chunk, s, target_term, source_term, table, hidden);
+      update.second(exec, by_head(hidden, 2 * width), by_head(rows(s.key), width), by_head(rows(s.message), width));
+      att_moments(exec, b, chunk, *this, s, att_partial, training);
+    });
   }
   const auto weights = head_weights(step.exec, arena, b.node_mult, heads);
   s.att_norm = bn_att.statistics(step, att_partial, weights);
@@ -475,19 +488,31 @@ void NodeLayer<T>::backward(Step<T>& step, const CrystalBatch<T>& b, Reduction r
   const auto dquery = arena.matrix<T>(nodes, hc);
   const auto dfold = arena.matrix<T>(s.fold.extent(0), s.fold.extent(1));
   Kokkos::deep_copy(step.exec, dfold, T(0));
-  for (const Chunk& chunk : b.chunks) {
-    ArenaFrame chunk_frame(arena);
-    const auto rows = [&](View2<T> m) { return row_range(m, chunk.edge_begin, chunk.edge_end); };
-    const auto hidden = arena.matrix<T>(chunk.num_edges(), 2 * hc), dhidden = arena.matrix<T>(chunk.num_edges(), 2 * hc);
-    const auto dkm = arena.matrix<T>(static_cast<std::size_t>(chunk.num_edges()) * heads, 2 * static_cast<std::size_t>(width));
-    gate_backward(step.exec, b, chunk, s, dagg, gate, dkm, dquery, partial, heads, width);
-    hidden_of(step.exec, rows(s.pre), hidden);
-    update.second_backward(step, by_head(hidden, 2 * width), dkm, by_head(dhidden, 2 * width));
-    pre_gradient(step.exec, chunk, s.pre, dhidden);  // s.pre now holds da
-    if (!s.edges.map) {
-      Matmul<T>::tn(step.exec, rows(s.pre), rows(s.edges.dense), dfold);
-      Matmul<T>::nn(step.exec, rows(s.pre), s.fold, rows(dedges), accumulate ? T(1) : T(0));
-    }
+  const auto dtarget = arena.matrix<T>(nodes, 2 * hc), dsource = arena.matrix<T>(nodes, 2 * hc);
+  {
+    ArenaFrame lane_frame(arena);
+    const LaneRows<T> hidden_rows(arena, b.max_chunk_edges, 2 * hc), dhidden_rows(arena, b.max_chunk_edges, 2 * hc);
+    const LaneRows<T> dkm_rows(arena, b.max_chunk_edges * heads, 2 * static_cast<std::size_t>(width));
+    const LaneSums<T> dkey_weight(step, update.key.second.weight.grad()), dmessage_weight(step, update.message.second.weight.grad());
+    const LaneSums<T> dfold_sum(step, dfold);
+    for_each_chunk(step.exec, b.num_chunks(), [&](int lane, const ChunkExec& exec, int i) {
+      const Chunk& chunk = b.chunks[static_cast<std::size_t>(i)];
+      const auto rows = [&](View2<T> m) { return row_range(m, chunk.edge_begin, chunk.edge_end); };
+      const auto hidden = hidden_rows(lane, chunk.num_edges()), dhidden = dhidden_rows(lane, chunk.num_edges());
+      const auto dkm = dkm_rows(lane, chunk.num_edges() * heads);
+      gate_backward(exec, b, chunk, s, dagg, gate, dkm, dquery, partial, heads, width);
+      hidden_of(exec, rows(s.pre), hidden);
+      update.second_backward(exec, by_head(hidden, 2 * width), dkm, by_head(dhidden, 2 * width), dkey_weight(lane),
+                             dmessage_weight(lane));
+      pre_gradient(exec, b, chunk, s.pre, dhidden, dtarget);  // s.pre now holds da
+      if (!s.edges.map) {
+        Matmul<T>::tn(exec, rows(s.pre), rows(s.edges.dense), dfold_sum(lane));
+        Matmul<T>::nn(exec, rows(s.pre), s.fold, rows(dedges), accumulate ? T(1) : T(0));
+      }
+    });
+    dkey_weight.finish(step);
+    dmessage_weight.finish(step);
+    dfold_sum.finish(step);
   }
   add_bias_sums(step, partial, update);
   if (s.edges.map) {
@@ -498,8 +523,7 @@ void NodeLayer<T>::backward(Step<T>& step, const CrystalBatch<T>& b, Reduction r
     Matmul<T>::nn(step.exec, dtable, s.fold, dedges, accumulate ? T(1) : T(0));
   }
 
-  const auto dtarget = arena.matrix<T>(nodes, 2 * hc), dsource = arena.matrix<T>(nodes, 2 * hc);
-  SegmentSum<T>::forward(step.exec, reduction, b.edges_into_node(), s.pre, dtarget);
+  if (reduction == Reduction::scatter) SegmentSum<T>::forward(step.exec, reduction, b.edges_into_node(), s.pre, dtarget);
   SegmentSum<T>::forward(step.exec, reduction, b.edges_out_of_node(), s.pre, dsource);
   const auto dbias = arena.matrix<T>(1, 2 * hc);
   Kokkos::deep_copy(step.exec, dbias, T(0));

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/config.hpp"
+#include "nn/channels.hpp"
+#include "nn/step.hpp"
+
+#include <cstddef>
+
+namespace gnn_hpc {
+
+/// Threads that work on chunks side by side; 1 on a GPU, where a chunk is everything.
+int num_lanes();
+/// The execution space of one lane; made once, valid until Kokkos ends.
+const ChunkExec& lane_exec(int lane);
+
+/// body(lane, exec) once for every lane, side by side. A body must not allocate from the arena, and what several lanes add to needs a
+/// copy per lane (`LaneSums`).
+template <class Body>
+void for_each_lane(const Exec& exec, const Body& body) {
+  if constexpr (kExecIsHost) {
+    const int lanes = num_lanes();
+    if (lanes == 1) {
+      body(0, lane_exec(0));
+      return;
+    }
+    lane_exec(lanes - 1);  // made before the lanes start
+    using Host = Kokkos::DefaultHostExecutionSpace;
+    Kokkos::parallel_for("gnn_hpc::lanes", Kokkos::RangePolicy<Host, Kokkos::IndexType<int>>(0, lanes),
+                         [&](const int lane) { body(lane, lane_exec(lane)); });
+  } else {
+    body(0, exec);
+  }
+}
+
+/// body(lane, exec, i) for every i of [0, n): lane l takes a contiguous share, always the same one, in order.
+template <class Body>
+void for_each_chunk(const Exec& exec, int n, const Body& body) {
+  const int lanes = num_lanes();
+  for_each_lane(exec, [&](const int lane, const ChunkExec& lane_space) {
+    for (int i = static_cast<int>(static_cast<long>(n) * lane / lanes); i < static_cast<int>(static_cast<long>(n) * (lane + 1) / lanes); ++i) {
+      body(lane, lane_space, i);
+    }
+  });
+}
+
+/// Scratch rows of every lane: one matrix, a block of rows each.
+template <class T>
+class LaneRows {
+ public:
+  LaneRows(Arena& arena, int rows, std::size_t columns)
+      : rows_(rows), all_(arena.matrix<T>(static_cast<std::size_t>(num_lanes()) * static_cast<std::size_t>(rows), columns)) {}
+  /// The first n rows of this lane's block.
+  View2<T> operator()(int lane, int n) const { return row_range(all_, lane * rows_, lane * rows_ + n); }
+
+ private:
+  int rows_;
+  View2<T> all_;
+};
+
+/// A matrix that every lane adds to: lane 0 into the matrix itself, the others into copies, which `finish` adds in the order of the
+/// lanes. Hence the same result from run to run with the same number of threads.
+template <class T>
+class LaneSums {
+ public:
+  LaneSums(Step<T>& step, View2<T> total);
+  View2<T> operator()(int lane) const;
+  void finish(Step<T>& step) const;
+
+ private:
+  View2<T> total_, copies_;
+};
+
+}  // namespace gnn_hpc

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# A sweep as a job array: task i takes line i of a file of overrides (one point a line: key=value ..., # starts a comment).
-#   sbatch --array=1-$(grep -cvE '^ *(#|$)' points.txt) scripts/slurm/sweep.sh inputs/comformer_perov5.yaml points.txt runs/sweep
-# Every point has its own run folder (runs/sweep/001, ...), continues by itself after a requeue, and reads the same graph cache:
-# the first to come builds it, the others wait for it. Building it first spares the waiting:
-#   srun build/openmp/gnn_hpc build-graphs inputs/comformer_perov5.yaml
+# The `sweep` block of an input as a job array: task i trains point i, in a folder of its own under run.dir.
+#   gnn_hpc sweep INPUT.yaml --dry-run                       lists the points
+#   sbatch --array=0-11 scripts/slurm/sweep.sh INPUT.yaml [key=value ...]
+# Every task continues by itself after a requeue, and all read the same graph cache: the first to come builds it, the others wait.
+# Building it first spares the waiting:  srun build/openmp/gnn_hpc build-graphs INPUT.yaml
 #SBATCH --job-name=gnn_hpc_sweep
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task=8
@@ -17,10 +17,5 @@ set -uo pipefail
 
 root=${GNN_HPC_ROOT:-${SLURM_SUBMIT_DIR:?submit with sbatch}}
 source "$root/scripts/slurm/job.sh"
-input=${1:?usage: sbatch --array=1-N scripts/slurm/sweep.sh INPUT.yaml POINTS.txt FOLDER}
-points=${2:?a file with one line of overrides per point}
-folder=${3:?a folder for the runs}
-task=${SLURM_ARRAY_TASK_ID:?submit with --array=1-N}
-read -r -a overrides < <(grep -vE '^ *(#|$)' "$points" | sed -n "${task}p")
-((${#overrides[@]})) || { echo "sweep: $points has no point $task" >&2; exit 2; }
-run_job srun "$root/build/${GNN_HPC_PRESET:-openmp}/gnn_hpc" "$input" "run.dir=$folder/$(printf %03d "$task")" "${overrides[@]}"
+(($#)) || { echo "usage: sbatch --array=0-N scripts/slurm/sweep.sh INPUT.yaml [key=value ...]" >&2; exit 2; }
+run_job srun "$root/build/${GNN_HPC_PRESET:-openmp}/gnn_hpc" sweep "$1" --point "${SLURM_ARRAY_TASK_ID:?submit with --array}" "${@:2}"

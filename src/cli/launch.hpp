@@ -11,6 +11,12 @@ namespace gnn_hpc {
 /// This process among the ranks, as the launcher's environment tells before MPI is started; 0 if it does not.
 int launcher_rank();
 
+/// Threads that wait for each other should not do so by spinning for long: where other programs use the same cores, a spinning thread
+/// keeps the one it waits for from running (measured: docs/performance.md, section "Waiting threads"). GNU's thread library reads its
+/// setting when a program is loaded, so the program starts itself once more with GOMP_SPINCOUNT set, unless that or OMP_WAIT_POLICY
+/// is set already. Call before anything else.
+void start_with_short_waits(char** argv);
+
 /// The arguments for Kokkos::initialize: those of the user, plus a device by rank on this machine where neither an option nor
 /// the environment (KOKKOS_DEVICE_ID, KOKKOS_MAP_DEVICE_ID_BY) chooses one. Kokkos' own warnings are off: `launch_warnings`
 /// says the same once, not once a rank.

@@ -6,9 +6,6 @@
 
 namespace gnn_hpc {
 
-/// Channels that a sum over rows handles at a time.
-inline constexpr int kStrip = kExecIsHost ? 32 : 1;
-
 /// On a GPU the channels of a row go to the lanes of a team. On a CPU a row is one thread's work: there the loop over channels must
 /// become vector instructions, and sums over rows must keep a strip of channels in registers.
 /// f(c) for every channel of this team's row; f must not carry a dependency from one channel to the next.
@@ -22,16 +19,17 @@ KOKKOS_INLINE_FUNCTION void each_channel(const TeamMember& team, int width, cons
   }
 }
 
-/// strip.template run<W>(c) for strips [c, c + W) that cover [0, width): W = kStrip as long as it fits, then single channels.
-/// The constant width lets accumulators stay in registers.
+/// strip.template run<W>(c) for strips [c, c + W) that cover [0, width). On a CPU W is 256 as long as it fits, then 32, then 1: the
+/// constant width lets the compiler vectorise, and a wide strip reads rows in long pieces, as the memory likes it. On a GPU 1.
 template <class TeamMember, class Strip>
 KOKKOS_INLINE_FUNCTION void each_strip([[maybe_unused]] const TeamMember& team, int width, const Strip& strip) {
-  if constexpr (kStrip == 1) {
-    Kokkos::parallel_for(Kokkos::TeamVectorRange(team, width), [&](const int c) { strip.template run<1>(c); });
-  } else {
+  if constexpr (kExecIsHost) {
     int c = 0;
-    for (; c + kStrip <= width; c += kStrip) strip.template run<kStrip>(c);
+    for (; c + 256 <= width; c += 256) strip.template run<256>(c);
+    for (; c + 32 <= width; c += 32) strip.template run<32>(c);
     for (; c < width; ++c) strip.template run<1>(c);
+  } else {
+    Kokkos::parallel_for(Kokkos::TeamVectorRange(team, width), [&](const int c) { strip.template run<1>(c); });
   }
 }
 

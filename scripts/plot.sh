@@ -42,7 +42,10 @@ if metrics and "epoch" in metrics[0]:
 
 groups = {}
 for row in rows("predictions.csv"):
-    groups.setdefault(row.get("name") or "", {}).setdefault(row.get("split") or "all", []).append((row.get("target"), row.get("prediction")))
+    # One target: columns target, prediction. Several: target_<name>, prediction_<name> each.
+    for column in [c for c in row if c == "target" or c.startswith("target_")]:
+        pair = (row[column], row.get(column.replace("target", "prediction", 1)))
+        groups.setdefault(column[len("target_"):], {}).setdefault(row.get("split") or "all", []).append(pair)
 for i, (name, splits) in enumerate(groups.items()):
     data, kept = os.path.join(work, f"parity{i}.dat"), 0
     with open(data, "w") as file:

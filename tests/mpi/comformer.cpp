@@ -58,13 +58,10 @@ Numbers train_in(const std::string& folder, const std::string& run_name, int bat
     }
   }
   for (const TensorInfo& t : task.params().tensors()) {
-    // A bias in front of a norm has no gradient but rounding noise, which AdamW turns into steps; it changes nothing.
-    if (t.name.ends_with("lin_concate.bias")) continue;
     const auto v = task.params().get(t);
     out.parameters.insert(out.parameters.end(), v.begin(), v.end());
   }
   for (const TensorInfo& t : task.params().buffer_tensors()) {
-    if (t.name.ends_with("bn.running_mean")) continue;  // follows that bias
     const auto v = task.params().get_buffer(t);
     out.buffers.insert(out.buffers.end(), v.begin(), v.end());
   }

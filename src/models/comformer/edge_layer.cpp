@@ -530,7 +530,7 @@ void EdgeLayer<T>::backward(Step<T>& step, const CrystalBatch<T>& b, Reduction r
   softplus_backward(step.exec, s.y, dy);
   b.distance.backward(step, reduction, dy, dtable, true);  // the residual
   bn.backward_of(step, s.out, b.mult, s.norm, dy, dy);
-  {
+  if (!s.norm.batch_statistics) {  // else zero, as in the node layer
     ArenaFrame bias_frame(arena);
     const auto sums = arena.array<double>(c);
     RowOps<T>::column_sums(step, dy, sums);

@@ -476,7 +476,10 @@ void NodeLayer<T>::backward(Step<T>& step, const CrystalBatch<T>& b, Reduction r
   Kokkos::deep_copy(step.exec, dx, dy);  // the residual
   bn.backward_of(step, s.mixed, {}, s.norm, dy, dy);
   const auto dagg = arena.matrix<T>(nodes, hc);
-  lin_concate.backward(step, s.agg, dy, dagg);
+  Matmul<T>::tn(step.exec, dy, s.agg, lin_concate.weight.grad());
+  Matmul<T>::nn(step.exec, dy, lin_concate.weight.value(), dagg);
+  // Batch statistics take off any bias in front of them: its gradient is zero, and AdamW must not turn rounding noise into steps.
+  if (!s.norm.batch_statistics) RowOps<T>::add_column_sums(step, dy, lin_concate.bias.grad1());
 
   Gate<T> gate = gate_of<T>(s.att_norm);
   const auto partial = arena.matrix<double>(nodes * heads, 2 * static_cast<std::size_t>(width));

@@ -17,7 +17,9 @@
 namespace gnn_hpc {
 
 void start_with_short_waits(char** argv) {
-  if (std::getenv("GOMP_SPINCOUNT") || std::getenv("OMP_WAIT_POLICY")) return;
+  for (const char* chosen : {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"}) {
+    if (std::getenv(chosen)) return;
+  }
   ::setenv("GOMP_SPINCOUNT", "3000", 0);
   ::execv("/proc/self/exe", argv);  // returns only where it cannot: then go on with long waits
 }

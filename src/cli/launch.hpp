@@ -13,8 +13,9 @@ int launcher_rank();
 
 /// Threads that wait for each other should not do so by spinning for long: where other programs use the same cores, a spinning thread
 /// keeps the one it waits for from running (measured: docs/performance.md, section "Waiting threads"). GNU's thread library reads its
-/// setting when a program is loaded, so the program starts itself once more with GOMP_SPINCOUNT set, unless that or OMP_WAIT_POLICY
-/// is set already. Call before anything else.
+/// setting when a program is loaded, so the program starts itself once more with GOMP_SPINCOUNT set. Not where the environment says how
+/// threads wait, nor where it binds them: whoever binds has the cores alone, and a second start would inherit the binding of the
+/// first one's main thread as its only core. Call before anything else.
 void start_with_short_waits(char** argv);
 
 /// The arguments for Kokkos::initialize: those of the user, plus a device by rank on this machine where neither an option nor

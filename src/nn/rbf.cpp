@@ -4,6 +4,7 @@
 #include "nn/activation.hpp"
 #include "nn/channels.hpp"
 #include "nn/matmul.hpp"
+#include "nn/rows.hpp"
 
 namespace gnn_hpc {
 
@@ -36,17 +37,6 @@ void bias_softplus(const Exec& exec, View1<T> bias, View2<T> y) {
       });
 }
 
-template <class T>
-void softplus_backward(const Exec& exec, View2<T> y, View2<T> dy) {
-  const int width = y.extent_int(1);
-  Kokkos::parallel_for(
-      "gnn_hpc::RadialBasis::backward", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
-        const int r = team.league_rank();
-        each_channel(team, width, [&](const int c) { dy(r, c) *= softplus_derivative_from_value(y(r, c)); });
-      });
-}
-
 }  // namespace
 
 template <class T>
@@ -67,7 +57,7 @@ typename RadialBasis<T>::Saved RadialBasis<T>::forward(Step<T>& step, View1<doub
 
 template <class T>
 void RadialBasis<T>::backward(Step<T>& step, const Saved& saved, View2<T> dy) const {
-  softplus_backward(step.exec, saved.y, dy);
+  RowOps<T>::softplus_backward(step.exec, saved.y, dy);
   linear.backward_parameters(step, saved.phi, dy);
 }
 

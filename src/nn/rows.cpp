@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nn/rows.hpp"
 
+#include "nn/activation.hpp"
 #include "nn/channels.hpp"
 
 namespace gnn_hpc {
@@ -79,6 +80,18 @@ void RowOps<T>::add(const Exec& exec, View2<T> x, View2<T> y) {
       "gnn_hpc::add", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         each_channel(team, width, [&](const int c) { y(r, c) += x(r, c); });
+      });
+}
+
+template <class T>
+void RowOps<T>::softplus_backward(const Exec& exec, View2<T> y, View2<T> dy) {
+  GNN_HPC_REQUIRE(y.extent(0) == dy.extent(0) && y.extent(1) == dy.extent(1), "softplus of {}x{}, gradient {}x{}", y.extent(0),
+                  y.extent(1), dy.extent(0), dy.extent(1));
+  const int width = y.extent_int(1);
+  Kokkos::parallel_for(
+      "gnn_hpc::softplus_backward", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+        const int r = team.league_rank();
+        each_channel(team, width, [&](const int c) { dy(r, c) *= softplus_derivative_from_value(y(r, c)); });
       });
 }
 

@@ -12,6 +12,8 @@ struct RowOps {
   static void add_bias(const Exec& exec, View2<T> x, View1<T> bias);
   /// y += x
   static void add(const Exec& exec, View2<T> x, View2<T> y);
+  /// dy *= softplus'(x) where y = softplus(x): the derivative from the value.
+  static void softplus_backward(const Exec& exec, View2<T> y, View2<T> dy);
   /// db[c] += sum over r of dy[r,c], summed in double in two stages of fixed order.
   static void add_column_sums(Step<T>& step, View2<T> dy, View1<T> db);
   /// Column sums in double into `sums` (overwritten).

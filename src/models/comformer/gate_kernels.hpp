@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "models/comformer/gated_attention.hpp"
 #include "nn/activation.hpp"
 #include "nn/channels.hpp"
+#include "nn/rows.hpp"
 
 // Device pieces that the node layer and the edge layer share.
 
@@ -26,6 +28,26 @@ struct Gate {
     return scale(c) * (g - w * (static_cast<T>(from_beta(c)) + normalised(att, c) * static_cast<T>(from_gamma(c))));
   }
 };
+
+template <class T>
+Gate<T> gate_of(const typename BatchNorm<T>::Saved& norm) {
+  return {norm.scale, norm.shift, norm.mean, norm.rstd, {}, {}};
+}
+
+/// Adds sums over nodes of [dkey | dmsg] to the gradients of the second Linears' biases.
+template <class T>
+void add_bias_sums(Step<T>& step, View2<double> partial, const KeyMessage<T>& update) {
+  const int width = update.width;
+  ArenaFrame frame(step.arena);
+  const auto sums = step.arena.template array<double>(2 * static_cast<std::size_t>(width));
+  sum_partials(step, partial, sums);
+  const auto dkey = update.key.second.bias.grad1(), dmessage = update.message.second.bias.grad1();
+  Kokkos::parallel_for(
+      "gnn_hpc::comformer::bias_sums", Rows(step.exec, 0, width), KOKKOS_LAMBDA(const int c) {
+        dkey(c) += static_cast<T>(sums(c));
+        dmessage(c) += static_cast<T>(sums(width + c));
+      });
+}
 
 /// For the backward pass of a chunk: hidden = silu(pre), and pre becomes silu'(pre); one exponential serves both.
 template <class T>

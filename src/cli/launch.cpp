@@ -17,9 +17,9 @@
 namespace gnn_hpc {
 
 void start_with_short_waits(char** argv) {
-  for (const char* chosen : {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"}) {
-    if (std::getenv(chosen)) return;
-  }
+  const auto set = [](const char* name) { return std::getenv(name) != nullptr; };
+  if (set("GOMP_SPINCOUNT") || set("OMP_WAIT_POLICY") || threads_are_bound()) return;
+  if (!set("OMP_PROC_BIND") && (set("OMP_PLACES") || set("GOMP_CPU_AFFINITY"))) return;  // places alone bind, too
   ::setenv("GOMP_SPINCOUNT", "3000", 0);
   ::execv("/proc/self/exe", argv);  // returns only where it cannot: then go on with long waits
 }

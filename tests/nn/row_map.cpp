@@ -32,8 +32,10 @@ struct HostMap {
       }
       ptr[static_cast<std::size_t>(r) + 1] = static_cast<int>(item.size());
     }
+    const GroupPieces pieces = cut_groups(ptr);
     return {rows, static_cast<int>(first.size()), taps, indices(first),
-            test::matrix_of<T>(first.size(), static_cast<std::size_t>(taps), weight), indices(ptr), indices(item)};
+            test::matrix_of<T>(first.size(), static_cast<std::size_t>(taps), weight), indices(pieces.piece_ptr),
+            indices(pieces.row_piece), indices(item)};
   }
 };
 
@@ -71,6 +73,12 @@ void apply(const RowMap<T>& map, View2<T> table, View2<T> y) {
       "gnn_hpc::test::mapped", Kokkos::TeamPolicy<Exec>(Exec(), map.num_items, Kokkos::AUTO),
       KOKKOS_LAMBDA(const Team& team) { each_strip(team, width, Mapped<T>{map, table, y, team.league_rank()}); });
   Kokkos::fence();
+}
+
+TEST(RowMap, CutsGroupsIntoPiecesOfAtMost64) {
+  const GroupPieces pieces = cut_groups({0, 0, 64, 65, 195});
+  EXPECT_EQ(pieces.piece_ptr, (std::vector<int>{0, 64, 65, 129, 193, 195}));
+  EXPECT_EQ(pieces.row_piece, (std::vector<int>{0, 0, 1, 2, 5}));
 }
 
 std::vector<HostMap> maps() {

@@ -53,14 +53,13 @@ void CrystalBatch<T>::upload(const HostCrystalBatch& host, const Exec& exec) {
   dst = s.dst.assign(exec, host.dst);
   reverse = s.reverse.assign(exec, host.reverse);
   edge_graph = s.edge_graph.assign(exec, host.edge_graph);
-  edge_ptr = s.edge_ptr.assign(exec, host.edge_ptr);
   mult = s.mult.assign(exec, host.mult);
   std::vector<double> sums(static_cast<std::size_t>(num_nodes), 0.0);
   for (std::size_t e = 0; e < host.dst.size(); ++e) sums[static_cast<std::size_t>(host.dst[e])] += host.mult[e];
   node_mult = s.node_mult.assign(exec, sums);
   const auto y = s.target.assign(exec, host.target);
   target = View2<double>(y.data(), num_graphs, num_targets);
-  const auto make_map = [&](const HostRowMap& map, auto& first, auto& weight, auto& ptr, auto& item) {
+  const auto make_map = [&](const HostRowMap& map, auto& first, auto& weight, auto& piece, auto& row_piece, auto& item) {
     RowMap<T> device;
     device.num_rows = static_cast<int>(map.abscissa.size());
     device.num_items = static_cast<int>(map.first.size());
@@ -68,12 +67,14 @@ void CrystalBatch<T>::upload(const HostCrystalBatch& host, const Exec& exec) {
     device.first = first.assign(exec, map.first);
     const auto w = weight.assign(exec, map.weight);
     device.weight = View2<T>(w.data(), map.first.size(), map.taps);
-    device.group_ptr = ptr.assign(exec, map.group_ptr);
+    const GroupPieces pieces = cut_groups(map.group_ptr);
+    device.piece_ptr = piece.assign(exec, pieces.piece_ptr);
+    device.row_piece = row_piece.assign(exec, pieces.row_piece);
     device.group_item = item.assign(exec, map.group_item);
     return device;
   };
-  distance = make_map(host.distance, s.distance_first, s.distance_weight, s.distance_ptr, s.distance_item);
-  cosine = make_map(host.cosine, s.cosine_first, s.cosine_weight, s.cosine_ptr, s.cosine_item);
+  distance = make_map(host.distance, s.distance_first, s.distance_weight, s.distance_piece, s.distance_row_piece, s.distance_item);
+  cosine = make_map(host.cosine, s.cosine_first, s.cosine_weight, s.cosine_piece, s.cosine_row_piece, s.cosine_item);
   length_argument = s.length_argument.assign(exec, length_arguments(host));
   cosine_argument = s.cosine_argument.assign(exec, host.cosine.abscissa);
   chunks = make_chunks(host);

@@ -47,7 +47,7 @@ class GrowingArray {
 template <class T>
 struct CrystalBatch {
   int num_graphs = 0, num_nodes = 0, num_edges = 0, num_targets = 1;
-  View1<int> graph_ptr, node_graph, atom_row, in_ptr, src, dst, reverse, edge_graph, edge_ptr;
+  View1<int> graph_ptr, node_graph, atom_row, in_ptr, src, dst, reverse, edge_graph;
   View1<T> mult;                ///< [E]
   View1<double> node_mult;      ///< [N] sum of mult over the edges that enter
   View2<double> target;         ///< [G,K]
@@ -62,15 +62,15 @@ struct CrystalBatch {
   Segments edges_into_node() const { return {in_ptr, {}, dst}; }
   /// The edges that leave a node are the reverses of those that enter it.
   Segments edges_out_of_node() const { return {in_ptr, reverse, dst}; }
-  Segments edges_of_graph() const { return {edge_ptr, {}, edge_graph}; }
 
   /// Waits for kernels that still read the previous batch, then copies.
   void upload(const HostCrystalBatch& host, const Exec& exec);
 
  private:
   struct Storage {
-    GrowingArray<int> graph_ptr, node_graph, atom_row, in_ptr, src, dst, reverse, edge_graph, edge_ptr;
-    GrowingArray<int> distance_first, distance_ptr, distance_item, cosine_first, cosine_ptr, cosine_item;
+    GrowingArray<int> graph_ptr, node_graph, atom_row, in_ptr, src, dst, reverse, edge_graph;
+    GrowingArray<int> distance_first, distance_piece, distance_row_piece, distance_item;
+    GrowingArray<int> cosine_first, cosine_piece, cosine_row_piece, cosine_item;
     GrowingArray<T> mult, distance_weight, cosine_weight;
     GrowingArray<double> node_mult, target, length_argument, cosine_argument;
   } storage_;

@@ -32,9 +32,11 @@ const ChunkExec& lane_exec(int lane) {
   std::vector<ChunkExec>& spaces = lane_spaces();
   if (spaces.empty()) Kokkos::push_finalize_hook([] { lane_spaces().clear(); });
   while (static_cast<int>(spaces.size()) <= lane) {
-    // An instance of its own each: work on one instance waits for other work on it.
-    if constexpr (std::is_same_v<ChunkExec, Exec>) spaces.emplace_back();
-    else spaces.emplace_back(Kokkos::NewInstance{});
+#if defined(GNN_HPC_ONE_EXEC)
+    spaces.emplace_back();
+#else  // an instance of its own each: work on one instance waits for other work on it
+    spaces.emplace_back(Kokkos::NewInstance{});
+#endif
   }
   return spaces[static_cast<std::size_t>(lane)];
 }

@@ -65,7 +65,8 @@ std::vector<SweepPoint> name_points(const std::vector<std::vector<std::string>>&
   for (const auto& point : points) {
     std::string name;
     for (const std::string& o : point) {
-      const auto [key, value] = key_and_value(o);
+      const auto pair = key_and_value(o);  // clang 15 captures no structured binding in a lambda
+      const std::string &key = pair.first, &value = pair.second;
       const bool unique = std::count_if(keys.begin(), keys.end(), [&](const std::string& k) { return leaf(k) == leaf(key); }) == 1;
       name += (name.empty() ? "" : ",") + safe(unique ? leaf(key) : key) + "=" + safe(value);
     }

@@ -14,13 +14,6 @@ namespace {
 
 constexpr std::int64_t kMostAtoms = 1000000;
 
-double number(std::string_view word, std::string_view what) {
-  const auto value = parse_number(word);
-  if (!value) throw Error(Exit::data, fmt::format("{} is not a number: {}", what, quote_for_message(word)));
-  if (!std::isfinite(*value)) throw Error(Exit::data, fmt::format("{} is not finite: {}", what, quote_for_message(word)));
-  return *value;
-}
-
 struct Column {
   std::string name;
   char type;
@@ -238,7 +231,7 @@ void parse_extxyz(std::string_view text, const std::vector<std::string>& targets
   for (double& x : out.lattice) {
     const auto word = next_word(words);
     if (word.empty()) throw Error(Exit::data, fmt::format("Lattice needs 9 numbers, found {}", quote_for_message(*cell)));
-    x = number(word, "a lattice vector's component");
+    x = finite_number(word, "a lattice vector's component");
   }
   if (!next_word(words).empty())
     throw Error(Exit::data, fmt::format("Lattice has more than 9 numbers: {}", quote_for_message(*cell)));
@@ -298,7 +291,7 @@ void parse_extxyz(std::string_view text, const std::vector<std::string>& targets
                                           quote_for_message(word[(species ? species : numbers)->first]), a + 1));
     }
     double r[3], f[3];
-    for (int c = 0; c < 3; ++c) r[c] = number(word[pos->first + c], "a coordinate");
+    for (int c = 0; c < 3; ++c) r[c] = finite_number(word[pos->first + c], "a coordinate");
     multiply(r, inverse, f);
     out.frac.insert(out.frac.end(), f, f + 3);
     out.z.push_back(static_cast<std::uint8_t>(z));

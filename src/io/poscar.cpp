@@ -12,13 +12,6 @@ namespace {
 
 constexpr std::int64_t kMostAtoms = 1000000;
 
-double number(std::string_view word, std::string_view what) {
-  const auto value = parse_number(word);
-  if (!value) throw Error(Exit::data, fmt::format("{} is not a number: {}", what, quote_for_message(word)));
-  if (!std::isfinite(*value)) throw Error(Exit::data, fmt::format("{} is not finite: {}", what, quote_for_message(word)));
-  return *value;
-}
-
 }  // namespace
 
 std::array<double, 9> inverse_lattice(const std::array<double, 9>& m) {
@@ -42,11 +35,11 @@ void parse_poscar(std::string_view text, Crystal& out) {
   need_line("the comment line");
   need_line("the scale factor");
   double scale[3];
-  scale[0] = scale[1] = scale[2] = number(next_word(line), "the scale factor");
+  scale[0] = scale[1] = scale[2] = finite_number(next_word(line), "the scale factor");
   if (const auto second = next_word(line); !second.empty() && parse_number(second)) {
     const auto third = next_word(line);
     if (parse_number(third)) {
-      scale[1] = number(second, "the scale factor"), scale[2] = number(third, "the scale factor");
+      scale[1] = finite_number(second, "the scale factor"), scale[2] = finite_number(third, "the scale factor");
       for (double s : scale) {
         if (!(s > 0)) throw Error(Exit::data, "of three scale factors each must be positive");
       }
@@ -55,7 +48,7 @@ void parse_poscar(std::string_view text, Crystal& out) {
   if (scale[0] == 0) throw Error(Exit::data, "the scale factor is 0");
   for (int r = 0; r < 3; ++r) {
     need_line("three lattice vectors");
-    for (int c = 0; c < 3; ++c) out.lattice[3 * r + c] = number(next_word(line), "a lattice vector's component");
+    for (int c = 0; c < 3; ++c) out.lattice[3 * r + c] = finite_number(next_word(line), "a lattice vector's component");
   }
   if (scale[0] < 0) {
     const double volume = cell_volume(out.lattice);
@@ -105,7 +98,7 @@ void parse_poscar(std::string_view text, Crystal& out) {
       throw Error(Exit::data, fmt::format("the POSCAR ends after {} of {} atoms", a, out.z.size()));
     }
     double x[3];
-    for (int c = 0; c < 3; ++c) x[c] = number(next_word(line), "a coordinate");
+    for (int c = 0; c < 3; ++c) x[c] = finite_number(next_word(line), "a coordinate");
     if (cartesian) {
       for (int c = 0; c < 3; ++c) x[c] *= scale[c];
       double f[3];

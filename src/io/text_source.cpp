@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/text_source.hpp"
 
+#include <cmath>
 #include <fast_float/fast_float.h>
 #include <sys/stat.h>
 #include <zlib.h>
@@ -176,6 +177,13 @@ std::string join_names(const std::vector<std::string>& names, std::size_t most) 
   }
   if (names.size() > most) out += fmt::format(", ... ({} in all)", names.size());
   return out.empty() ? "none" : out;
+}
+
+double finite_number(std::string_view word, std::string_view what) {
+  const auto value = parse_number(word);
+  if (!value) throw Error(Exit::data, fmt::format("{} is not a number: {}", what, quote_for_message(word)));
+  if (!std::isfinite(*value)) throw Error(Exit::data, fmt::format("{} is not finite: {}", what, quote_for_message(word)));
+  return *value;
 }
 
 }  // namespace gnn_hpc

@@ -46,6 +46,8 @@ std::string read_text(const std::string& path);
 
 /// A number that fills the whole text (blanks around it and a leading + allowed; nan and inf are numbers), or nothing.
 std::optional<double> parse_number(std::string_view text);
+/// The same for a number that must be there and finite; Error(Exit::data) names `what` it is and what was found.
+double finite_number(std::string_view word, std::string_view what);
 /// A decimal integer that fills the whole text, or nothing.
 std::optional<std::int64_t> parse_integer(std::string_view text);
 

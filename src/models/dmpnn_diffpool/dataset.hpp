@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "graph/cache.hpp"
+#include "models/dmpnn_diffpool/dataset_options.hpp"
+#include "models/dmpnn_diffpool/descriptor_scaler.hpp"
+#include "models/dmpnn_diffpool/molecule.hpp"
+#include "models/label_scaler.hpp"
+#include "models/task.hpp"
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace gnn_hpc::dmpnn {
+
+/// Molecules of a run: one graph cache per part file, one numbering over all of them (bad rows left out, order of the input),
+/// interned feature rows, splits, labels and descriptors. After `open*` everything is in memory and const members are thread-safe.
+///
+/// Order of calls: construct, one of the `open*` (collective), then the rest. For prediction `set_state` follows with what
+/// `state` gave when the model was trained.
+class MoleculeDataset {
+ public:
+  explicit MoleculeDataset(DataOptions options);
+
+  /// Opens or builds the caches, splits, fits label scaling and descriptors on the training part (after `train_size`).
+  /// Throws Error(Exit::data) on all ranks alike: unreadable file, unknown column, too many bad rows, labels that are no classes,
+  /// an empty part.
+  /// @param options_text resolved input file, kept in the cache as provenance
+  void open(const Comm& comm, const std::string& options_text = {});
+  /// As `open` if nothing has to be built for it; false where graphs are missing or damaged. Collective, and writes nothing.
+  bool open_built(const Comm& comm);
+  /// Molecules of `data.path` for prediction: targets may be missing, there are no splits, scaling is the identity until `set_state`.
+  void open_for_prediction(const Comm& comm, const std::string& options_text = {});
+
+  std::int64_t num_samples() const { return atom_ptr_.empty() ? 0 : static_cast<std::int64_t>(atom_ptr_.size()) - 1; }
+  std::int64_t num_atoms(std::int64_t sample) const;
+  /// Directed edges: two a bond.
+  std::int64_t num_edges(std::int64_t sample) const;
+  std::int64_t cost(std::int64_t sample) const { return num_atoms(sample) + num_edges(sample); }
+  std::string id(std::int64_t sample) const;
+  /// True where the input is in polymer notation: edge and atom weights and the degree of polymerisation are there.
+  bool weighted() const { return weighted_; }
+
+  /// Columns that are learnt, in the order of the head: `data.targets`, or those found in the file.
+  const std::vector<std::string>& target_names() const { return target_names_; }
+  std::size_t num_targets() const { return target_names_.size(); }
+  TargetType target_type() const { return options_.target_type(); }
+  /// Classes of a multi-class target (1 for other types): the head has num_targets * num_classes columns.
+  int num_classes() const { return num_classes_; }
+  /// [K] in label units; NaN where missing.
+  std::span<const double> labels(std::int64_t sample) const;
+  const LabelScaler& scaler() const { return scaler_; }  ///< the identity for classifications
+
+  /// Width of the descriptors of a molecule after preprocessing; 0 without descriptors.
+  int num_descriptors() const { return descriptor_scaler_.width(); }
+  const DescriptorScaler& descriptor_scaler() const { return descriptor_scaler_; }
+
+  const Splits& splits() const { return splits_; }
+  /// How many replicates (holdout) or folds these options have for this data set: `data.replicate` counts up to one less.
+  int num_replicates(int holdout_replicates) const { return options_.kfold(num_samples()) ? options_.folds : holdout_replicates; }
+
+  /// Distinct feature rows of this data set: [rows, 72] of atoms and [rows, 14] of bonds, sorted, a function of the molecules alone.
+  const FeatureTable& atom_table() const { return atom_table_; }
+  const FeatureTable& bond_table() const { return bond_table_; }
+  /// The graph, scaled targets and preprocessed descriptors of a sample; spans live as long as the data set and its scaling.
+  MoleculeView view(std::int64_t sample) const;
+
+  /// Every record of the input in input order, bad ones included.
+  std::vector<InputRecord> records() const;
+  std::vector<BadRecord> skipped() const;
+
+  /// What a checkpoint must hold to predict other files: "label_mean", "label_std", "num_classes", "target:<name>" -> {column} and
+  /// the descriptors ("descriptor_*"), and the digest of the data ("data_digest": two numbers).
+  std::map<std::string, std::vector<double>> state() const;
+  /// Takes scaling, classes, targets and descriptors from a checkpoint. For a training data set it must fit: throws
+  /// Error(Exit::data) if the data changed. For prediction, targets named in the state but absent from the file become NaN.
+  void set_state(const std::map<std::string, std::vector<double>>& state);
+
+  const DataOptions& options() const { return options_; }
+  const std::vector<std::shared_ptr<const GraphCache>>& caches() const { return caches_; }
+  /// Keys of the caches, in order: equal texts, equal samples.
+  std::string digest() const;
+
+ private:
+  enum class Use { training, training_if_built, prediction };
+  void open_parts(Use use, const Comm& comm, const std::string& options_text);
+  void add_source(const std::vector<std::string>& paths, Use use, const Comm& comm, const std::string& options_text);
+  void load();
+  void check_labels();
+  void split();
+  void apply_scaling();
+  std::vector<std::vector<std::string>> part_files(Use use) const;
+
+  DataOptions options_;
+  std::vector<std::string> target_names_, descriptor_names_;
+  bool weighted_ = false, prediction_ = false;
+  std::vector<std::shared_ptr<const GraphCache>> caches_;
+  std::vector<std::int64_t> first_sample_{0};  ///< [caches+1]
+
+  std::vector<std::int64_t> atom_ptr_, edge_ptr_;                ///< [G+1]
+  std::vector<std::int32_t> atom_type_, bond_type_, src_, dst_;  ///< [N], [M], [M], [M]
+  std::vector<double> edge_weight_, atom_weight_, dop_;          ///< [M], [N], [G]; empty unless weighted
+  FeatureTable atom_table_, bond_table_;
+
+  std::vector<double> labels_, raw_descriptors_;   ///< [G,K], [G,D] as they stand in the file
+  std::vector<double> targets_, descriptors_;      ///< [G,K], [G,d_xd] scaled
+  int num_classes_ = 1;
+  LabelScaler scaler_;
+  DescriptorScaler descriptor_scaler_;
+  Splits splits_;
+};
+
+}  // namespace gnn_hpc::dmpnn

@@ -146,7 +146,9 @@ nlohmann::ordered_json bench_load(Job<T>& job, const CommandLine& line, const Co
   task.open_data(comm);
   const double open_seconds = seconds_since(begin);
   const int batch_size = line.batch > 0 ? line.batch : job.options.train.batch_size;
-  const BatchPlan plan = BatchPlan::training(task.splits().train, batch_size, static_cast<std::uint64_t>(job.options.run.seed), 0);
+  BatchRule rule = job.options.train.batches();
+  rule.batch_size = batch_size;
+  const BatchPlan plan = BatchPlan::training(task.splits().train, rule, static_cast<std::uint64_t>(job.options.run.seed), 0);
   Loader<HostBatch> loader(plan.num_batches(), [&] { return task.new_batch(); },
                            [&](std::int64_t b, HostBatch& out) { collate_share(task, comm, plan, b, out); });
   std::vector<double> seconds;

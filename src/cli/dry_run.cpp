@@ -61,13 +61,13 @@ void print_data(Job<T>& job, const Comm& comm, std::ostream& out) {
   Task<T>& task = *job.task;
   const Splits& splits = task.splits();
   const TrainOptions& train = job.options.train;
-  const std::int64_t steps = BatchPlan::count_training(static_cast<std::int64_t>(splits.train.size()), train.batch_size);
+  const std::int64_t steps = BatchPlan::count_training(static_cast<std::int64_t>(splits.train.size()), train.batches());
   if (comm.is_root()) {
     fmt::print(out, "{:<28} {} training, {} validation, {} test\n", "samples", format_count(static_cast<long long>(splits.train.size())),
                format_count(static_cast<long long>(splits.validation.size())), format_count(static_cast<long long>(splits.test.size())));
     fmt::print(out, "{:<28} {} per epoch, {} in all\n", "steps", format_count(steps), format_count(steps * train.epochs));
   }
-  const BatchPlan plan = BatchPlan::training(splits.train, train.batch_size, static_cast<std::uint64_t>(job.options.run.seed), 0);
+  const BatchPlan plan = BatchPlan::training(splits.train, train.batches(), static_cast<std::uint64_t>(job.options.run.seed), 0);
   std::int64_t costliest = 0, largest = -1;
   for (std::int64_t b = 0; b < plan.num_batches(); ++b) {
     std::int64_t cost = 0;

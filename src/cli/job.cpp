@@ -82,11 +82,41 @@ SweepOptions SweepOptions::parse(Config node) {
   return o;
 }
 
-JobOptions JobOptions::parse(Config root) {
+TrainOptions train_defaults(const std::string& system) {
+  TrainOptions o;
+  if (system == "hgnn_moe") {
+    o.epochs = 8;
+    o.batch_size = 32;
+    o.keep_last_batch = true;
+    o.learning_rate = 5e-4;
+    o.weight_decay = 0.01;
+    o.no_decay = {};
+    o.schedule = "cosine";
+    o.minimum_learning_rate = 1e-6;
+    o.clip_norm = 1.0;
+    o.eval_every = 200;
+    o.train_metrics_every = 0;
+  }
+  if (system == "dmpnn_diffpool") {
+    o.epochs = 300;
+    o.keep_last_batch = true;
+    o.smallest_last_batch = 2;  // BatchNorm over one graph has no variance
+    o.weight_decay = 0.0;
+    o.optimizer = "adam";
+    o.schedule = "warmup_exponential";
+    o.clip_norm = 10.0;
+    o.early_stopping = 30;
+    o.evaluate_batch_size = 512;
+  }
+  return o;
+}
+
+JobOptions JobOptions::parse(Config root, const std::string& schema_system) {
   JobOptions o;
+  if (!schema_system.empty()) o.system = schema_system;
   root.choice("system", o.system, system_names(), "what is trained");
   o.run = RunOptions::parse(root.block("run", "where results go, how a run starts and ends"));
-  o.train = TrainOptions::parse(root.block("train", "training"));
+  o.train = TrainOptions::parse(root.block("train", "training"), train_defaults(o.system));
   o.log = LogOptions::parse(root.block("log", "messages"));
   o.mpi = MpiOptions::parse(root.block("mpi", "ranks"));
   o.sweep = SweepOptions::parse(root.block("sweep", "points of `gnn_hpc sweep`; other commands ignore them"));
@@ -146,7 +176,7 @@ std::string schema_of(const std::string& system) {
                                          join(known, ", ")));
   }
   Config schema = Config::for_schema();
-  JobOptions::parse(schema);
+  JobOptions::parse(schema, name);
   make_task<float>(name, schema, 0);
   return schema.schema_text();
 }

@@ -36,8 +36,12 @@ struct JobOptions {
   LogOptions log;
   MpiOptions mpi;
   SweepOptions sweep;
-  static JobOptions parse(Config root);
+  /// @param schema_system  whose defaults a schema shows
+  static JobOptions parse(Config root, const std::string& schema_system = {});
 };
+
+/// What `train` holds where the input says nothing: each system's published settings.
+TrainOptions train_defaults(const std::string& system);
 
 /// An input file with its task, ready to open its data.
 template <class T>

@@ -28,17 +28,19 @@ std::vector<std::int64_t> shuffled(std::span<const std::int64_t> samples, std::u
   return order;
 }
 
-std::int64_t BatchPlan::count_training(std::int64_t num_samples, std::int64_t batch_size) {
+std::int64_t BatchPlan::count_training(std::int64_t num_samples, const BatchRule& rule) {
+  GNN_HPC_REQUIRE(rule.batch_size >= 1, "batch size {}", rule.batch_size);
   if (num_samples == 0) return 0;
-  return std::max<std::int64_t>(1, num_samples / batch_size);
+  const std::int64_t whole = num_samples / rule.batch_size, rest = num_samples % rule.batch_size;
+  const std::int64_t all = std::max<std::int64_t>(1, rule.keep_last && rest >= std::max<std::int64_t>(1, rule.smallest) ? whole + 1 : whole);
+  return rule.most > 0 ? std::min(all, rule.most) : all;
 }
 
-BatchPlan BatchPlan::training(std::span<const std::int64_t> samples, std::int64_t batch_size, std::uint64_t seed, std::int64_t epoch) {
-  GNN_HPC_REQUIRE(batch_size >= 1, "batch size {}", batch_size);
+BatchPlan BatchPlan::training(std::span<const std::int64_t> samples, const BatchRule& rule, std::uint64_t seed, std::int64_t epoch) {
   BatchPlan plan;
   plan.order_ = shuffled(samples, seed, epoch);
-  plan.batch_size_ = batch_size;
-  plan.num_batches_ = count_training(static_cast<std::int64_t>(samples.size()), batch_size);
+  plan.batch_size_ = rule.batch_size;
+  plan.num_batches_ = count_training(static_cast<std::int64_t>(samples.size()), rule);
   return plan;
 }
 

@@ -28,13 +28,15 @@ struct HostBatch {
   virtual ~HostBatch() = default;
   std::vector<std::int64_t> samples;  ///< data-set indices, in batch order
   double loss_weight = 0.0;           ///< what this share adds to the divisor of the loss (usually: number of targets present)
+  double tokens = 0.0;                ///< of a language model, padding apart: what the log counts instead of samples
 };
 
 /// One row of predictions.csv.
 struct Prediction {
   std::int64_t sample = 0;
-  std::vector<double> target;      ///< label units; NaN where missing
-  std::vector<double> prediction;  ///< label units
+  std::vector<double> target;      ///< [K] label units, or the number of the class; NaN where missing
+  std::vector<double> prediction;  ///< [K] label units or probabilities; [K C] probabilities of classes, a target's together
+  std::vector<double> embedding;   ///< [embedding_width] if asked for
 };
 
 /// What an evaluation adds up over batches: exact sums in double, reduced over ranks by the trainer, and rows of predictions
@@ -42,6 +44,7 @@ struct Prediction {
 struct Measures {
   std::map<std::string, std::pair<double, double>> sums;  ///< name -> (sum, count); the metric is sum / count
   bool keep_predictions = false;
+  bool keep_embeddings = false;  ///< with the predictions
   std::vector<Prediction> predictions;
   void add(const std::string& name, double sum, double count) {
     auto& s = sums[name];
@@ -50,8 +53,8 @@ struct Measures {
   }
 };
 
-/// What a prediction is: a number in label units, or the probability of the label 1.
-enum class TargetKind { number, probability };
+/// What a prediction is: a number in label units, the probability of the label 1, or probabilities of the labels 0 .. C-1.
+enum class TargetKind { number, probability, classes };
 
 /// One record of the input, good or bad, in the order of the input.
 struct InputRecord {
@@ -62,6 +65,18 @@ struct InputRecord {
 /// Work of one step, for `bench` and the log.
 struct BatchSize {
   std::int64_t graphs = 0, nodes = 0, edges = 0;
+};
+
+/// A language model token by token.
+class Decoder {
+ public:
+  virtual ~Decoder() = default;
+  /// Longest sequence, prompt included, and number of different tokens.
+  virtual int longest() const = 0;
+  virtual int vocabulary() const = 0;
+  /// Appends tokens to the sequence; returns the logits [V] of what follows the last one. Fences.
+  /// Throws Error(Exit::usage) for a token outside the vocabulary or more tokens than `longest`.
+  virtual std::vector<double> append(std::span<const int> tokens) = 0;
 };
 
 /// A system as the trainer sees it: one folder in models/ each. A *task* turns raw files into samples, batches into a loss, and
@@ -90,6 +105,12 @@ class Task {
   /// Names of the predicted quantities, in column order.
   virtual std::vector<std::string> target_names() const = 0;
   virtual TargetKind target_kind() const { return TargetKind::number; }
+  /// C where the targets are classes.
+  virtual int num_classes() const { return 1; }
+  /// Width of a sample's learned representation, which `measure` adds to the predictions if asked to; 0: the system has none.
+  virtual int embedding_width() const { return 0; }
+  /// Which of the data's splits this run uses (a replicate or fold), for results.csv.
+  virtual int split_number() const { return 0; }
   /// Opens or builds data for prediction: targets may be missing, there are no splits, and the label scaling comes from a
   /// checkpoint (`set_data_state`, called afterwards). Collective.
   virtual void open_prediction_data(const Comm& comm) { open_data(comm); }
@@ -116,10 +137,28 @@ class Task {
   virtual void backward(Step<T>& step) = 0;
   /// Adds the metrics of the batch last run through `forward` (label units). Fences.
   virtual void measure(const HostBatch& batch, Step<T>& step, Measures& measures) = 0;
-  /// Metrics from the reduced sums: (name, value) in the order to print; the first one decides which checkpoint is best.
+  /// Metrics from the reduced sums: (name, value) in the order to print; the first one decides which checkpoint is best, unless
+  /// `loss_decides`.
   virtual std::vector<std::pair<std::string, double>> metrics(const Measures& reduced) const = 0;
+  /// True if the validation loss decides which checkpoint is best.
+  virtual bool loss_decides() const { return false; }
   /// True if a larger value of the deciding metric is better.
   virtual bool larger_is_better() const { return false; }
+  /// False for a system that has no quantities to list by sample (a language model): no test part is needed, the training set is not
+  /// run once more at the end, and the final table shows the metrics.
+  virtual bool predicts() const { return true; }
+  /// Floating-point operations of a training step on this share as the model's formula counts them, forward and backward, nothing
+  /// computed twice; 0: not known, and no utilisation is reported.
+  virtual double flops(const HostBatch& batch) const {
+    static_cast<void>(batch);
+    return 0.0;
+  }
+  /// A few parameters worth following, by name, for the log of every epoch and of every evaluation. Fences.
+  virtual std::vector<std::pair<std::string, std::vector<double>>> report() { return {}; }
+  /// Lines about the model for the log at the beginning (parameter counts).
+  virtual std::vector<std::string> describe() const { return {}; }
+  /// For `generate`: continues texts with the present weights; null where the system cannot. The task must outlive it.
+  virtual std::unique_ptr<Decoder> new_decoder() { return nullptr; }
 };
 
 template <class T>

@@ -6,6 +6,8 @@
 #include "base/config.hpp"
 #include "base/random.hpp"
 
+#include <cstdint>
+
 namespace gnn_hpc {
 
 enum class Mode { train, evaluate };
@@ -21,6 +23,7 @@ struct Step {
   Mode mode = Mode::train;
   RandomKey key;
   const Comm& comm;
+  std::int64_t index = 0;  ///< of the optimiser step, from 0; for terms that are switched on slowly
   bool training() const { return mode == Mode::train; }
 };
 

@@ -23,10 +23,10 @@ void collate_share(const Task<T>& task, const Comm& comm, const BatchPlan& plan,
 template <class T>
 class TrainingFeed {
  public:
-  TrainingFeed(const Task<T>& task, const Comm& comm, std::int64_t batch_size, std::uint64_t seed, std::int64_t epochs,
+  TrainingFeed(const Task<T>& task, const Comm& comm, const BatchRule& rule, std::uint64_t seed, std::int64_t epochs,
                std::int64_t first)
-      : task_(task), comm_(comm), batch_size_(batch_size), seed_(seed),
-        steps_(BatchPlan::count_training(static_cast<std::int64_t>(task.splits().train.size()), batch_size)),
+      : task_(task), comm_(comm), rule_(rule), seed_(seed),
+        steps_(BatchPlan::count_training(static_cast<std::int64_t>(task.splits().train.size()), rule)),
         loader_(epochs * steps_, [&] { return task.new_batch(); }, [this](std::int64_t b, HostBatch& out) { fill(b, out); }, first) {}
 
   /// Of the next step; valid until the following call.
@@ -40,14 +40,14 @@ class TrainingFeed {
   void fill(std::int64_t step, HostBatch& out) {  // on the loader's thread
     if (step / steps_ != epoch_) {
       epoch_ = step / steps_;
-      plan_ = BatchPlan::training(task_.splits().train, batch_size_, seed_, epoch_);
+      plan_ = BatchPlan::training(task_.splits().train, rule_, seed_, epoch_);
     }
     collate_share(task_, comm_, plan_, step % steps_, out);
   }
 
   const Task<T>& task_;
   const Comm& comm_;
-  std::int64_t batch_size_;
+  BatchRule rule_;
   std::uint64_t seed_;
   std::int64_t steps_, epoch_ = -1;
   BatchPlan plan_;

@@ -34,6 +34,7 @@ void for_each_member(State& s, Visit visit) {
   visit("best_epoch", s.best_epoch);
   visit("epochs_since_best", s.epochs_since_best);
   visit("bad_in_a_row", s.bad_in_a_row);
+  visit("evaluated_step", s.evaluated_step);
   visit("loss_sum", s.loss_sum);
   visit("loss_weight", s.loss_weight);
   visit("updates", s.updates);
@@ -166,7 +167,9 @@ CheckpointHeader read_checkpoint_header(const std::string& path) {
   out.info.split_digest = file.read_text("/Info/split_digest");
   out.info.resolved_yaml = file.read_text("/config");
   for_each_member(out.state, [&](const char* name, auto& value) {
-    value = file.read_scalar<std::decay_t<decltype(value)>>("/state/" + std::string(name));
+    const std::string dataset = "/state/" + std::string(name);
+    if (std::string_view(name) == "evaluated_step" && !file.exists(dataset)) return;  // files of earlier versions
+    value = file.read_scalar<std::decay_t<decltype(value)>>(dataset);
   });
   for (const std::string& name : file.list("/data_state")) out.info.data_state[name] = file.read<double>("/data_state/" + name);
   return out;

@@ -21,6 +21,7 @@ struct TrainState {
   double best_metric = std::numeric_limits<double>::quiet_NaN();  ///< of the deciding validation metric; NaN: none yet
   std::int64_t best_epoch = 0;     ///< counted from 1; 0: none yet
   std::int64_t epochs_since_best = 0;
+  std::int64_t evaluated_step = 0; ///< `step` at the last validation
   std::int64_t bad_in_a_row = 0;   ///< steps whose loss or gradient was not finite
   double loss_sum = 0.0, loss_weight = 0.0;  ///< of the epoch under way
   double updates = 0.0, skipped = 0.0;       ///< of the optimiser

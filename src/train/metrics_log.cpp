@@ -24,6 +24,25 @@ void MetricsLog::step(std::int64_t epoch, std::int64_t step, double learning_rat
                           json_number(learning_rate), json_number(loss), json_number(gradient_norm), bad ? R"(,"bad":true)" : ""));
 }
 
+void MetricsLog::evaluation(std::int64_t epoch, std::int64_t step, double learning_rate, const Evaluation& validation, bool best) {
+  if (!jsonl_.is_open()) return;
+  std::string json = fmt::format(R"({{"type":"evaluation","epoch":{},"step":{},"learning_rate":{},"val_loss":{})", epoch, step,
+                                 json_number(learning_rate), json_number(validation.loss));
+  for (const auto& [name, value] : validation.metrics) fmt::format_to(std::back_inserter(json), R"(,"val_{}":{})", name, json_number(value));
+  jsonl_.line(json + (best ? R"(,"best":true})" : R"(,"best":false})"));
+}
+
+void MetricsLog::report(std::int64_t step, const std::vector<std::pair<std::string, std::vector<double>>>& values) {
+  if (!jsonl_.is_open() || values.empty()) return;
+  std::string json = fmt::format(R"({{"type":"report","step":{})", step);
+  for (const auto& [name, numbers] : values) {
+    json += fmt::format(R"(,"{}":[)", name);
+    for (std::size_t i = 0; i < numbers.size(); ++i) json += (i > 0 ? "," : "") + json_number(numbers[i]);
+    json += "]";
+  }
+  jsonl_.line(json + "}");
+}
+
 void MetricsLog::epoch(std::int64_t epoch, std::int64_t step, double learning_rate, double train_loss, const Evaluation& validation,
                        const Evaluation* train, bool best) {
   if (!jsonl_.is_open()) return;

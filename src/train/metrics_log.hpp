@@ -7,6 +7,8 @@
 #include "train/run_folder.hpp"
 
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace gnn_hpc {
 
@@ -20,6 +22,10 @@ class MetricsLog {
   MetricsLog(const RunFolder& folder, bool root, const TrainState& state);
 
   void step(std::int64_t epoch, std::int64_t step, double learning_rate, double loss, double gradient_norm, bool bad);
+  /// A validation in the middle of an epoch: {"type":"evaluation","epoch":1,"step":200,"learning_rate":...,"val_loss":...,"best":true}
+  void evaluation(std::int64_t epoch, std::int64_t step, double learning_rate, const Evaluation& validation, bool best);
+  /// Parameters that the task finds worth following: {"type":"report","step":200,"<name>":[...],...}
+  void report(std::int64_t step, const std::vector<std::pair<std::string, std::vector<double>>>& values);
   /// `train` may be null: not evaluated this epoch.
   void epoch(std::int64_t epoch, std::int64_t step, double learning_rate, double train_loss, const Evaluation& validation,
              const Evaluation* train, bool best);

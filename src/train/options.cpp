@@ -29,8 +29,7 @@ RunOptions RunOptions::parse(Config node) {
   return o;
 }
 
-TrainOptions TrainOptions::parse(Config node) {
-  TrainOptions o;
+TrainOptions TrainOptions::parse(Config node, TrainOptions o) {
   node.number("epochs", o.epochs, at_least_one, "passes over the training set");
   node.number("batch_size", o.batch_size, at_least_one, "samples of one optimiser step, over all ranks");
   node.number("learning_rate", o.learning_rate, positive, "step size; the peak where the schedule has one");
@@ -47,13 +46,17 @@ TrainOptions TrainOptions::parse(Config node) {
   node.number("final_learning_rate", o.final_learning_rate, positive, "warmup_exponential: rate at the end");
   node.number("warmup_epochs", o.warmup_epochs, non_negative, "warmup_exponential: epochs until the peak");
   node.number("clip_norm", o.clip_norm, non_negative, "largest global L2 norm of the gradients; 0 = no clipping");
-  node.number("early_stopping", o.early_stopping, non_negative, "stop after this many epochs without a better validation metric; 0 = off");
+  node.number("early_stopping", o.early_stopping, non_negative, "stop after this many epochs without a better deciding validation value; 0 = off");
   node.number("max_bad_steps", o.max_bad_steps, at_least_one,
               "steps in a row with a loss or gradient that is not finite before the run ends (exit code 4)");
   node.number("train_metrics_every", o.train_metrics_every, non_negative, "epochs between evaluations of the training set; 0 = never");
   node.number("evaluate_batch_size", o.evaluate_batch_size, non_negative, "samples of one evaluation batch; 0 = min(4 batch_size, 128)");
   node.number("checkpoint_every", o.checkpoint_every, non_negative, "steps between checkpoints, besides one an epoch; 0 = off");
   node.number("checkpoint_minutes", o.checkpoint_minutes, non_negative, "minutes between checkpoints, besides one an epoch; 0 = off");
+  node.number("eval_every", o.eval_every, non_negative, "steps between validations, each with a checkpoint, besides those at the end of an epoch; 0 = off");
+  node.number("max_batches_per_epoch", o.max_batches_per_epoch, Range{-1.0, kInfinity}, "end an epoch after so many steps; -1 = all samples");
+  node.flag("keep_last_batch", o.keep_last_batch, "train on the last incomplete batch of an epoch, too");
+  node.number("smallest_last_batch", o.smallest_last_batch, at_least_one, "keep_last_batch: leave it out all the same if it holds fewer samples");
   node.choice("final_weights", o.final_weights, {"best", "last"}, "weights of the final evaluation and of predictions.csv");
   node.list("predictions", o.predictions, "parts listed in predictions.csv: train, validation, test");
   for (const std::string& part : o.predictions) {
@@ -63,6 +66,12 @@ TrainOptions TrainOptions::parse(Config node) {
   }
   node.done();
   return o;
+}
+
+BatchRule TrainOptions::batches() const {
+  BatchRule rule(batch_size, keep_last_batch, max_batches_per_epoch);
+  rule.smallest = smallest_last_batch;
+  return rule;
 }
 
 int TrainOptions::evaluation_batch() const {

@@ -2,9 +2,11 @@
 #pragma once
 
 #include "base/options.hpp"
+#include "graph/sampler.hpp"
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace gnn_hpc {
@@ -41,11 +43,18 @@ struct TrainOptions {
   int evaluate_batch_size = 0;             ///< 0: min(4 batch_size, 128)
   std::int64_t checkpoint_every = 0;       ///< steps, besides every epoch; 0: off
   double checkpoint_minutes = 0.0;         ///< besides every epoch; 0: off
+  std::int64_t eval_every = 0;             ///< steps between validations, besides the one at the end of an epoch; 0: off
+  std::int64_t max_batches_per_epoch = -1; ///< an epoch ends after so many steps; -1 (or 0): all samples
+  bool keep_last_batch = false;            ///< the last incomplete batch of an epoch trains, too
+  int smallest_last_batch = 1;             ///< ... unless it holds fewer samples than this
   std::string final_weights = "best";      ///< best | last
   std::vector<std::string> predictions{"train", "validation", "test"};  ///< parts listed in predictions.csv
-  static TrainOptions parse(Config node);
+  /// `o`: the defaults, which may differ between systems.
+  static TrainOptions parse(Config node, TrainOptions o);
+  static TrainOptions parse(Config node) { return parse(std::move(node), TrainOptions()); }
 
   int evaluation_batch() const;
+  BatchRule batches() const;
 };
 
 /// Seconds of "90", "30:00" (minutes), "02:00:00" or "1-12:00:00" (days), as Slurm writes them; empty or 0 is no limit.

@@ -41,9 +41,9 @@ std::string in_words(const std::vector<double>& values) {
 }  // namespace
 
 bool changes_the_run(const std::string& key) {
-  static constexpr std::array<std::string_view, 8> kFreeTrainKeys{
+  static constexpr std::array<std::string_view, 9> kFreeTrainKeys{
       "early_stopping",     "max_bad_steps", "train_metrics_every", "evaluate_batch_size", "checkpoint_every",
-      "checkpoint_minutes", "final_weights", "predictions"};
+      "checkpoint_minutes", "final_weights", "predictions",         "eval_every"};
   const auto dot = key.find('.');
   const std::string block = key.substr(0, dot);
   const std::string rest = dot == std::string::npos ? "" : key.substr(dot + 1);

@@ -37,7 +37,7 @@ template <class T>
 Step<T> StepRunner<T>::make_step(Mode mode, std::int64_t step) {
   arena_.reset();
   const RandomKey key{seed_, fnv1a64("step")};
-  return Step<T>{exec_, arena_, mode, key.fold(static_cast<std::uint64_t>(step)), comm_};
+  return Step<T>{exec_, arena_, mode, key.fold(static_cast<std::uint64_t>(step)), comm_, step};
 }
 
 template <class T>

@@ -3,6 +3,7 @@
 
 #include "base/error.hpp"
 #include "base/provenance.hpp"
+#include "train/run_folder.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -12,20 +13,22 @@
 
 namespace gnn_hpc {
 
-PartScore score_part(const std::string& part, const Evaluation& evaluation, TargetKind kind, std::size_t num_targets) {
+PartScore score_part(const std::string& part, const Evaluation& evaluation, TargetKind kind, std::size_t num_targets, int num_classes) {
   PartScore score;
   score.part = part;
   score.samples = static_cast<std::int64_t>(evaluation.predictions.size());
   score.loss = evaluation.loss;
   score.metrics = evaluation.metrics;
-  std::vector<double> target(evaluation.predictions.size()), prediction(evaluation.predictions.size());
+  const auto columns = static_cast<std::size_t>(num_classes);
+  std::vector<double> target(evaluation.predictions.size()), prediction(columns * evaluation.predictions.size());
   for (std::size_t k = 0; k < num_targets; ++k) {
     for (std::size_t i = 0; i < target.size(); ++i) {
       target[i] = evaluation.predictions[i].target[k];
-      prediction[i] = evaluation.predictions[i].prediction[k];
+      for (std::size_t c = 0; c < columns; ++c) prediction[i * columns + c] = evaluation.predictions[i].prediction[k * columns + c];
     }
-    if (kind == TargetKind::probability) score.binary.push_back(binary_score(target, prediction));
-    else score.regression.push_back(regression_score(target, prediction));
+    if (kind == TargetKind::number) score.regression.push_back(regression_score(target, prediction));
+    else if (kind == TargetKind::probability) score.classes.push_back(binary_score(target, prediction));
+    else score.classes.push_back(multiclass_score(target, prediction, num_classes));
   }
   return score;
 }
@@ -33,13 +36,23 @@ PartScore score_part(const std::string& part, const Evaluation& evaluation, Targ
 std::string score_table(const std::vector<PartScore>& parts, const std::vector<std::string>& targets, TargetKind kind) {
   std::size_t width = 6;
   for (const std::string& name : targets) width = std::max(width, name.size());
-  const bool binary = kind == TargetKind::probability;
-  std::string out = fmt::format("{:<11} {:<{}} {:>9} {:>12} {:>12} {:>12}", "part", "target", width, "count", binary ? "accuracy" : "MAE",
-                                binary ? "F1" : "RMSE", binary ? "ROC AUC" : "R2");
+  const bool of_classes = kind != TargetKind::number;
+  std::string out = fmt::format("{:<11} {:<{}} {:>9} {:>12} {:>12} {:>12}", "part", "target", width, "count", of_classes ? "accuracy" : "MAE",
+                                of_classes ? "F1" : "RMSE", of_classes ? "ROC AUC" : "R2");
+  if (targets.empty()) {
+    out = fmt::format("{:<11} {:>9} {:>14}", "part", "samples", "loss");
+    if (!parts.empty()) {
+      for (const auto& metric : parts.front().metrics) fmt::format_to(std::back_inserter(out), " {:>14}", metric.first);
+    }
+  }
   for (const PartScore& part : parts) {
+    if (targets.empty()) {
+      fmt::format_to(std::back_inserter(out), "\n{:<11} {:>9} {:>14.6g}", part.part, part.samples, part.loss);
+      for (const auto& metric : part.metrics) fmt::format_to(std::back_inserter(out), " {:>14.6g}", metric.second);
+    }
     for (std::size_t k = 0; k < targets.size(); ++k) {
-      if (binary) {
-        const BinaryScore& s = part.binary[k];
+      if (of_classes) {
+        const ClassScore& s = part.classes[k];
         fmt::format_to(std::back_inserter(out), "\n{:<11} {:<{}} {:>9} {:>12.6g} {:>12.6g} {:>12.6g}", part.part, targets[k], width,
                        s.count, s.accuracy, s.f1, s.roc_auc);
       } else {
@@ -47,6 +60,24 @@ std::string score_table(const std::vector<PartScore>& parts, const std::vector<s
         fmt::format_to(std::back_inserter(out), "\n{:<11} {:<{}} {:>9} {:>12.6g} {:>12.6g} {:>12.6g}", part.part, targets[k], width,
                        s.count, s.mae, s.rmse, s.r2);
       }
+    }
+  }
+  return out;
+}
+
+std::string results_csv(const std::vector<PartScore>& parts, const std::vector<std::string>& targets, TargetKind kind, int split) {
+  std::string out = kind == TargetKind::number ? "test/mae,test/rmse,test/r2,split,target\n" : "test/accuracy,test/f1,test/roc,split,target\n";
+  for (const PartScore& part : parts) {
+    if (part.part != "test") continue;
+    for (std::size_t k = 0; k < targets.size(); ++k) {
+      if (kind == TargetKind::number) {
+        const RegressionScore& s = part.regression[k];
+        fmt::format_to(std::back_inserter(out), "{},{},{}", s.mae, s.rmse, s.r2);
+      } else {
+        const ClassScore& s = part.classes[k];
+        fmt::format_to(std::back_inserter(out), "{},{},{}", s.accuracy, s.f1, s.roc_auc);
+      }
+      fmt::format_to(std::back_inserter(out), ",{},{}\n", split, csv_field(targets[k]));
     }
   }
   return out;
@@ -77,8 +108,8 @@ std::string summary_json(const SummaryInfo& info, const TrainState& state, const
     for (const auto& [name, value] : part.metrics) p["metrics"][name] = value;
     for (std::size_t k = 0; k < targets.size(); ++k) {
       nlohmann::ordered_json& t = p["targets"][targets[k]];
-      if (kind == TargetKind::probability) {
-        const BinaryScore& s = part.binary[k];
+      if (kind != TargetKind::number) {
+        const ClassScore& s = part.classes[k];
         t = {{"count", s.count}, {"accuracy", s.accuracy}, {"f1", s.f1}, {"roc_auc", s.roc_auc}};
       } else {
         const RegressionScore& s = part.regression[k];

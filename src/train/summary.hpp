@@ -18,13 +18,18 @@ struct PartScore {
   double loss = 0.0;
   std::vector<std::pair<std::string, double>> metrics;  ///< of the task
   std::vector<RegressionScore> regression;              ///< per target; of numbers
-  std::vector<BinaryScore> binary;                      ///< per target; of probabilities
+  std::vector<ClassScore> classes;                      ///< per target; of probabilities and classes
 };
 
 /// From the gathered predictions, two passes in double. Call on the root.
-PartScore score_part(const std::string& part, const Evaluation& evaluation, TargetKind kind, std::size_t num_targets);
+PartScore score_part(const std::string& part, const Evaluation& evaluation, TargetKind kind, std::size_t num_targets, int num_classes);
 
-/// The table printed at the end: one row per part and target.
+/// `results.csv`: the errors of the test part, one row per target.
+///   test/mae,test/rmse,test/r2,split,target         of numbers
+///   test/accuracy,test/f1,test/roc,split,target     of probabilities and classes
+std::string results_csv(const std::vector<PartScore>& parts, const std::vector<std::string>& targets, TargetKind kind, int split);
+
+/// The table printed at the end: one row per part and target; without targets one per part, with the task's metrics.
 std::string score_table(const std::vector<PartScore>& parts, const std::vector<std::string>& targets, TargetKind kind);
 
 struct SummaryInfo {

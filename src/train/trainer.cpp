@@ -14,6 +14,7 @@
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -23,6 +24,8 @@ namespace gnn_hpc {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+/// `epochs_since_best` of a run that stopped because its validation loss was no number.
+constexpr std::int64_t kGivenUp = std::numeric_limits<std::int64_t>::max();
 /// The time limit counts from here: a batch system's clock started with the process, not with the first step.
 const Clock::time_point kProcessStart = Clock::now();
 
@@ -47,7 +50,7 @@ class Trainer {
   Trainer(Task<T>& task, const RunOptions& run, const TrainOptions& options, const Comm& comm, const std::string& resolved_yaml,
           const TrainHooks& hooks)
       : task_(task), run_(run), options_(options), comm_(comm), resolved_yaml_(resolved_yaml), hooks_(hooks),
-        folder_(run.dir, comm), optimizer_(task.params(), options), runner_(task, comm, static_cast<std::uint64_t>(run.seed)) {}
+        folder_(run.dir, comm), runner_(task, comm, static_cast<std::uint64_t>(run.seed)) {}
 
   TrainResult run() {
     open_data();
@@ -65,18 +68,19 @@ class Trainer {
     task_.open_data(comm_);
     const Splits& splits = task_.splits();
     for (const auto& [name, part] : {std::pair{"training", &splits.train}, {"validation", &splits.validation}, {"test", &splits.test}}) {
-      if (part->empty()) {
+      if (part->empty() && (part != &splits.test || task_.predicts())) {
         throw Error(Exit::data, fmt::format("the {} part has no samples ({} training, {} validation, {} test); use more data or other "
                                             "split ratios", name, splits.train.size(), splits.validation.size(), splits.test.size()));
       }
     }
-    steps_per_epoch_ = BatchPlan::count_training(static_cast<std::int64_t>(splits.train.size()), options_.batch_size);
+    steps_per_epoch_ = BatchPlan::count_training(static_cast<std::int64_t>(splits.train.size()), options_.batches());
     schedule_.emplace(options_, steps_per_epoch_);
+    optimizer_.emplace(task_.params(), options_);  // a model may take its shape from the data
     info_ = {task_.name(), std::is_same_v<T, float> ? "float" : "double", resolved_yaml_, split_digest(task_), task_.data_state()};
   }
 
   BatchPlan plan_of(std::int64_t epoch) const {
-    return BatchPlan::training(task_.splits().train, options_.batch_size, static_cast<std::uint64_t>(run_.seed), epoch);
+    return BatchPlan::training(task_.splits().train, options_.batches(), static_cast<std::uint64_t>(run_.seed), epoch);
   }
 
   void start_or_continue() {
@@ -92,7 +96,7 @@ class Trainer {
       for (const std::string& line : check_continuation(path, header.info, info_, run_.restart_allow_change)) {
         log_warning("continuing with another option: {}", line);
       }
-      load_checkpoint(path, task_.params(), &optimizer_);
+      load_checkpoint(path, task_.params(), &*optimizer_);
       state_ = header.state;
       state_.step_in_epoch = std::min(state_.step_in_epoch, steps_per_epoch_);  // another batch size was allowed
       saved_ = state_;
@@ -120,44 +124,78 @@ class Trainer {
 
   /// The rest of the epoch's steps. False: stopped before one of them.
   bool run_steps() {
+    step_seconds_ = 0.0;
     if (state_.step_in_epoch == steps_per_epoch_) return true;
+    const bool whole = state_.step_in_epoch == 0;
     if (!feed_) {
       warm_up();
-      feed_.emplace(task_, comm_, options_.batch_size, static_cast<std::uint64_t>(run_.seed), options_.epochs,
+      for (const std::string& line : task_.describe()) log_info("{}", line);
+      feed_.emplace(task_, comm_, options_.batches(), static_cast<std::uint64_t>(run_.seed), options_.epochs,
                     state_.epoch * steps_per_epoch_ + state_.step_in_epoch);
     }
     const std::int64_t graphs = options_.batch_size;
     Progress progress("graphs", options_.epochs * steps_per_epoch_ * graphs, state_.step * graphs);
+    const auto epoch_begin = Clock::now();
+    speed_ = {};
     while (state_.step_in_epoch < steps_per_epoch_) {
+      if (evaluation_due() && !evaluate_midway()) return false;
       const auto begin = Clock::now();
       const HostBatch& share = feed_->next();
-      std::array<double, 3> sums{share.loss_weight, stop_wanted() ? 1.0 : 0.0, comm_.is_root() && checkpoint_due() ? 1.0 : 0.0};
+      std::array<double, 5> sums{share.loss_weight, stop_wanted() ? 1.0 : 0.0, comm_.is_root() && checkpoint_due() ? 1.0 : 0.0,
+                                 share.tokens, task_.flops(share)};
       comm_.sum(std::span<double>(sums));
       if (sums[1] > 0.0) return false;
       if (sums[2] > 0.0) save_last();
       const StepRate rate = schedule_->at(state_.step);
-      const StepResult result = runner_.train(share, sums[0], optimizer_, rate, state_.step);
+      const StepResult result = runner_.train(share, sums[0], *optimizer_, rate, state_.step);
       record_step(result, sums[0], rate);
+      speed_.add(seconds_since(begin), sums[3], sums[4]);
       if (runner_.arena().num_chunks() > chunks_) {
         chunks_ = runner_.arena().num_chunks();
         log_debug("step {}: the memory of a step grew to {}", state_.step, format_bytes(static_cast<double>(runner_.arena().capacity())));
       }
       if (progress.due()) {
-        progress.show(state_.step * graphs, fmt::format("epoch {}/{}  loss {:.4g}  rate {:.2e} ", state_.epoch + 1, options_.epochs,
-                                                        result.loss, rate.learning_rate));
+        progress.show(state_.step * graphs, fmt::format("epoch {}/{}  loss {:.4g}  rate {:.2e}{} ", state_.epoch + 1, options_.epochs,
+                                                        result.loss, rate.learning_rate, speed_text()));
       }
       longest_step_ = std::max(longest_step_, seconds_since(begin));
       const bool more = state_.step_in_epoch < steps_per_epoch_;
       if (more && options_.checkpoint_every > 0 && state_.step % options_.checkpoint_every == 0) save_last();
     }
     graphs_per_second_ = progress.rate();
+    if (whole) step_seconds_ = seconds_since(epoch_begin);
     progress.finish();
     return true;
+  }
+
+  /// Work and time of steps, evaluation apart.
+  struct Speed {
+    double seconds = 0.0, tokens = 0.0, flops = 0.0;
+    void add(double s, double t, double f) { seconds += s, tokens += t, flops += f; }
+  };
+
+  /// "  41,000 tokens/s, 71 % of the GEMM rate", as far as the task knows.
+  std::string speed_text() {
+    std::string out;
+    if (speed_.seconds <= 0.0) return out;
+    if (speed_.tokens > 0.0) out += fmt::format("  {} tokens/s", format_count(static_cast<long long>(speed_.tokens / speed_.seconds)));
+    if (speed_.flops > 0.0 && hooks_.gemm_rate) {
+      if (gemm_rate_ == 0.0) gemm_rate_ = comm_.sum(hooks_.gemm_rate());
+      if (gemm_rate_ > 0.0) {
+        out += fmt::format(", {:.0f} GFLOP/s, {:.0f} % of the GEMM rate", 1e-9 * speed_.flops / speed_.seconds,
+                           100.0 * speed_.flops / speed_.seconds / gemm_rate_);
+      }
+    }
+    return out;
   }
 
   /// Counts the step, judges it, writes its line. Throws Error(Exit::diverged).
   void record_step(const StepResult& result, double divisor, StepRate rate) {
     const bool bad = result.skipped > state_.skipped || !std::isfinite(result.loss);
+    if (divisor <= 0.0 && !warned_of_no_target_) {
+      warned_of_no_target_ = true;
+      log_warning("step {}: none of its samples has a target: loss 0, no gradient; such steps teach nothing", state_.step + 1);
+    }
     state_.updates = result.updates;
     state_.skipped = result.skipped;
     ++state_.step;
@@ -200,15 +238,15 @@ class Trainer {
     }
     const auto batch = task_.new_batch();
     collate_share(task_, comm_, plan, costliest, *batch);
-    runner_.warm_up(*batch, comm_.sum(batch->loss_weight), optimizer_);
+    runner_.warm_up(*batch, comm_.sum(batch->loss_weight), *optimizer_);
     chunks_ = runner_.arena().num_chunks();
     log_debug("memory of a step: {}", format_bytes(static_cast<double>(runner_.arena().high_water())));
   }
 
   // --- epochs --------------------------------------------------------------------------------------------------------
 
-  std::optional<Evaluation> evaluate_part(const std::vector<std::int64_t>& samples, bool keep_predictions) {
-    return evaluate(task_, runner_, comm_, samples, options_.evaluation_batch(), keep_predictions, [this] { return stop_wanted(); });
+  std::optional<Evaluation> evaluate_part(const std::vector<std::int64_t>& samples, Keep keep) {
+    return evaluate(task_, runner_, comm_, samples, options_.evaluation_batch(), keep, [this] { return stop_wanted(); });
   }
 
   bool is_better(double value) const {
@@ -218,33 +256,86 @@ class Trainer {
   }
 
   bool out_of_patience() const {
-    return options_.early_stopping > 0 && state_.epochs_since_best >= options_.early_stopping;
+    return state_.epochs_since_best == kGivenUp || (options_.early_stopping > 0 && state_.epochs_since_best >= options_.early_stopping);
+  }
+
+  bool evaluation_due() const {
+    return options_.eval_every > 0 && state_.step > 0 && state_.step % options_.eval_every == 0 && state_.evaluated_step != state_.step;
+  }
+
+  /// Validation within an epoch, with a checkpoint. False: stopped during validation, which then happens again.
+  bool evaluate_midway() {
+    require_equal_parameters(task_.params(), comm_);
+    average_buffers(task_.params(), comm_);
+    const auto validation = evaluate_part(task_.splits().validation, Keep::sums);
+    if (!validation) return false;
+    const bool best = note_validation(*validation, state_.epoch + 1);
+    const double rate = schedule_->at(state_.step - 1).learning_rate;
+    log_->evaluation(state_.epoch + 1, state_.step, rate, *validation, best);
+    std::string text = fmt::format("step {}  val loss {:.5g}", state_.step, validation->loss);
+    for (const auto& [name, value] : validation->metrics) text += fmt::format("  val {} {:.5g}", name, value);
+    log_info("{}{}{}", text, speed_text(), best ? "  best" : "");
+    report_parameters();
+    if (best) {
+      best_weights_.take(runner_.exec(), task_.params());
+      best_state_ = state_;
+    }
+    save_last();
+    return true;
+  }
+
+  /// Notes that the present weights were validated in this epoch (from 1); true if no earlier ones were as good.
+  bool note_validation(const Evaluation& validation, std::int64_t epoch) {
+    GNN_HPC_REQUIRE(!validation.metrics.empty(), "task {} has no metric", task_.name());
+    state_.evaluated_step = state_.step;
+    const double value = task_.loss_decides() ? validation.loss : validation.metrics.front().second;
+    if (!is_better(value)) return false;
+    state_.best_metric = value;
+    state_.best_epoch = epoch;
+    return true;
+  }
+
+  void report_parameters() {
+    const auto values = task_.report();
+    log_->report(state_.step, values);
+    for (const auto& [name, numbers] : values) {
+      std::string text;
+      for (const double x : numbers) text += fmt::format(" {:.3f}", x);
+      log_info("  {}:{}", name, text);
+    }
+  }
+
+  /// Weights whose validation loss is no number will not recover: training ends with the best ones, if there are any.
+  void give_up(double loss) {
+    const std::string what = fmt::format("epoch {}: validation loss {}", state_.epoch, loss);
+    if (state_.best_epoch == 0) {
+      log_->flush(state_);
+      throw Error(Exit::diverged, what + " and no better epoch before; try a smaller train.learning_rate or train.clip_norm");
+    }
+    log_warning("{}: training ends here, the weights of epoch {} stand", what, state_.best_epoch);
+    state_.epochs_since_best = kGivenUp;
   }
 
   /// Validation, metrics, best and last checkpoint. False: stopped during validation, which then happens again.
   bool finish_epoch() {
+    const auto epoch_end = Clock::now();
     require_equal_parameters(task_.params(), comm_);
     average_buffers(task_.params(), comm_);
-    const auto validation = evaluate_part(task_.splits().validation, false);
+    const auto validation = evaluate_part(task_.splits().validation, Keep::sums);
     if (!validation) return false;
-    GNN_HPC_REQUIRE(!validation->metrics.empty(), "task {} has no metric", task_.name());
     std::optional<Evaluation> training;
     const bool wanted = options_.train_metrics_every > 0 && (state_.epoch + 1) % options_.train_metrics_every == 0;
     if (wanted) {
-      training = evaluate_part(task_.splits().train, false);
+      training = evaluate_part(task_.splits().train, Keep::sums);
       if (!training) return false;
     }
-    const double value = validation->metrics.front().second;
-    const bool best = is_better(value);
+    const bool best = note_validation(*validation, state_.epoch + 1);
     const double train_loss = state_.loss_sum / state_.loss_weight;
     ++state_.epoch;
     state_.step_in_epoch = 0;
     state_.loss_sum = state_.loss_weight = 0.0;
-    state_.epochs_since_best = best ? 0 : state_.epochs_since_best + 1;
-    if (best) {
-      state_.best_metric = value;
-      state_.best_epoch = state_.epoch;
-    }
+    state_.epochs_since_best = state_.best_epoch == state_.epoch ? 0 : state_.epochs_since_best + 1;
+    if (validation->weight > 0.0 && !std::isfinite(validation->loss)) give_up(validation->loss);
     const double rate = schedule_->at(state_.step - 1).learning_rate;
     log_->epoch(state_.epoch, state_.step, rate, train_loss, *validation, training ? &*training : nullptr, best);
     log_->flush(state_);
@@ -254,20 +345,32 @@ class Trainer {
     }
     // Where epochs take less time than a checkpoint is worth, not every one is saved: at most a twentieth of the time goes there.
     const bool last_one = state_.epoch == options_.epochs || out_of_patience();
-    const bool due = comm_.is_root() && seconds_since(last_save_) > 20.0 * checkpoint_seconds_;
+    const bool due = comm_.is_root() && (options_.eval_every > 0 || seconds_since(last_save_) > 20.0 * checkpoint_seconds_);
     if (comm_.max(static_cast<std::int64_t>(due || last_one)) != 0) save_last();
+    evaluation_seconds_ = seconds_since(epoch_end);
     report_epoch(train_loss, *validation, training ? &*training : nullptr, rate, best);
+    report_parameters();
+    log_->flush(state_);
     return true;
   }
 
-  void report_epoch(double train_loss, const Evaluation& validation, const Evaluation* training, double rate, bool best) const {
+  void report_epoch(double train_loss, const Evaluation& validation, const Evaluation* training, double rate, bool best) {
     std::string text = fmt::format("epoch {}/{}  train loss {:.5g}  val loss {:.5g}", state_.epoch, options_.epochs, train_loss,
                                    validation.loss);
     for (const auto& [name, value] : validation.metrics) text += fmt::format("  val {} {:.5g}", name, value);
     if (training != nullptr) text += fmt::format("  train {} {:.5g}", training->metrics.front().first, training->metrics.front().second);
     text += fmt::format("  rate {:.2e}", rate);
-    if (graphs_per_second_ > 0.0) text += fmt::format("  {:.0f} graphs/s", graphs_per_second_);
-    log_info("{}{}", text, best ? "  best" : "");
+    const std::string speed = speed_text();
+    if (!speed.empty()) text += speed;
+    else if (graphs_per_second_ > 0.0) text += fmt::format("  {:.0f} graphs/s", graphs_per_second_);
+    log_info("{}{}{}", text, time_text(), best ? "  best" : "");
+  }
+
+  /// "  0.82 s/epoch, 3m40s left": steps and validation of the last whole epoch, and the epochs that may still come.
+  std::string time_text() const {
+    if (step_seconds_ <= 0.0) return {};
+    const double epoch = step_seconds_ + evaluation_seconds_;
+    return fmt::format("  {:.3g} s/epoch, {} left", epoch, format_duration(epoch * static_cast<double>(options_.epochs - state_.epoch)));
   }
 
   /// Writes `last.h5`, and before it `best.h5` if a better one than that file's is in memory: what `last.h5` says of the best epoch is
@@ -277,7 +380,7 @@ class Trainer {
     log_->flush(state_);
     on_root(comm_, [&] {
       if (best_state_) save_checkpoint<T>(folder_.best(), task_.params(), best_weights_, *best_state_, info_);
-      save_checkpoint<T>(folder_.last(), task_.params(), &optimizer_, state_, info_);
+      save_checkpoint<T>(folder_.last(), task_.params(), &*optimizer_, state_, info_);
     });
     best_state_.reset();
     saved_ = state_;
@@ -318,7 +421,8 @@ class Trainer {
 
   TrainResult finish() {
     TrainResult result{Exit::ok, state_.epoch < options_.epochs ? "early_stopped" : "finished", state_, {}, 0};
-    if (result.status == "early_stopped") log_info("no better validation metric for {} epochs: stopping early", options_.early_stopping);
+    if (result.status == "early_stopped") log_info("no better validation {} for {} epochs: stopping early",
+                                                    task_.loss_decides() ? "loss" : "metric", options_.early_stopping);
     const std::string weights = load_final_weights();
     const Splits& splits = task_.splits();
     const std::vector<std::string> targets = task_.target_names();
@@ -327,20 +431,24 @@ class Trainer {
     const std::array<std::pair<const char*, const std::vector<std::int64_t>*>, 3> parts{
         {{"train", &splits.train}, {"validation", &splits.validation}, {"test", &splits.test}}};
     for (const auto& [part, samples] : parts) {
-      auto evaluation = evaluate_part(*samples, true);
+      if (!task_.predicts() && (samples->empty() || samples == &splits.train)) continue;
+      auto evaluation = evaluate_part(*samples, Keep::predictions);
       if (!evaluation) {  // the checkpoint at the end of training stands
         log_info("stopped during the final evaluation; the same command repeats it");
         return {Exit::stopped, "stopped", state_, {}, runner_.arena().high_water()};
       }
-      deciding = evaluation->metrics.front().first;
+      deciding = task_.loss_decides() ? "loss" : evaluation->metrics.front().first;
       if (!comm_.is_root()) continue;
-      result.parts.push_back(score_part(part, *evaluation, task_.target_kind(), targets.size()));
+      result.parts.push_back(score_part(part, *evaluation, task_.target_kind(), targets.size(), task_.num_classes()));
       const bool listed = std::find(options_.predictions.begin(), options_.predictions.end(), part) != options_.predictions.end();
       if (listed) rows.emplace_back(part, std::move(evaluation->predictions));
     }
     result.arena_bytes = runner_.arena().high_water();
     on_root(comm_, [&] {
-      folder_.write("predictions.csv", predictions_csv(task_, rows));
+      if (task_.predicts()) {
+        folder_.write("predictions.csv", predictions_csv(task_, rows));
+        folder_.write("results.csv", results_csv(result.parts, targets, task_.target_kind(), task_.split_number()));
+      }
       const SummaryInfo info{task_.name(), result.status, weights, deciding, options_.epochs,
                              static_cast<std::int64_t>(task_.params().num_parameters()), comm_.size(),
                              static_cast<std::int64_t>(task_.skipped().size()), seconds_since(kProcessStart)};
@@ -360,7 +468,7 @@ class Trainer {
   const std::string& resolved_yaml_;
   const TrainHooks& hooks_;
   RunFolder folder_;
-  Optimizer<T> optimizer_;
+  std::optional<Optimizer<T>> optimizer_;
   StepRunner<T> runner_;
   std::optional<Schedule> schedule_;
   std::optional<MetricsLog> log_;
@@ -372,7 +480,11 @@ class Trainer {
   std::int64_t steps_per_epoch_ = 0;
   std::size_t chunks_ = 0;  ///< of the arena, to notice when it grows
   std::optional<TrainingFeed<T>> feed_;
+  Speed speed_;              ///< of the epoch under way
+  double gemm_rate_ = 0.0;   ///< of all ranks together; 0: not measured yet
+  bool warned_of_no_target_ = false;
   double longest_step_ = 0.0, checkpoint_seconds_ = 0.0, graphs_per_second_ = 0.0;
+  double step_seconds_ = 0.0, evaluation_seconds_ = 0.0;  ///< of the last epoch; 0: it was not a whole one
   Clock::time_point last_save_ = Clock::now();
 };
 

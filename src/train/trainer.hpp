@@ -22,10 +22,13 @@ struct TrainResult {
   std::size_t arena_bytes = 0;   ///< high-water mark of the step's memory on this rank
 };
 
-/// Lets a test end the run at a chosen step. Called on every rank before each step and each evaluation batch; true: stop as
+/// `stop` lets a test end the run at a chosen step: called on every rank before each step and each evaluation batch; true: stop as
 /// if a signal had arrived. May throw, as if the process had been killed.
 struct TrainHooks {
   std::function<bool(const TrainState&)> stop;
+  /// Measures the rate of matrix products, floating-point operations a second of one rank; asked once, where the task knows its own
+  /// operations (`Task::flops`). Empty: no utilisation in the log.
+  std::function<double()> gemm_rate;
 };
 
 /// Trains a task from its options to the final error table, or continues a run that was interrupted; see RunFolder for the

@@ -36,7 +36,7 @@ struct Prediction {
   std::int64_t sample = 0;
   std::vector<double> target;      ///< [K] label units, or the number of the class; NaN where missing
   std::vector<double> prediction;  ///< [K] label units or probabilities; [K C] probabilities of classes, a target's together
-  std::vector<double> embedding;   ///< [embedding_width] if asked for
+  std::vector<double> embedding{};  ///< [embedding_width] if asked for
 };
 
 /// What an evaluation adds up over batches: exact sums in double, reduced over ranks by the trainer, and rows of predictions

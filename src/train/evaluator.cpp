@@ -37,15 +37,18 @@ void reduce_measures(const Comm& comm, Measures& measures) {
 }
 
 std::vector<Prediction> gather_predictions(const Comm& comm, std::span<const std::int64_t> samples, std::vector<Prediction> mine,
-                                           std::size_t targets) {
+                                           const RowWidths& widths) {
   std::vector<std::int64_t> ids;
   std::vector<double> values;
   for (const Prediction& row : mine) {
-    GNN_HPC_REQUIRE(row.target.size() == targets && row.prediction.size() == targets, "a prediction of {} and {} columns, {} targets",
-                    row.target.size(), row.prediction.size(), targets);
+    GNN_HPC_REQUIRE(row.target.size() == widths.target && row.prediction.size() == widths.prediction &&
+                        row.embedding.size() == widths.embedding,
+                    "a row of {}, {} and {} columns, expected {}, {} and {}", row.target.size(), row.prediction.size(),
+                    row.embedding.size(), widths.target, widths.prediction, widths.embedding);
     ids.push_back(row.sample);
     values.insert(values.end(), row.target.begin(), row.target.end());
     values.insert(values.end(), row.prediction.begin(), row.prediction.end());
+    values.insert(values.end(), row.embedding.begin(), row.embedding.end());
   }
   mine.clear();
   ids = comm.gather(std::span<const std::int64_t>(ids));
@@ -59,20 +62,22 @@ std::vector<Prediction> gather_predictions(const Comm& comm, std::span<const std
   for (const std::int64_t s : samples) {
     const auto found = row_of.find(s);
     GNN_HPC_REQUIRE(found != row_of.end(), "no prediction of sample {}", s);
-    const double* row = values.data() + 2 * targets * found->second;
-    out.push_back({s, {row, row + targets}, {row + targets, row + 2 * targets}});
+    const double *row = values.data() + widths.all() * found->second, *prediction = row + widths.target,
+                 *embedding = prediction + widths.prediction;
+    out.push_back({s, {row, prediction}, {prediction, embedding}, {embedding, embedding + widths.embedding}});
   }
   return out;
 }
 
 template <class T>
 std::optional<Evaluation> evaluate(Task<T>& task, StepRunner<T>& runner, const Comm& comm, std::span<const std::int64_t> samples,
-                                   int batch, bool keep_predictions, const std::function<bool()>& stop) {
+                                   int batch, Keep keep, const std::function<bool()>& stop) {
   const BatchPlan plan = BatchPlan::evaluation(samples, batch);
   Loader<HostBatch> loader(plan.num_batches(), [&] { return task.new_batch(); },
                            [&](std::int64_t b, HostBatch& out) { collate_share(task, comm, plan, b, out); });
   Measures measures;
-  measures.keep_predictions = keep_predictions;
+  measures.keep_predictions = keep != Keep::sums;
+  measures.keep_embeddings = keep == Keep::embeddings;
   std::array<double, 2> loss{0.0, 0.0};  // sum, weight
   while (const HostBatch* share = loader.next()) {
     if (stop && comm.max(static_cast<std::int64_t>(stop())) != 0) return std::nullopt;
@@ -82,17 +87,21 @@ std::optional<Evaluation> evaluate(Task<T>& task, StepRunner<T>& runner, const C
   comm.sum(std::span<double>(loss));
   reduce_measures(comm, measures);
   Evaluation out;
+  out.weight = loss[1];
   out.loss = loss[1] > 0.0 ? loss[0] / loss[1] : std::numeric_limits<double>::quiet_NaN();
   out.metrics = task.metrics(measures);
-  if (keep_predictions) {
-    out.predictions = gather_predictions(comm, samples, std::move(measures.predictions), task.target_names().size());
+  if (keep != Keep::sums) {
+    const std::size_t targets = task.target_names().size();
+    const RowWidths widths{targets, targets * static_cast<std::size_t>(task.num_classes()),
+                           keep == Keep::embeddings ? static_cast<std::size_t>(task.embedding_width()) : 0};
+    out.predictions = gather_predictions(comm, samples, std::move(measures.predictions), widths);
   }
   return out;
 }
 
 template std::optional<Evaluation> evaluate<float>(Task<float>&, StepRunner<float>&, const Comm&, std::span<const std::int64_t>, int,
-                                                   bool, const std::function<bool()>&);
+                                                   Keep, const std::function<bool()>&);
 template std::optional<Evaluation> evaluate<double>(Task<double>&, StepRunner<double>&, const Comm&, std::span<const std::int64_t>,
-                                                    int, bool, const std::function<bool()>&);
+                                                    int, Keep, const std::function<bool()>&);
 
 }  // namespace gnn_hpc

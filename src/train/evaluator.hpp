@@ -15,22 +15,32 @@ namespace gnn_hpc {
 /// One pass over a part of the data in evaluation mode.
 struct Evaluation {
   double loss = 0.0;  ///< sum of losses / sum of loss weights over all samples; NaN without any target
+  double weight = 0.0;  ///< sum of loss weights
   std::vector<std::pair<std::string, double>> metrics;  ///< of the task; the first one decides
   std::vector<Prediction> predictions;  ///< on the root, in the order of the samples; only if asked for
 };
+
+/// What an evaluation brings to the root besides sums.
+enum class Keep { sums, predictions, embeddings /* and predictions */ };
 
 /// Runs the samples in their order, `batch` at a time over all ranks; no sample is dropped, shares may be empty. Sums are
 /// added over batches and ranks in double. `stop` (may be empty) is asked on every rank before each batch; if any rank says
 /// yes, all return nothing. Collective.
 template <class T>
 std::optional<Evaluation> evaluate(Task<T>& task, StepRunner<T>& runner, const Comm& comm, std::span<const std::int64_t> samples,
-                                   int batch, bool keep_predictions, const std::function<bool()>& stop = {});
+                                   int batch, Keep keep, const std::function<bool()>& stop = {});
 
 /// Brings the sums of all ranks together; names may differ between ranks (an empty share adds none). Collective.
 void reduce_measures(const Comm& comm, Measures& measures);
 
-/// All ranks' predictions at the root, in the order of `samples`; empty elsewhere. `targets`: columns of each row. Collective.
+/// Columns of a `Prediction`.
+struct RowWidths {
+  std::size_t target = 0, prediction = 0, embedding = 0;
+  std::size_t all() const { return target + prediction + embedding; }
+};
+
+/// All ranks' predictions at the root, in the order of `samples`; empty elsewhere. Collective.
 std::vector<Prediction> gather_predictions(const Comm& comm, std::span<const std::int64_t> samples, std::vector<Prediction> mine,
-                                           std::size_t targets);
+                                           const RowWidths& widths);
 
 }  // namespace gnn_hpc

@@ -3,6 +3,8 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "io/atomic_file.hpp"
+#include "io/hdf5.hpp"
 #include "train/checkpoint.hpp"
 #include "train/evaluator.hpp"
 #include "train/run_folder.hpp"
@@ -46,15 +48,16 @@ std::string checkpoint_for_prediction(const std::string& path) {
 }
 
 template <class T>
-std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, int batch_size, const Comm& comm) {
+std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, int batch_size, const Comm& comm, bool embeddings) {
   if (batch_size < 1) throw Error(Exit::usage, fmt::format("prediction batch size {}: must be at least 1", batch_size));
   const CheckpointHeader header = read_checkpoint_header(checkpoint);
   if (header.info.system != task.name()) {
     throw Error(Exit::data, fmt::format("{}: a checkpoint of {}, the task is {}", checkpoint, header.info.system, task.name()));
   }
-  load_checkpoint<T>(checkpoint, task.params(), nullptr);
   task.open_prediction_data(comm);
-  task.set_data_state(header.info.data_state);
+  task.set_data_state(header.info.data_state);  // may shape the model
+  load_checkpoint<T>(checkpoint, task.params(), nullptr);
+  if (embeddings && task.embedding_width() == 0) throw Error(Exit::usage, fmt::format("system {} has no fingerprints", task.name()));
 
   const std::vector<InputRecord> records = task.records();
   std::vector<std::int64_t> samples;
@@ -64,45 +67,61 @@ std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, 
   std::optional<Evaluation> evaluation;
   if (!samples.empty()) {
     StepRunner<T> runner(task, comm, 0);
-    evaluation = evaluate(task, runner, comm, samples, batch_size, true);
+    evaluation = evaluate(task, runner, comm, samples, batch_size, embeddings ? Keep::embeddings : Keep::predictions);
   }
   std::vector<PredictedRow> rows;
   if (!comm.is_root()) return rows;
-  const std::vector<double> nothing(task.target_names().size(), std::numeric_limits<double>::quiet_NaN());
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  const std::size_t targets = task.target_names().size();
+  const std::vector<double> no_target(targets, kNan), no_prediction(targets * static_cast<std::size_t>(task.num_classes()), kNan),
+      no_embedding(embeddings ? static_cast<std::size_t>(task.embedding_width()) : 0, kNan);
   std::size_t next = 0;
   for (const InputRecord& record : records) {
-    if (record.sample < 0) rows.push_back({record.id, nothing, nothing});
+    if (record.sample < 0) rows.push_back({record.id, no_target, no_prediction, no_embedding});
     else {
       Prediction& p = evaluation->predictions[next++];
-      rows.push_back({record.id, std::move(p.target), std::move(p.prediction)});
+      rows.push_back({record.id, std::move(p.target), std::move(p.prediction), std::move(p.embedding)});
     }
   }
   return rows;
 }
 
-std::string predicted_csv(const std::vector<PredictedRow>& rows, const std::vector<std::string>& targets) {
+std::string predicted_csv(const std::vector<PredictedRow>& rows, const std::vector<std::string>& targets, int num_classes) {
   const bool known = std::any_of(rows.begin(), rows.end(), [](const PredictedRow& r) {
     return std::any_of(r.target.begin(), r.target.end(), [](double y) { return !std::isnan(y); });
   });
-  std::string out = "id";
-  for (const std::string& name : targets) {
-    const std::string suffix = targets.size() > 1 ? "_" + name : "";
-    if (known) out += "," + csv_field("target" + suffix);
-    out += "," + csv_field("prediction" + suffix);
-  }
-  out += "\n";
-  for (const PredictedRow& row : rows) {
-    out += csv_field(row.id);
-    for (std::size_t k = 0; k < targets.size(); ++k) {
-      if (known) fmt::format_to(std::back_inserter(out), ",{}", row.target[k]);
-      fmt::format_to(std::back_inserter(out), ",{}", row.prediction[k]);
-    }
-    out += "\n";
-  }
+  std::string out = "id" + prediction_header(targets, num_classes, known) + "\n";
+  for (const PredictedRow& row : rows) out += csv_field(row.id) + prediction_fields(row.target, row.prediction, num_classes, known) + "\n";
   return out;
 }
 
-template std::vector<PredictedRow> predict<float>(Task<float>&, const std::string&, int, const Comm&);
-template std::vector<PredictedRow> predict<double>(Task<double>&, const std::string&, int, const Comm&);
+void write_embeddings(const std::string& path, const std::vector<PredictedRow>& rows, std::size_t width) {
+  if (fs::path(path).extension() == ".csv") {
+    std::string text = "id";
+    for (std::size_t c = 0; c < width; ++c) fmt::format_to(std::back_inserter(text), ",h{}", c);
+    text += "\n";
+    for (const PredictedRow& row : rows) {
+      text += csv_field(row.id);
+      for (const double h : row.embedding) fmt::format_to(std::back_inserter(text), ",{}", h);
+      text += "\n";
+    }
+    write_file_atomically(path, text);
+    return;
+  }
+  std::vector<std::string> ids;
+  std::vector<double> values;
+  for (const PredictedRow& row : rows) {
+    ids.push_back(row.id);
+    values.insert(values.end(), row.embedding.begin(), row.embedding.end());
+  }
+  Hdf5Writer file(path);
+  file.write_text("/Info/kind", "gnn_hpc fingerprints");
+  file.write_texts("/id", ids);
+  file.write<double>("/embedding", std::span<const double>(values), {static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(width)});
+  file.commit();
+}
+
+template std::vector<PredictedRow> predict<float>(Task<float>&, const std::string&, int, const Comm&, bool);
+template std::vector<PredictedRow> predict<double>(Task<double>&, const std::string&, int, const Comm&, bool);
 
 }  // namespace gnn_hpc

@@ -13,7 +13,8 @@ namespace gnn_hpc {
 struct PredictedRow {
   std::string id;
   std::vector<double> target;      ///< NaN where the input has none
-  std::vector<double> prediction;  ///< NaN if the record could not be used
+  std::vector<double> prediction;  ///< NaN if the record could not be used; [K C] probabilities of classes
+  std::vector<double> embedding{};  ///< likewise; only if asked for
 };
 
 /// The checkpoint file that `path` means: the file itself, or for a run folder (or its `checkpoints`) `best.h5`, else `last.h5`.
@@ -25,10 +26,16 @@ std::string checkpoint_for_prediction(const std::string& path);
 /// order of the input, bad records included. Any batch size and any number of ranks give the same numbers to rounding. No record:
 /// no row. Rows are complete on the root and empty elsewhere. Throws Error(Exit::usage) for a batch size below 1,
 /// Error(Exit::data) for a checkpoint of another system or with other tensors. Collective.
+/// @param embeddings  the learned representation of each record, too
 template <class T>
-std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, int batch_size, const Comm& comm);
+std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, int batch_size, const Comm& comm, bool embeddings = false);
 
-/// `id,prediction`, or `id,target,prediction` where any target is known; with several targets the columns carry their names.
-std::string predicted_csv(const std::vector<PredictedRow>& rows, const std::vector<std::string>& targets);
+/// `id,prediction`, or `id,target,prediction` where any target is known; with several targets the columns carry their names, with
+/// classes the probabilities follow (`prediction_header`).
+std::string predicted_csv(const std::vector<PredictedRow>& rows, const std::vector<std::string>& targets, int num_classes = 1);
+
+/// Writes the embeddings of all rows. `.csv`: `id,h0,h1,...`; any other name: HDF5 with `/id` [n] text and `/embedding` [n,d] float64;
+/// rows that could not be used are NaN. Call on the root.
+void write_embeddings(const std::string& path, const std::vector<PredictedRow>& rows, std::size_t width);
 
 }  // namespace gnn_hpc

@@ -10,7 +10,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <iterator>
@@ -133,22 +135,39 @@ std::string split_digest(const Task<T>& task) {
   return digest.hex();
 }
 
+std::string prediction_header(const std::vector<std::string>& targets, int num_classes, bool with_target) {
+  std::string out;
+  for (const std::string& name : targets) {
+    const std::string suffix = targets.size() > 1 ? "_" + name : "";
+    if (with_target) out += "," + csv_field("target" + suffix);
+    out += "," + csv_field("prediction" + suffix);
+    for (int c = 0; num_classes > 1 && c < num_classes; ++c) out += "," + csv_field(fmt::format("probability{}_{}", suffix, c));
+  }
+  return out;
+}
+
+std::string prediction_fields(const std::vector<double>& target, const std::vector<double>& prediction, int num_classes, bool with_target) {
+  std::string out;
+  for (std::size_t k = 0; k < target.size(); ++k) {
+    if (with_target) fmt::format_to(std::back_inserter(out), ",{}", target[k]);
+    if (num_classes == 1) {
+      fmt::format_to(std::back_inserter(out), ",{}", prediction[k]);
+      continue;
+    }
+    const auto begin = prediction.begin() + static_cast<std::ptrdiff_t>(k) * num_classes, end = begin + num_classes;
+    if (std::any_of(begin, end, [](double p) { return std::isnan(p); })) out += ",nan";
+    else fmt::format_to(std::back_inserter(out), ",{}", std::max_element(begin, end) - begin);
+    for (auto p = begin; p != end; ++p) fmt::format_to(std::back_inserter(out), ",{}", *p);
+  }
+  return out;
+}
+
 template <class T>
 std::string predictions_csv(const Task<T>& task, const std::vector<std::pair<std::string, std::vector<Prediction>>>& parts) {
-  const std::vector<std::string> names = task.target_names();
-  std::string out = "id";
-  if (names.size() == 1) out += ",target,prediction";
-  else {
-    for (const std::string& name : names) out += "," + csv_field("target_" + name) + "," + csv_field("prediction_" + name);
-  }
-  out += ",split\n";
+  std::string out = "id" + prediction_header(task.target_names(), task.num_classes(), true) + ",split\n";
   for (const auto& [part, rows] : parts) {
     for (const Prediction& row : rows) {
-      out += csv_field(task.sample_id(row.sample));
-      for (std::size_t k = 0; k < names.size(); ++k) {
-        fmt::format_to(std::back_inserter(out), ",{},{}", row.target[k], row.prediction[k]);
-      }
-      out += "," + part + "\n";
+      out += csv_field(task.sample_id(row.sample)) + prediction_fields(row.target, row.prediction, task.num_classes(), true) + "," + part + "\n";
     }
   }
   return out;

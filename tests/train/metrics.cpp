@@ -34,9 +34,9 @@ TEST(RegressionScore, EdgeCases) {
   EXPECT_TRUE(std::isnan(regression_score(y, bad).mae));
 }
 
-TEST(BinaryScore, AgreesWithAHandCount) {
+TEST(ClassScore, AgreesWithAHandCount) {
   const std::vector<double> y{1, 0, 1, 0, 1, kNan}, p{0.9, 0.6, 0.4, 0.1, 0.6, 0.3};
-  const BinaryScore s = binary_score(y, p);
+  const ClassScore s = binary_score(y, p);
   EXPECT_EQ(s.count, 5);
   EXPECT_DOUBLE_EQ(s.accuracy, 3.0 / 5);
   EXPECT_DOUBLE_EQ(s.f1, 4.0 / 6);
@@ -44,7 +44,7 @@ TEST(BinaryScore, AgreesWithAHandCount) {
   EXPECT_DOUBLE_EQ(s.roc_auc, (2 + 1 + 0.5 + 1) / 6.0);
 }
 
-TEST(BinaryScore, OneClassHasNoCurve) {
+TEST(ClassScore, OneClassHasNoCurve) {
   const std::vector<double> y{0, 0}, p{0.2, 0.3};
   EXPECT_EQ(binary_score(y, p).accuracy, 1.0);
   EXPECT_EQ(binary_score(y, p).f1, 0.0);

@@ -13,6 +13,7 @@ required=(
   libyaml-cpp-dev libfmt-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libxxhash-dev
   librandom123-dev libfast-float-dev
   gemmi-dev tao-pegtl-dev libstb-dev
+  librdkit-dev libboost-dev # SMILES; not needed with -DGNN_HPC_RDKIT=OFF
   libgtest-dev
 )
 optional=()

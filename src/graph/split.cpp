@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "graph/split.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <numeric>
+#include <random>
 #include <utility>
+
+#include "base/error.hpp"
 
 namespace gnn_hpc {
 
@@ -73,7 +78,78 @@ class PythonRandom {
   std::size_t position_ = kSize;
 };
 
+std::int64_t at(std::span<const std::int64_t> values, std::int64_t i) { return values[static_cast<std::size_t>(i)]; }
+
+/// Marks `count` of the samples: the first ones, or with classes those at equal distances of the samples sorted by class.
+/// @param samples in permuted order; @return [samples] by position
+std::vector<char> pick(std::span<const std::int64_t> samples, std::int64_t count, std::span<const std::int64_t> classes) {
+  const auto n = static_cast<std::int64_t>(samples.size());
+  std::vector<char> picked(samples.size(), 0);
+  if (classes.empty()) {
+    std::fill_n(picked.begin(), count, 1);
+    return picked;
+  }
+  std::vector<std::size_t> position(samples.size());
+  std::iota(position.begin(), position.end(), std::size_t{0});
+  std::stable_sort(position.begin(), position.end(), [&](std::size_t a, std::size_t b) { return at(classes, samples[a]) < at(classes, samples[b]); });
+  for (std::int64_t i = 0; i < n; ++i) picked[position[static_cast<std::size_t>(i)]] = (i + 1) * count / n > i * count / n;
+  return picked;
+}
+
+/// The last step of both kinds of split: `rest` in the order of a fresh permutation, `validation` of them set aside.
+void divide_rest(const std::vector<std::int64_t>& rest, std::uint32_t seed, std::int64_t validation, std::span<const std::int64_t> classes,
+                 SampleParts& out) {
+  std::vector<std::int64_t> order = numpy_permutation(static_cast<std::int64_t>(rest.size()), seed);
+  for (auto& i : order) i = rest[static_cast<std::size_t>(i)];
+  const auto validates = pick(order, validation, classes);
+  for (std::size_t i = 0; i < order.size(); ++i) (validates[i] ? out.validation : out.train).push_back(order[i]);
+}
+
+std::int64_t tenth(std::int64_t n) { return static_cast<std::int64_t>(std::ceil(0.10 * static_cast<double>(n))); }
+
 }  // namespace
+
+std::vector<std::int64_t> numpy_permutation(std::int64_t n, std::uint32_t seed) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(n));
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  std::mt19937 words(seed);
+  for (std::size_t i = order.size(); i-- > 1;) {
+    const auto mask = static_cast<std::uint32_t>((std::uint64_t{1} << std::bit_width(i)) - 1);
+    std::uint32_t j = static_cast<std::uint32_t>(words()) & mask;
+    while (j > i) j = static_cast<std::uint32_t>(words()) & mask;
+    std::swap(order[i], order[j]);
+  }
+  return order;
+}
+
+SampleParts holdout_parts(std::int64_t n, std::uint32_t seed, std::span<const std::int64_t> classes) {
+  SampleParts out;
+  const auto order = numpy_permutation(n, seed);
+  const auto tests = pick(order, tenth(n), classes);
+  std::vector<std::int64_t> rest;
+  for (std::size_t i = 0; i < order.size(); ++i) (tests[i] ? out.test : rest).push_back(order[i]);
+  divide_rest(rest, seed, static_cast<std::int64_t>(std::ceil(static_cast<double>(rest.size()) / 9.0)), classes, out);
+  return out;
+}
+
+SampleParts kfold_parts(std::int64_t n, std::uint32_t seed, int folds, int fold, std::span<const std::int64_t> classes) {
+  GNN_HPC_REQUIRE(folds >= 2 && fold >= 0 && fold < folds, "fold {} of {}", fold, folds);
+  SampleParts out;
+  auto order = numpy_permutation(n, seed);
+  std::vector<std::int64_t> rest;
+  if (classes.empty()) {
+    const std::int64_t size = n / folds, longer = n % folds;
+    const std::int64_t first = fold * size + std::min<std::int64_t>(fold, longer), last = first + size + (fold < longer);
+    for (std::int64_t i = 0; i < n; ++i) (i >= first && i < last ? out.test : rest).push_back(at(order, i));
+  } else {
+    std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) { return at(classes, a) < at(classes, b); });
+    for (std::int64_t i = 0; i < n; ++i) (i % folds == fold ? out.test : rest).push_back(at(order, i));
+  }
+  std::sort(out.test.begin(), out.test.end());
+  std::sort(rest.begin(), rest.end());
+  divide_rest(rest, seed, tenth(static_cast<std::int64_t>(rest.size())), classes, out);
+  return out;
+}
 
 std::vector<std::int64_t> python_shuffled(std::int64_t n, std::int64_t seed) {
   std::vector<std::int64_t> order(static_cast<std::size_t>(n));

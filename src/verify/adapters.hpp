@@ -19,4 +19,9 @@ void check_other(GoldenFile& file, bool single_precision, Report& report);
 void check_model(GoldenFile& file, bool single_precision, Report& report);
 }  // namespace comformer
 
+namespace dmpnn {
+/// Molecules and polymers from text, texts to reject, splits: all exact (masses and weights to 1e-12).
+void check_graphs(GoldenFile& file, bool single_precision, Report& report);
+}  // namespace dmpnn
+
 }  // namespace gnn_hpc::verify

@@ -120,6 +120,13 @@ IntegerTensor GoldenFile::integers(const std::string& name, const std::vector<st
   return tensor;
 }
 
+std::vector<std::string> GoldenFile::texts(const std::string& name) {
+  if (!has(name)) fail(fmt::format("has no data set {}", name));
+  if (!reader_.is_text(name)) fail(fmt::format("{} holds numbers, expected text", name));
+  read_.insert(name);
+  return reader_.read_texts(name);
+}
+
 bool GoldenFile::has_attribute(const std::string& object, const std::string& name) const {
   return reader_.has_attribute("/" + object, name);
 }

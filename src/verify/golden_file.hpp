@@ -38,6 +38,9 @@ class GoldenFile {
   RealTensor real(const std::string& name, const std::vector<std::int64_t>& shape);
   IntegerTensor integers(const std::string& name, const std::vector<std::int64_t>& shape);
 
+  /// The strings of a data set of text.
+  std::vector<std::string> texts(const std::string& name);
+
   bool has_attribute(const std::string& object, const std::string& name) const;
   double number_attribute(const std::string& object, const std::string& name) const;
   std::int64_t integer_attribute(const std::string& object, const std::string& name, std::int64_t low, std::int64_t high) const;

@@ -4,7 +4,6 @@
 #include "base/error.hpp"
 #include "verify/adapters.hpp"
 
-#include <array>
 #include <new>
 #include <ostream>
 #include <string_view>
@@ -19,11 +18,12 @@ struct Entry {
 };
 
 /// A table, not self-registration: static initialisers vanish from static libraries, and a reader can grep it.
-constexpr std::array<Entry, 3> kAdapters{{
+constexpr Entry kAdapters[] = {
     {"comformer", "model", verify::comformer::check_model},
     {"comformer", "graphs", verify::comformer::check_graphs},
     {"comformer", "other", verify::comformer::check_other},
-}};
+    {"dmpnn_diffpool", "graphs", verify::dmpnn::check_graphs},
+};
 
 verify::Adapter find_adapter(const verify::GoldenFile& file) {
   std::string known;

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "io/molecule.hpp"
+
+#include <string>
+#include <string_view>
+
+namespace gnn_hpc {
+
+/// Version of RDKit in this program; empty where it was built without (`GNN_HPC_RDKIT=OFF`): then everything below throws
+/// Error(Exit::data) that says so.
+std::string rdkit_version();
+
+/// The molecule of a SMILES text with RDKit's defaults (sanitised, explicit hydrogen atoms removed), atoms and bonds in RDKit's
+/// order. Wildcards (`*`, `[*]`, `[*:1]`) are atoms. Blanks around the text do not count.
+/// Throws Error(Exit::data) with RDKit's reason. Thread-safe, as is everything here; RDKit writes nothing to the terminal.
+void read_smiles(std::string_view text, Molecule& out);
+
+/// The ensemble of chains of a polymer text (io/polymer_text.hpp). Atoms: all but the wildcards, described while the wildcards are
+/// still bonded. Bonds: those inside the fragments (weights 1), ordered by their lower, then higher atom; then one a rule i-j in
+/// order, from the neighbour of wildcard i to that of wildcard j in a second copy of the molecule (so never in a ring, and i-i
+/// is possible), of the wildcards' bond order, with the rule's weights. A rule may join an atom to itself.
+/// Throws Error(Exit::data): what `parse_polymer_text` and `read_smiles` reject, a wildcard that has other than one neighbour or hangs on
+/// another wildcard, a label a rule names that occurs twice or not at all, two bond orders in one rule, no atom left.
+void read_polymer(std::string_view text, Molecule& out);
+
+/// Number of atoms of a SMILES text: RDKit's part of `read_smiles` alone, for measuring it.
+int count_smiles_atoms(std::string_view text);
+
+}  // namespace gnn_hpc

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/dmpnn_diffpool/task.hpp"
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace gnn_hpc::dmpnn {
+
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+TargetSlice::Kind slice_kind(TargetType type) {
+  if (type == TargetType::regression) return TargetSlice::Kind::regression;
+  return type == TargetType::binary ? TargetSlice::Kind::binary : TargetSlice::Kind::multiclass;
+}
+
+/// Name of a sum of target k (and class c), read back by `metrics`.
+std::string sum_name(const char* what, std::size_t k) { return fmt::format("{}:{}", what, k); }
+std::string sum_name(const char* what, std::size_t k, std::size_t c) { return fmt::format("{}:{}:{}", what, k, c); }
+
+std::pair<double, double> sum_of(const Measures& measures, const std::string& name) {
+  const auto it = measures.sums.find(name);
+  return it == measures.sums.end() ? std::pair{0.0, 0.0} : it->second;
+}
+double ratio(double a, double b) { return b > 0.0 ? a / b : kNan; }
+
+/// In place; the largest logit is taken off first, so that nothing overflows.
+void softmax(std::span<double> logits) {
+  const double largest = *std::max_element(logits.begin(), logits.end());
+  double sum = 0.0;
+  for (double& p : logits) sum += p = std::exp(p - largest);
+  for (double& p : logits) p /= sum;
+}
+
+}  // namespace
+
+template <class T>
+DmpnnTask<T>::DmpnnTask(DataOptions data, ModelOptions model, std::uint64_t seed)
+    : dataset_(std::move(data)), options_(std::move(model)), seed_(seed) {}
+
+template <class T>
+TargetKind DmpnnTask<T>::target_kind() const {
+  const TargetType type = dataset_.target_type();
+  if (type == TargetType::regression) return TargetKind::number;
+  return type == TargetType::binary ? TargetKind::probability : TargetKind::classes;
+}
+
+template <class T>
+void DmpnnTask<T>::open_data(const Comm& comm) {
+  dataset_.open(comm);
+  shape_model();
+}
+
+template <class T>
+bool DmpnnTask<T>::open_built_data(const Comm& comm) {
+  if (!dataset_.open_built(comm)) return false;
+  shape_model();
+  return true;
+}
+
+template <class T>
+void DmpnnTask<T>::open_prediction_data(const Comm& comm) {
+  for_prediction_ = true;
+  dataset_.open_for_prediction(comm);
+}
+
+template <class T>
+void DmpnnTask<T>::shape_model() {
+  if (options_.levels() > 0 && options_.head_width == 0) {
+    std::vector<int> nodes;
+    for (const std::int64_t s : dataset_.splits().train) nodes.push_back(static_cast<int>(dataset_.num_atoms(s)));
+    options_.head_width = head_width_for(nodes, options_.diffpool_ratio);
+  }
+  if (!model_) {
+    slices_.assign(dataset_.num_targets(), {slice_kind(dataset_.target_type()), dataset_.num_classes(), 1.0});
+    options_.outputs = num_columns(slices_);
+    options_.descriptors = dataset_.num_descriptors();
+    model_.emplace(store_, options_, dataset_.atom_table().width, dataset_.bond_table().width);
+    store_.finalize(seed_);
+  }
+  model_->set_tables(dataset_.atom_table(), dataset_.bond_table());
+  if (options_.shares()) {
+    std::vector<MoleculeView> views;
+    for (std::int64_t s = 0; s < dataset_.num_samples(); ++s) views.push_back(dataset_.view(s));
+    classes_.emplace(views, options_.depth, options_.undirected);
+  }
+}
+
+template <class T>
+std::map<std::string, std::vector<double>> DmpnnTask<T>::data_state() const {
+  std::map<std::string, std::vector<double>> state = dataset_.state();
+  if (options_.levels() > 0) state["head_width"] = {static_cast<double>(options_.head_width)};
+  return state;
+}
+
+template <class T>
+void DmpnnTask<T>::set_data_state(const std::map<std::string, std::vector<double>>& state) {
+  dataset_.set_state(state);
+  if (options_.levels() > 0) {
+    const auto width = state.find("head_width");
+    if (width == state.end() || width->second.size() != 1 || !(width->second[0] >= 1.0)) {
+      throw Error(Exit::data, "the checkpoint does not hold the width of the assignment heads (data_state/head_width); it belongs to a "
+                              "model without pooling: set model.encoder as it was in training");
+    }
+    options_.head_width = static_cast<int>(width->second[0]);
+  }
+  if (for_prediction_) {
+    shape_model();
+    for (const std::string& line : describe()) log_info("{}", line);
+  }
+}
+
+template <class T>
+std::int64_t DmpnnTask<T>::num_clamped() const {
+  if (options_.levels() == 0) return 0;
+  std::int64_t clamped = 0;
+  for (std::int64_t s = 0; s < dataset_.num_samples(); ++s) {
+    clamped += cluster_count(static_cast<int>(dataset_.num_atoms(s)), options_.diffpool_ratio) > options_.head_width;
+  }
+  return clamped;
+}
+
+template <class T>
+std::vector<std::string> DmpnnTask<T>::describe() const {
+  std::vector<std::string> out{fmt::format("model: {} parameters; {} molecules with {} different atoms and {} different bonds",
+                                           store_.num_parameters(), dataset_.num_samples(), dataset_.atom_table().rows(),
+                                           dataset_.bond_table().rows())};
+  if (options_.levels() > 0) {
+    out.push_back(fmt::format("pooling: {} level(s), assignment heads of {} columns; {} molecule(s) have more clusters and are cut to that",
+                              options_.levels(), options_.head_width, num_clamped()));
+  }
+  return out;
+}
+
+template <class T>
+void DmpnnTask<T>::collate(std::span<const std::int64_t> samples, HostBatch& batch) const {
+  std::vector<MoleculeView> views;
+  views.reserve(samples.size());
+  for (const std::int64_t s : samples) views.push_back(dataset_.view(s));
+  dmpnn::collate(options_, views, samples, classes_ ? &*classes_ : nullptr, dataset_.atom_table().rows(), dataset_.bond_table().rows(),
+                 static_cast<HostMoleculeBatch&>(batch));
+}
+
+template <class T>
+BatchSize DmpnnTask<T>::upload(const HostBatch& batch, Step<T>& step) {
+  batch_.upload(static_cast<const HostMoleculeBatch&>(batch), step.exec);
+  return {batch_.num_graphs, batch_.num_nodes, batch_.num_edges};
+}
+
+template <class T>
+void DmpnnTask<T>::measure(const HostBatch& batch, Step<T>& step, Measures& measures) {
+  step.exec.fence("gnn_hpc::DmpnnTask::measure");
+  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), output_);
+  decltype(host) features = measures.keep_embeddings
+                                ? decltype(host)(Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), model_->fingerprint()))
+                                : decltype(host)();
+  std::vector<double> raw(host.extent(1));
+  for (std::size_t g = 0; g < batch.samples.size(); ++g) {
+    for (std::size_t c = 0; c < raw.size(); ++c) raw[c] = static_cast<double>(host(g, c));
+    const auto labels = dataset_.labels(batch.samples[g]);
+    Prediction row{batch.samples[g], {labels.begin(), labels.end()}, raw};
+    measure_row(raw, labels, measures, row.prediction);
+    if (!measures.keep_predictions) continue;
+    for (std::size_t c = 0; c < features.extent(1); ++c) row.embedding.push_back(static_cast<double>(features(g, c)));
+    measures.predictions.push_back(std::move(row));
+  }
+}
+
+template <class T>
+void DmpnnTask<T>::measure_row(std::span<const double> raw, std::span<const double> labels, Measures& measures,
+                               std::vector<double>& prediction) const {
+  const auto classes = static_cast<std::size_t>(dataset_.num_classes());
+  for (std::size_t k = 0; k < labels.size(); ++k) {
+    const double y = labels[k];
+    const bool present = std::isfinite(y);
+    if (dataset_.target_type() == TargetType::regression) {
+      const LabelScaler& scaler = dataset_.scaler();
+      const double p = prediction[k] = scaler.unscale(raw[k], k);
+      if (!present) continue;
+      const double scaled = scaler.scale(y, k);  // about zero mean: its squares cancel nothing
+      measures.add(sum_name("absolute", k), std::fabs(p - y), 1.0);
+      measures.add(sum_name("squared", k), (p - y) * (p - y), 1.0);
+      measures.add(sum_name("label", k), scaled, 1.0);
+      measures.add(sum_name("label_squared", k), scaled * scaled, 1.0);
+    } else if (dataset_.target_type() == TargetType::binary) {
+      const double p = prediction[k] = 1.0 / (1.0 + std::exp(-raw[k]));
+      if (!present) continue;
+      const bool label = y >= 0.5, guess = p >= 0.5;
+      measures.add(sum_name("hit", k), label == guess ? 1.0 : 0.0, 1.0);
+      measures.add(sum_name("found", k), label && guess ? 1.0 : 0.0, (label ? 1.0 : 0.0) + (guess ? 1.0 : 0.0));
+    } else {
+      const std::span<double> p(prediction.data() + k * classes, classes);
+      softmax(p);
+      if (!present) continue;
+      const auto label = static_cast<std::size_t>(y), guess = static_cast<std::size_t>(std::max_element(p.begin(), p.end()) - p.begin());
+      measures.add(sum_name("class", k, label), label == guess ? 1.0 : 0.0, 1.0);
+      measures.add(sum_name("guess", k, guess), 1.0, 0.0);
+    }
+  }
+}
+
+template <class T>
+std::vector<std::pair<std::string, double>> DmpnnTask<T>::metrics(const Measures& reduced) const {
+  std::vector<std::pair<std::string, double>> out;
+  const std::vector<std::string>& names = dataset_.target_names();
+  for (std::size_t k = 0; k < names.size(); ++k) {
+    const auto put = [&](const char* name, double value) { out.emplace_back(names.size() > 1 ? fmt::format("{}_{}", name, names[k]) : name, value); };
+    if (dataset_.target_type() == TargetType::regression) {
+      const double std = dataset_.scaler().std[k];
+      const auto squared = sum_of(reduced, sum_name("squared", k)), label = sum_of(reduced, sum_name("label", k));
+      const double n = label.second, spread = sum_of(reduced, sum_name("label_squared", k)).first - label.first * label.first / std::max(1.0, n);
+      put("mae", ratio(sum_of(reduced, sum_name("absolute", k)).first, n));
+      put("rmse", std::sqrt(ratio(squared.first, n)));
+      // Equal labels leave rounding noise in the spread.
+      put("r2", n == 0.0 ? kNan : spread > 1e-12 * n ? 1.0 - squared.first / (std * std * spread) : 0.0);
+    } else if (dataset_.target_type() == TargetType::binary) {
+      const auto hit = sum_of(reduced, sum_name("hit", k)), found = sum_of(reduced, sum_name("found", k));
+      put("accuracy", ratio(hit.first, hit.second));
+      put("f1", hit.second == 0.0 ? kNan : found.second > 0.0 ? 2.0 * found.first / found.second : 0.0);
+    } else {
+      double accuracy = 0.0, present = 0.0, f1 = 0.0, seen = 0.0;
+      for (std::size_t c = 0; c < static_cast<std::size_t>(dataset_.num_classes()); ++c) {
+        const auto label = sum_of(reduced, sum_name("class", k, c));
+        const double guesses = sum_of(reduced, sum_name("guess", k, c)).first;
+        if (label.second > 0.0) accuracy += label.first / label.second, present += 1.0;
+        if (label.second + guesses > 0.0) f1 += 2.0 * label.first / (label.second + guesses), seen += 1.0;
+      }
+      put("accuracy", ratio(accuracy, present));
+      put("f1", ratio(f1, seen));
+    }
+  }
+  return out;
+}
+
+template <class T>
+std::unique_ptr<Task<T>> make_task(Config& root, std::uint64_t seed) {
+  DataOptions data = DataOptions::parse(root.block("data", "molecules, labels, splits"));
+  ModelOptions model = ModelOptions::parse(root.block("model", "D-MPNN, weighted D-MPNN, D-MPNN with DiffPool"));
+  return std::make_unique<DmpnnTask<T>>(std::move(data), model, seed);
+}
+
+template class DmpnnTask<float>;
+template class DmpnnTask<double>;
+template std::unique_ptr<Task<float>> make_task<float>(Config&, std::uint64_t);
+template std::unique_ptr<Task<double>> make_task<double>(Config&, std::uint64_t);
+
+}  // namespace gnn_hpc::dmpnn

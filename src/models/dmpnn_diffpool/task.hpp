@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/options.hpp"
+#include "models/dmpnn_diffpool/dataset.hpp"
+#include "models/dmpnn_diffpool/model.hpp"
+#include "models/task.hpp"
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gnn_hpc::dmpnn {
+
+/// D-MPNN, weighted D-MPNN or D-MPNN with DiffPool on molecules and polymers: regression, binary or multi-class classification of one
+/// or several targets (missing ones masked).
+///
+/// The model takes its shape from the data (targets found in the file, classes, descriptors, the width of the assignment heads), so
+/// parameters exist only after `open_data`, `open_built_data` (if true), or, for prediction, `set_data_state`.
+/// The validation loss decides; the loss of an evaluation is on scaled targets and without auxiliary terms.
+/// Metrics (label units, from sums over all ranks; with several targets each name carries `_<target>`):
+///   regression   mae, rmse, r2
+///   binary       accuracy, f1 of the label 1
+///   multi-class  accuracy and f1 as means over classes (train/metrics.hpp)
+template <class T>
+class DmpnnTask final : public Task<T> {
+ public:
+  DmpnnTask(DataOptions data, ModelOptions model, std::uint64_t seed);
+
+  const std::string& name() const override { return name_; }
+  ParamStore<T>& params() override { return store_; }
+  void open_data(const Comm& comm) override;
+  bool open_built_data(const Comm& comm) override;
+  void open_prediction_data(const Comm& comm) override;
+  const Splits& splits() const override { return dataset_.splits(); }
+  std::string sample_id(std::int64_t sample) const override { return dataset_.id(sample); }
+  std::vector<std::string> target_names() const override { return dataset_.target_names(); }
+  TargetKind target_kind() const override;
+  int num_classes() const override { return dataset_.num_classes(); }
+  int embedding_width() const override { return options_.hidden_dim + dataset_.num_descriptors(); }
+  int split_number() const override { return dataset_.options().replicate; }
+  std::vector<InputRecord> records() const override { return dataset_.records(); }
+  std::vector<BadRecord> skipped() const override { return dataset_.skipped(); }
+  /// What the data set keeps, and "head_width" with pooling.
+  std::map<std::string, std::vector<double>> data_state() const override;
+  /// Throws Error(Exit::data) if a training run continues on other data, or the checkpoint lacks a part of the state.
+  void set_data_state(const std::map<std::string, std::vector<double>>& state) override;
+  std::vector<std::string> describe() const override;
+
+  std::unique_ptr<HostBatch> new_batch() const override { return std::make_unique<HostMoleculeBatch>(); }
+  void collate(std::span<const std::int64_t> samples, HostBatch& batch) const override;
+  std::int64_t cost(std::int64_t sample) const override { return dataset_.cost(sample); }
+
+  BatchSize upload(const HostBatch& batch, Step<T>& step) override;
+  void forward(Step<T>& step) override { output_ = model_->forward(step, batch_); }
+  View1<double> loss(Step<T>& step, double divisor) override { return model_->loss(step, batch_, slices_, divisor).total; }
+  void backward(Step<T>& step) override { model_->backward(step, batch_); }
+  void measure(const HostBatch& batch, Step<T>& step, Measures& measures) override;
+  std::vector<std::pair<std::string, double>> metrics(const Measures& reduced) const override;
+  bool loss_decides() const override { return true; }
+
+  /// Molecules whose number of clusters is cut to the head's width: larger than any of the training set.
+  std::int64_t num_clamped() const;
+  const MoleculeDataset& dataset() const { return dataset_; }
+  const ModelOptions& options() const { return options_; }
+
+ private:
+  /// Model and classes for the data now open; the second call only renews what depends on the molecules.
+  void shape_model();
+  /// Adds one row to the sums; `prediction` comes as raw outputs and leaves in label units or probabilities.
+  void measure_row(std::span<const double> raw, std::span<const double> labels, Measures& measures,
+                   std::vector<double>& prediction) const;
+
+  std::string name_ = "dmpnn_diffpool";
+  MoleculeDataset dataset_;
+  ModelOptions options_;
+  std::uint64_t seed_;
+  ParamStore<T> store_;
+  std::vector<TargetSlice> slices_;
+  std::optional<Model<T>> model_;
+  std::optional<MoleculeClasses> classes_;  ///< of all molecules; none where the options do not share
+  MoleculeBatch<T> batch_;
+  View2<T> output_;  ///< [G,columns] of the last batch, in the step's arena
+  bool for_prediction_ = false;
+};
+
+/// Reads the blocks `data` and `model`; weights are drawn from the seed.
+template <class T>
+std::unique_ptr<Task<T>> make_task(Config& root, std::uint64_t seed);
+
+}  // namespace gnn_hpc::dmpnn

@@ -4,7 +4,7 @@
 namespace gnn_hpc {
 
 /// From now on SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 only set a flag: the training loop asks for it once a step, agrees on it over
-/// the ranks, writes a checkpoint and ends with Exit::stopped. A second SIGINT ends the program at once (exit code 130).
+/// the ranks, writes a checkpoint and ends with Exit::stopped; a build of graphs keeps its finished parts and ends likewise. A second SIGINT ends the program at once (exit code 130).
 /// A signal that the parent process ignores (SIGINT under `nohup ... &`) stays ignored.
 void install_signal_handlers();
 

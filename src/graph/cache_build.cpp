@@ -3,6 +3,7 @@
 
 #include "base/error.hpp"
 #include "base/provenance.hpp"
+#include "base/signals.hpp"
 #include "base/threads.hpp"
 #include "graph/cache_lock.hpp"
 #include "graph/cache_parts.hpp"
@@ -198,6 +199,10 @@ std::shared_ptr<const GraphCache> open_or_build(const CacheRequest& request, con
       const auto tick = [&](const BuildProgress& p) {
         if (plan.lock) plan.lock->touch();
         if (comm.is_root() && request.progress) request.progress(p);
+        if (stop_requested() && !p.finished) {
+          throw Error(Exit::stopped, fmt::format("graphs: stopped by {}; the parts done so far are kept, the same command goes on from there",
+                                                 stop_signal_name()));
+        }
       };
       const auto source = request.open_source();
       num_parts = build_parts(*source, request.schema, path + ".parts", key, comm.rank(), comm.size(), threads, tick);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "graph/cache_build.hpp"
 
+#include "base/signals.hpp"
 #include "graph/cache_lock.hpp"
 #include "graph/cache_source.hpp"
 #include "io/hdf5.hpp"
@@ -313,6 +314,29 @@ TEST(Cache, InterruptedBuildResumesFromFinishedParts) {
   const test::TemporaryFolder fresh;
   options.hook = nullptr;
   EXPECT_EQ(content_of(*cache), content_of(*open_or_build(number_request(fresh.path(), options), Comm::self())));
+}
+
+TEST(Cache, SignalStopsTheBuildAndKeepsFinishedParts) {
+  const test::TemporaryFolder folder;
+  install_signal_handlers();
+  NumberOptions options;
+  options.count = 6000;
+  options.hook = [](std::int64_t i) {
+    if (i == 3500) std::raise(SIGTERM);
+    if (i >= 3500) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  };
+  try {
+    open_or_build(number_request(folder.path(), options), Comm::self());
+    ADD_FAILURE() << "the build went on to its end";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Exit::stopped);
+    EXPECT_NE(std::string(error.what()).find("SIGTERM"), std::string::npos) << error.what();
+  }
+  clear_stop_request();
+  std::atomic<int> converted{0};
+  options.hook = [&](std::int64_t) { ++converted; };
+  EXPECT_EQ(open_or_build(number_request(folder.path(), options), Comm::self())->num_records(), 6000);
+  EXPECT_LE(converted, 6000 - 3 * 1024);
 }
 
 TEST(Cache, DamagedPartIsBuiltAgain) {

@@ -15,7 +15,7 @@ namespace gnn_hpc {
 
 namespace {
 
-const std::vector<std::string> kCommands{"train", "predict", "build-graphs", "verify", "bench", "sweep", "info"};
+const std::vector<std::string> kCommands{"train", "predict", "build-graphs", "verify", "bench", "sweep", "replicates", "info"};
 
 constexpr const char* kFooter =
     "\nKeys of the input file, with units, defaults and meaning:  gnn_hpc info --schema [SYSTEM]"
@@ -49,6 +49,7 @@ void describe(CLI::App& app, CommandLine& line) {
   predict->add_option("--checkpoint", line.checkpoint, "checkpoint or run folder (default: run.dir, its best weights)")->type_name("PATH");
   predict->add_option("--data", line.data, "structures to predict, instead of data.path")->type_name("PATH");
   predict->add_option("--output", line.output, "CSV file, or - for stdout (default: RUN/predicted.csv)")->type_name("FILE");
+  predict->add_option("--fingerprint", line.fingerprint, "also write the learned representation of each sample (.csv, else HDF5)")->type_name("FILE");
   predict->add_flag("-q,--quiet", line.quiet, "warnings and errors only");
 
   CLI::App* build = app.add_subcommand("build-graphs", "build the graph cache only; later runs find it");
@@ -80,6 +81,15 @@ void describe(CLI::App& app, CommandLine& line) {
       ->check(between(0, 1000000));
   sweep->add_flag("--dry-run", line.dry_run, "only list the points and what is done");
   sweep->add_flag("-q,--quiet", line.quiet, "warnings and errors only");
+
+  CLI::App* replicates = app.add_subcommand("replicates", "train on every split of the data (data.replicate), each in a folder of its own; results.csv, mean, spread");
+  add_input(*replicates, line);
+  replicates->add_option("--count", line.count, "replicates, or folds where data.split is k-fold")->type_name("N")->capture_default_str()
+      ->check(between(1, 1000));
+  replicates->add_option("--point", line.point, "only this run, counted from 0 (Slurm arrays, quick tests)")->type_name("N")
+      ->check(between(0, 1000000));
+  replicates->add_flag("--dry-run", line.dry_run, "only list the runs and what is done");
+  replicates->add_flag("-q,--quiet", line.quiet, "warnings and errors only");
 
   CLI::App* info = app.add_subcommand("info", "about a cache, checkpoint or golden file; without FILE about this machine");
   info->add_option("FILE", line.input, "an HDF5 file of this program")->type_name("FILE");

@@ -9,7 +9,7 @@ namespace gnn_hpc {
 
 /// What the program was asked to do.
 struct CommandLine {
-  std::string command = "train";       ///< train | predict | build-graphs | verify | bench | sweep | info | version
+  std::string command = "train";       ///< train | predict | build-graphs | verify | bench | sweep | replicates | info | version
   std::string input;                   ///< the YAML file; info: any file, or empty
   std::vector<std::string> overrides;  ///< block.key=value
   std::vector<std::string> kokkos;     ///< --kokkos-...: passed on untouched
@@ -25,7 +25,9 @@ struct CommandLine {
   std::string what = "step";           ///< bench: step | graph | load
   int repeat = 20, warmup = 3;         ///< bench
   int batch = 0;                       ///< bench: graphs a step; 0 = train.batch_size
-  int point = -1;                      ///< sweep: only this one; -1 = all
+  int point = -1;                      ///< sweep, replicates: only this one; -1 = all
+  int count = 5;                       ///< replicates: splits
+  std::string fingerprint;             ///< predict: file of the learned representations; empty = none
   bool schema = false;                 ///< info
   std::string system;                  ///< info --schema SYSTEM; empty = the only or first one
   bool full = false;                   ///< info FILE: every tensor

@@ -94,16 +94,18 @@ void print_data(Job<T>& job, const Comm& comm, std::ostream& out) {
 
 template <class T>
 void print_plan(Job<T>& job, const Comm& comm, std::ostream& out) {
+  const bool built = job.task->open_built_data(comm);  // a model may take its shape from the data
   ParamStore<T>& store = job.task->params();
   if (comm.is_root()) {
     fmt::print(out, "# options as they will be used\n{}\n# parameters\n", job.resolved);
-    print_parameter_table(store, out);
+    if (store.tensors().empty()) fmt::print(out, "the model takes its shape from the data, which is not built yet\n");
+    else print_parameter_table(store, out);
     const double flat = static_cast<double>(store.values().extent(0)) * sizeof(T);
     const double moments = job.options.train.optimizer == "sgd" ? 1.0 : 2.0;
     fmt::print(out, "\n# data and memory of each of {} rank(s)\n", comm.size());
     fmt::print(out, "{:<28} {} (parameters, gradients, moments)\n", "model and optimiser", format_bytes(flat * (2.0 + moments)));
   }
-  if (job.task->open_built_data(comm)) {
+  if (built) {
     print_data(job, comm, out);
   } else if (comm.is_root()) {
     fmt::print(out, "{:<28} no graph cache yet: gnn_hpc build-graphs makes it; sizes and the memory of a step are known then\n", "data");

@@ -71,17 +71,26 @@ void announce(const CommandLine& line, const Comm& comm) {
 }
 
 /// Errors of what the input knows the truth of, one row per target.
-void log_scores(const std::vector<PredictedRow>& rows, const std::vector<std::string>& targets) {
+void log_scores(const std::vector<PredictedRow>& rows, const std::vector<std::string>& targets, TargetKind kind, int num_classes) {
+  const auto columns = static_cast<std::size_t>(num_classes);
   for (std::size_t t = 0; t < targets.size(); ++t) {
     std::vector<double> truth, prediction;
     for (const PredictedRow& row : rows) {
-      if (std::isnan(row.target[t]) || std::isnan(row.prediction[t])) continue;
-      truth.push_back(row.target[t]);
-      prediction.push_back(row.prediction[t]);
+      const double y = row.target[t];
+      if (std::isnan(y) || std::isnan(row.prediction[t * columns])) continue;
+      if (kind == TargetKind::classes && !(y >= 0.0 && y < num_classes)) continue;
+      truth.push_back(y);
+      for (std::size_t c = 0; c < columns; ++c) prediction.push_back(row.prediction[t * columns + c]);
     }
     if (truth.empty()) continue;
-    const RegressionScore score = regression_score(truth, prediction);
-    log_info("{}: MAE {:.6g}, RMSE {:.6g} over {} with a known value", targets[t], score.mae, score.rmse, score.count);
+    if (kind == TargetKind::number) {
+      const RegressionScore score = regression_score(truth, prediction);
+      log_info("{}: MAE {:.6g}, RMSE {:.6g}, R2 {:.6g} over {} with a known value", targets[t], score.mae, score.rmse, score.r2, score.count);
+      continue;
+    }
+    const ClassScore score = kind == TargetKind::probability ? binary_score(truth, prediction) : multiclass_score(truth, prediction, num_classes);
+    log_info("{}: accuracy {:.6g}, F1 {:.6g}, ROC AUC {:.6g} over {} with a known label", targets[t], score.accuracy, score.f1, score.roc_auc,
+             score.count);
   }
 }
 
@@ -92,10 +101,10 @@ int predict_job(Job<T> job, const CommandLine& line, const Comm& comm) {
   on_root(comm, [&] { checkpoint = checkpoint_for_prediction(line.checkpoint.empty() ? dir : line.checkpoint); });
   comm.broadcast(checkpoint);
   log_info("weights: {}", checkpoint);
-  const auto rows = predict(*job.task, checkpoint, job.options.train.evaluation_batch(), comm);
+  const auto rows = predict(*job.task, checkpoint, job.options.train.evaluation_batch(), comm, !line.fingerprint.empty());
   const std::vector<std::string> targets = job.task->target_names();
   on_root(comm, [&] {
-    const std::string csv = predicted_csv(rows, targets);
+    const std::string csv = predicted_csv(rows, targets, job.task->num_classes());
     if (line.output == "-") {
       std::cout << csv << std::flush;
     } else {
@@ -104,16 +113,22 @@ int predict_job(Job<T> job, const CommandLine& line, const Comm& comm) {
       write_file_atomically(file, csv);
       log_info("{} predictions in {}", format_count(static_cast<long long>(rows.size())), file);
     }
-    if (job.task->target_kind() == TargetKind::number) log_scores(rows, targets);
+    if (!line.fingerprint.empty()) {
+      if (const auto folder = std::filesystem::path(line.fingerprint).parent_path(); !folder.empty()) std::filesystem::create_directories(folder);
+      write_embeddings(line.fingerprint, rows, static_cast<std::size_t>(job.task->embedding_width()));
+      log_info("fingerprints of width {} in {}", job.task->embedding_width(), line.fingerprint);
+    }
+    log_scores(rows, targets, job.task->target_kind(), job.task->num_classes());
   });
   return 0;
 }
 
 /// What `--data` stands for.
-std::vector<std::string> overrides_of(const CommandLine& line) {
+std::vector<std::string> overrides_of(const CommandLine& line, const std::string& system) {
   std::vector<std::string> out = line.overrides;
   if (line.command == "predict" && !line.data.empty()) {
-    for (const char* o : {"data.train=[]", "data.validation=[]", "data.test=[]", "data.format=auto", "data.index="}) out.emplace_back(o);
+    for (const char* o : {"data.train=[]", "data.validation=[]", "data.test=[]"}) out.emplace_back(o);
+    if (system == "comformer") out.insert(out.end(), {"data.format=auto", "data.index="});
     out.push_back("data.path=" + line.data);
   }
   return out;
@@ -121,7 +136,8 @@ std::vector<std::string> overrides_of(const CommandLine& line) {
 
 template <class T>
 int run_job(const std::string& text, const CommandLine& line, const Comm& comm) {
-  Job<T> job = make_job<T>(text, line.input, overrides_of(line));
+  const std::string system = peek_options(text, line.input, line.overrides).system;
+  Job<T> job = make_job<T>(text, line.input, overrides_of(line, system));
   if (!line.dry_run) announce(line, comm);
   if (line.command == "predict") return predict_job(std::move(job), line, comm);
   if (line.command == "build-graphs") return build_job(std::move(job), line, comm);
@@ -167,7 +183,7 @@ int run_command(const CommandLine& line, const Comm& world) {
   Comm comm = world;
   const std::string text = read_input(line.input, comm);
   const JobOptions options = prepare(text, line, comm);
-  if (line.command == "bench" || line.command == "sweep") {
+  if (line.command == "bench" || line.command == "sweep" || line.command == "replicates") {
     resolved_input(text, line.input, line.overrides);  // mistakes first
     if (!line.dry_run) announce(line, comm);
     return line.command == "bench" ? bench_command(line, comm) : sweep_command(line, comm);

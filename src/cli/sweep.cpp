@@ -4,6 +4,7 @@
 #include "base/error.hpp"
 #include "base/signals.hpp"
 #include "base/text.hpp"
+#include "cli/replicates.hpp"
 #include "io/atomic_file.hpp"
 #include "train/run_folder.hpp"
 #include "train/trainer.hpp"
@@ -142,7 +143,8 @@ class Sweep {
  public:
   Sweep(const CommandLine& line, const Comm& comm)
       : line_(line), comm_(comm), text_(read_input(line.input, comm)), base_(peek_options(text_, line.input, line.overrides)),
-        points_(name_points(base_.sweep.points)) {}
+        replicates_(line.command == "replicates"),
+        points_(name_points(replicates_ ? with_replicates(base_.sweep.points, line.count) : base_.sweep.points)) {}
 
   int run() {
     if (points_.empty()) {
@@ -164,6 +166,10 @@ class Sweep {
       worst = std::max(worst, code);
     }
     log_info("sweep: results in {}/sweep.csv", base_.run.dir);
+    if (replicates_ && comm_.is_root()) {
+      log_info("test errors, mean +- standard deviation over splits; one row a split in {}/results.csv\n{}", base_.run.dir,
+               results_table(collected_results(base_.run.dir, points_)));
+    }
     return worst;
   }
 
@@ -191,6 +197,9 @@ class Sweep {
       fs::create_directories(fs::path(base_.run.dir) / point.name);
       write_file_atomically(fmt::format("{}/{}/status", base_.run.dir, point.name), status + "\n");
       write_file_atomically(base_.run.dir + "/sweep.csv", sweep_csv(base_.run.dir, points_));
+      if (const std::string results = replicates_ ? collected_results(base_.run.dir, points_) : std::string(); !results.empty()) {
+        write_file_atomically(base_.run.dir + "/results.csv", results);
+      }
     });
   }
 
@@ -243,6 +252,7 @@ class Sweep {
   const Comm& comm_;
   std::string text_;
   JobOptions base_;
+  bool replicates_;
   std::vector<SweepPoint> points_;
 };
 

@@ -25,6 +25,8 @@ std::string sweep_csv(const std::string& folder, const std::vector<SweepPoint>& 
 
 /// Runs the points one after the other (or one of them), each in `run.dir`/NAME. Points that are finished with the same options are
 /// skipped, interrupted ones continue; a point that diverges or fails is noted and the next one runs.
+/// `gnn_hpc replicates` does the same for every split of the data (`line.count` of them, joined with the points of a `sweep` block if there
+/// is one), keeps `results.csv` in `run.dir` up to date and prints means and spread at the end.
 /// Returns 0, the code of the worst point that failed, or Exit::stopped after a signal. Collective.
 int sweep_command(const CommandLine& line, const Comm& comm);
 

@@ -15,7 +15,7 @@ namespace gnn_hpc {
 
 namespace {
 
-const std::vector<std::string> kCommands{"train", "predict", "build-graphs", "verify", "bench", "sweep", "replicates", "info"};
+const std::vector<std::string> kCommands{"train", "predict", "build-graphs", "verify", "bench", "sweep", "replicates", "generate", "info"};
 
 constexpr const char* kFooter =
     "\nKeys of the input file, with units, defaults and meaning:  gnn_hpc info --schema [SYSTEM]"
@@ -90,6 +90,26 @@ void describe(CLI::App& app, CommandLine& line) {
       ->check(between(0, 1000000));
   replicates->add_flag("--dry-run", line.dry_run, "only list the runs and what is done");
   replicates->add_flag("-q,--quiet", line.quiet, "warnings and errors only");
+
+  CLI::App* generate = app.add_subcommand("generate", "continue a text with a trained language model");
+  generate->add_option("CHECKPOINT", line.input, "checkpoint or run folder (its best weights)")->required()->type_name("CHECKPOINT");
+  generate->add_option("OVERRIDES", line.overrides, "change keys of the checkpoint's options")->type_name("KEY=VALUE ...");
+  generate->add_option("--prompt", line.prompt, "text to continue")->type_name("TEXT");
+  generate->add_option("--prompt-file", line.prompt_file, "the same from a file")->type_name("FILE");
+  generate->add_option("--prompt-ids", line.prompt_ids, "the same as tokens")->type_name("N,N,...")->delimiter(',');
+  generate->add_option("--max-new-tokens", line.max_new_tokens, "tokens to add at most")->type_name("N")->capture_default_str()
+      ->check(between(0, 1000000000));
+  generate->add_option("--temperature", line.temperature, "divides the logits; 0: always the most likely token")->type_name("X")
+      ->capture_default_str()->check(CLI::Range(0.0, 1e6).description(""));
+  generate->add_option("--top-k", line.top_k, "choose among the K most likely tokens; 0: off, 1: the most likely")->type_name("K")
+      ->capture_default_str()->check(between(0, 1000000000));
+  generate->add_option("--top-p", line.top_p, "choose among the most likely tokens that hold this much probability; 0 or 1: off")
+      ->type_name("P")->capture_default_str()->check(CLI::Range(0.0, 1.0).description(""));
+  generate->add_option("--eos", line.eos, "a token that ends the text; -1: none")->type_name("N")->capture_default_str()
+      ->check(between(-1, 1000000000));
+  generate->add_option("--seed", line.seed, "of the choice; equal seeds, equal texts")->type_name("N")->capture_default_str();
+  generate->add_flag("--ids", line.print_ids, "print tokens as numbers");
+  generate->add_flag("-q,--quiet", line.quiet, "warnings and errors only");
 
   CLI::App* info = app.add_subcommand("info", "about a cache, checkpoint or golden file; without FILE about this machine");
   info->add_option("FILE", line.input, "an HDF5 file of this program")->type_name("FILE");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -9,8 +10,8 @@ namespace gnn_hpc {
 
 /// What the program was asked to do.
 struct CommandLine {
-  std::string command = "train";       ///< train | predict | build-graphs | verify | bench | sweep | replicates | info | version
-  std::string input;                   ///< the YAML file; info: any file, or empty
+  std::string command = "train";       ///< train | predict | build-graphs | verify | bench | sweep | replicates | generate | info | version
+  std::string input;                   ///< the YAML file; generate: checkpoint or run folder; info: any file, or empty
   std::vector<std::string> overrides;  ///< block.key=value
   std::vector<std::string> kokkos;     ///< --kokkos-...: passed on untouched
 
@@ -28,6 +29,15 @@ struct CommandLine {
   int point = -1;                      ///< sweep, replicates: only this one; -1 = all
   int count = 5;                       ///< replicates: splits
   std::string fingerprint;             ///< predict: file of the learned representations; empty = none
+  std::string prompt, prompt_file;     ///< generate: text to continue
+  std::vector<int> prompt_ids;         ///< generate: the same as tokens
+  int max_new_tokens = 100;            ///< generate
+  double temperature = 0.7;            ///< generate: 0 = the most likely token
+  int top_k = 50;                      ///< generate: 0 = off
+  double top_p = 0.9;                  ///< generate: 0 = off
+  int eos = -1;                        ///< generate: a token that ends the text; -1 = none
+  std::int64_t seed = 0;               ///< generate
+  bool print_ids = false;              ///< generate: tokens as numbers
   bool schema = false;                 ///< info
   std::string system;                  ///< info --schema SYSTEM; empty = the only or first one
   bool full = false;                   ///< info FILE: every tensor

@@ -7,6 +7,7 @@
 #include "base/text.hpp"
 #include "cli/bench.hpp"
 #include "cli/dry_run.hpp"
+#include "cli/generate.hpp"
 #include "cli/info.hpp"
 #include "cli/job.hpp"
 #include "cli/launch.hpp"
@@ -180,6 +181,7 @@ int run_command(const CommandLine& line, const Comm& world) {
     return 0;
   }
   install_signal_handlers();
+  if (line.command == "generate") return generate_command(line, world);
   Comm comm = world;
   const std::string text = read_input(line.input, comm);
   const JobOptions options = prepare(text, line, comm);

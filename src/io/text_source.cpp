@@ -23,7 +23,7 @@ bool blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c
 
 }  // namespace
 
-TextSource::TextSource(std::string path) : path_(std::move(path)) {
+TextSource::TextSource(std::string path, bool keep_mark) : path_(std::move(path)) {
   struct stat info;
   if (::stat(path_.c_str(), &info) != 0) throw Error(Exit::data, fmt::format("{}: {}", path_, std::strerror(errno)));
   if (S_ISDIR(info.st_mode)) throw Error(Exit::data, fmt::format("{}: is a folder, a file is needed", path_));
@@ -33,7 +33,7 @@ TextSource::TextSource(std::string path) : path_(std::move(path)) {
   gzbuffer(file_, kBlock);
   buffer_.resize(kBlock);
   const std::string_view start = peek();
-  if (start.substr(0, 3) == "\xEF\xBB\xBF") consume(3);
+  if (!keep_mark && start.substr(0, 3) == "\xEF\xBB\xBF") consume(3);
 }
 
 TextSource::~TextSource() {

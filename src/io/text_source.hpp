@@ -11,11 +11,12 @@ struct gzFile_s;
 
 namespace gnn_hpc {
 
-/// A text file, plain or gzip, read forward in blocks; memory is one block. A byte order mark at the start is dropped.
+/// A text file, plain or gzip, read forward in blocks; memory is one block. A byte order mark at the start is dropped unless every byte
+/// counts (`keep_mark`).
 /// Throws Error(Exit::data) if the file cannot be opened, read, or is a damaged or truncated gzip file.
 class TextSource {
  public:
-  explicit TextSource(std::string path);
+  explicit TextSource(std::string path, bool keep_mark = false);
   ~TextSource();
   TextSource(TextSource&& other) noexcept;
   TextSource& operator=(TextSource&&) = delete;

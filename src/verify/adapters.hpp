@@ -24,4 +24,13 @@ namespace dmpnn {
 void check_graphs(GoldenFile& file, bool single_precision, Report& report);
 }  // namespace dmpnn
 
+namespace hgnn_moe {
+/// A file of kind `other` by what it holds: texts, or one of the checks below.
+void check_other(GoldenFile& file, bool single_precision, Report& report);
+/// Texts cut into lines and windows: exact.
+void check_data(GoldenFile& file, bool single_precision, Report& report);
+/// Greedy continuation of a prompt: ids exact, logits of each step, the logits that the filters of sampling keep.
+void check_generate(GoldenFile& file, bool single_precision, Report& report);
+}  // namespace hgnn_moe
+
 }  // namespace gnn_hpc::verify

@@ -23,6 +23,7 @@ constexpr Entry kAdapters[] = {
     {"comformer", "graphs", verify::comformer::check_graphs},
     {"comformer", "other", verify::comformer::check_other},
     {"dmpnn_diffpool", "graphs", verify::dmpnn::check_graphs},
+    {"hgnn_moe", "other", verify::hgnn_moe::check_other},
 };
 
 verify::Adapter find_adapter(const verify::GoldenFile& file) {

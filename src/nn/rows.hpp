@@ -24,4 +24,8 @@ struct RowOps {
 template <class T>
 void sum_partials(Step<T>& step, View2<double> partial, View1<double> sums);
 
+/// target[c] += sums[c]
+template <class T>
+void add_sums(const Exec& exec, View1<double> sums, View1<T> target);
+
 }  // namespace gnn_hpc

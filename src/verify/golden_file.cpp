@@ -44,6 +44,8 @@ GoldenFile::GoldenFile(const std::string& path) : reader_(path) {
   if (reader_.has_attribute("/", "system") && reader_.has_attribute("/", "kind")) {
     system_ = reader_.attribute_text("/", "system");
     kind_ = reader_.attribute_text("/", "kind");
+  } else if (reader_.has_attribute("/", "system") && reader_.attribute_text("/", "system") == "hgnn_moe") {
+    system_ = "hgnn_moe", kind_ = has("loss/total") ? "model" : "other";
   } else {
     infer_kind();
   }

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/options.hpp"
+#include "models/hgnn_moe/dataset.hpp"
+#include "models/hgnn_moe/model.hpp"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace gnn_hpc::hgnn_moe {
+
+/// A language model with graph-coupled experts on text. The loss is the mean cross-entropy of the next token; validation reports it in
+/// bits per byte (per token of tokenised data) and as perplexity exp(min(loss, 20)), dropout off, weighted by the number of targets.
+template <class T>
+class LanguageTask final : public Task<T> {
+ public:
+  LanguageTask(DataOptions data, const ModelOptions& model, std::uint64_t seed);
+
+  const std::string& name() const override { return name_; }
+  ParamStore<T>& params() override { return store_; }
+  void open_data(const Comm& comm) override { dataset_.open(comm); }
+  bool open_built_data(const Comm& comm) override { return dataset_.open_built(comm); }
+  /// Throws Error(Exit::usage): a language model continues texts (`gnn_hpc generate`), it has nothing to list by sample.
+  void open_prediction_data(const Comm& comm) override;
+  const Splits& splits() const override { return dataset_.splits(); }
+  std::string sample_id(std::int64_t sample) const override { return dataset_.id(sample); }
+  std::vector<std::string> target_names() const override { return {}; }
+  std::map<std::string, std::vector<double>> data_state() const override;
+  void set_data_state(const std::map<std::string, std::vector<double>>& state) override;
+
+  std::unique_ptr<HostBatch> new_batch() const override { return std::make_unique<HostTokenBatch>(); }
+  void collate(std::span<const std::int64_t> samples, HostBatch& batch) const override;
+  std::int64_t cost(std::int64_t sample) const override { return 1 + dataset_.length(sample); }
+
+  BatchSize upload(const HostBatch& batch, Step<T>& step) override;
+  void forward(Step<T>& step) override { model_.forward(step, batch_); }
+  View1<double> loss(Step<T>& step, double divisor) override;
+  void backward(Step<T>& step) override { model_.backward(step, batch_); }
+  void measure(const HostBatch& batch, Step<T>& step, Measures& measures) override;
+  std::vector<std::pair<std::string, double>> metrics(const Measures& reduced) const override;
+  bool loss_decides() const override { return true; }
+  bool predicts() const override { return false; }
+  double flops(const HostBatch& batch) const override;
+  std::vector<std::pair<std::string, std::vector<double>>> report() override;
+  std::vector<std::string> describe() const override;
+  std::unique_ptr<Decoder> new_decoder() override;
+
+  Model<T>& model() { return model_; }
+  const TokenDataset& dataset() const { return dataset_; }
+
+ private:
+  std::string name_ = "hgnn_moe";
+  TokenDataset dataset_;
+  ParamStore<T> store_;
+  Model<T> model_;
+  TokenBatch batch_;
+  View1<double> loss_;  ///< [3] of the last batch, in the step's arena
+  bool warned_of_degrees_ = false;
+};
+
+/// Reads the blocks `data` and `model`; weights are drawn from the seed.
+template <class T>
+std::unique_ptr<Task<T>> make_task(Config& root, std::uint64_t seed);
+
+}  // namespace gnn_hpc::hgnn_moe

@@ -122,13 +122,14 @@ std::vector<std::int64_t> numpy_permutation(std::int64_t n, std::uint32_t seed) 
   return order;
 }
 
-SampleParts holdout_parts(std::int64_t n, std::uint32_t seed, std::span<const std::int64_t> classes) {
+SampleParts holdout_parts(std::int64_t n, std::uint32_t seed, std::span<const std::int64_t> classes, bool validation, bool test) {
   SampleParts out;
   const auto order = numpy_permutation(n, seed);
-  const auto tests = pick(order, tenth(n), classes);
+  const auto tests = pick(order, test ? tenth(n) : 0, classes);
   std::vector<std::int64_t> rest;
   for (std::size_t i = 0; i < order.size(); ++i) (tests[i] ? out.test : rest).push_back(order[i]);
-  divide_rest(rest, seed, static_cast<std::int64_t>(std::ceil(static_cast<double>(rest.size()) / 9.0)), classes, out);
+  const double ninth = std::ceil(static_cast<double>(rest.size()) / 9.0);
+  divide_rest(rest, seed, validation ? static_cast<std::int64_t>(ninth) : 0, classes, out);
   return out;
 }
 

@@ -26,7 +26,8 @@ struct SampleParts {
 /// @param classes [n] labels for a stratified split; empty: none. Stratified: the same sizes, but test and validation take
 /// members at equal distances of the permuted samples sorted (stably) by class, so that every part has its share of each class to
 /// within one; all orders stay those of the permutations.
-SampleParts holdout_parts(std::int64_t n, std::uint32_t seed, std::span<const std::int64_t> classes = {});
+/// @param validation, test  false: that part stays empty, its share goes to the others
+SampleParts holdout_parts(std::int64_t n, std::uint32_t seed, std::span<const std::int64_t> classes = {}, bool validation = true, bool test = true);
 
 /// Cross-validation as scikit-learn's KFold(folds, shuffle) and train_test_split(0.1): consecutive folds of permutation(n), the first
 /// n mod folds are one longer; test = fold, ascending; rest ascending, permuted by a fresh generator: its first ceil(0.1 |rest|)

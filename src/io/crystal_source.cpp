@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "io/cif.hpp"
 #include "io/crystal_sources.hpp"
+#include "io/csv.hpp"
 #include "io/elements.hpp"
 #include "io/extxyz.hpp"
 #include "io/poscar.hpp"
@@ -19,12 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_missing(std::string_view text) {
-  static constexpr std::string_view kWords[] = {"", "nan", "na", "n/a", "none", "null", "-nan", "?", "."};
-  return std::any_of(std::begin(kWords), std::end(kWords),
-                     [&](std::string_view w) { return w.size() == text.size() && ends_with_any_case(text, w); });
-}
-
 /// Text of the requested targets to numbers. A record is bad if all are missing; with several, one may be NaN.
 void read_targets(const CrystalSourceOptions& options, const std::vector<std::string>& raw, const std::vector<std::string>* found,
                   Crystal& out) {
@@ -32,7 +27,7 @@ void read_targets(const CrystalSourceOptions& options, const std::vector<std::st
   std::size_t missing = 0;
   for (std::size_t t = 0; t < options.targets.size(); ++t) {
     const std::string_view text = t < raw.size() ? trim(raw[t]) : std::string_view{};
-    if (is_missing(text)) {
+    if (is_missing_value(text)) {
       ++missing;
       continue;
     }

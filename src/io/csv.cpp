@@ -2,6 +2,7 @@
 #include "io/csv.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/error.hpp"
 
@@ -77,6 +78,12 @@ bool CsvReader::next(Row& row) {
   row.unterminated = any && state == State::quoted;
   if (any && state == State::plain && !field().empty() && field().back() == '\r') field().pop_back();
   return any;
+}
+
+bool is_missing_value(std::string_view text) {
+  static constexpr std::string_view kWords[] = {"", "nan", "na", "n/a", "none", "null", "-nan", "?", "."};
+  return std::any_of(std::begin(kWords), std::end(kWords),
+                     [&](std::string_view w) { return w.size() == text.size() && ends_with_any_case(text, w); });
 }
 
 }  // namespace gnn_hpc

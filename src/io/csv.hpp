@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "io/text_source.hpp"
@@ -32,5 +33,8 @@ class CsvReader {
   TextSource text_;
   std::int64_t line_ = 1;  // of the next byte
 };
+
+/// True for the words that tables use for a value that is not there: nothing, nan, na, n/a, none, null, ?, . in any case.
+bool is_missing_value(std::string_view text);
 
 }  // namespace gnn_hpc

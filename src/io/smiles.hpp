@@ -11,6 +11,8 @@ namespace gnn_hpc {
 /// Version of RDKit in this program; empty where it was built without (`GNN_HPC_RDKIT=OFF`): then everything below throws
 /// Error(Exit::data) that says so.
 std::string rdkit_version();
+/// Throws that error if there is no RDKit.
+void require_rdkit();
 
 /// The molecule of a SMILES text with RDKit's defaults (sanitised, explicit hydrogen atoms removed), atoms and bonds in RDKit's
 /// order. Wildcards (`*`, `[*]`, `[*:1]`) are atoms. Blanks around the text do not count.

@@ -12,6 +12,7 @@ namespace {
 }  // namespace
 
 std::string rdkit_version() { return {}; }
+void require_rdkit() { fail(); }
 void read_smiles(std::string_view, Molecule&) { fail(); }
 void read_polymer(std::string_view, Molecule&) { fail(); }
 int count_smiles_atoms(std::string_view) { fail(); }

@@ -11,7 +11,8 @@ LabelScaler LabelScaler::identity(std::size_t targets) {
   return {std::vector<double>(targets, 0.0), std::vector<double>(targets, 1.0)};
 }
 
-LabelScaler LabelScaler::fit(std::span<const double> labels, std::span<const std::int64_t> samples, const std::vector<std::string>& names) {
+LabelScaler LabelScaler::fit(std::span<const double> labels, std::span<const std::int64_t> samples, const std::vector<std::string>& names,
+                             bool constant_allowed) {
   const std::size_t targets = names.size();
   LabelScaler out = identity(targets);
   for (std::size_t k = 0; k < targets; ++k) {
@@ -29,9 +30,10 @@ LabelScaler LabelScaler::fit(std::span<const double> labels, std::span<const std
     for (const auto s : samples) {
       if (!std::isnan(label(s))) squares += (label(s) - mean) * (label(s) - mean);
     }
-    const double std = std::sqrt(squares / count);
+    double std = std::sqrt(squares / count);
     if (!(std > 1e-14 * largest)) {  // equal labels leave rounding noise
-      throw Error(Exit::data, fmt::format("target {}: all {} training labels equal {:.6g}: nothing to learn", names[k], count, mean));
+      if (!constant_allowed) throw Error(Exit::data, fmt::format("target {}: all {} training labels equal {:.6g}: nothing to learn", names[k], count, mean));
+      std = 1.0;
     }
     out.mean[k] = mean;
     out.std[k] = std;

@@ -5,6 +5,7 @@
 #include "models/dmpnn_diffpool/dataset_options.hpp"
 #include "models/dmpnn_diffpool/descriptor_scaler.hpp"
 #include "models/dmpnn_diffpool/molecule.hpp"
+#include "models/dmpnn_diffpool/molecule_table.hpp"
 #include "models/label_scaler.hpp"
 #include "models/task.hpp"
 
@@ -41,7 +42,7 @@ class MoleculeDataset {
   /// Directed edges: two a bond.
   std::int64_t num_edges(std::int64_t sample) const;
   std::int64_t cost(std::int64_t sample) const { return num_atoms(sample) + num_edges(sample); }
-  std::string id(std::int64_t sample) const;
+  const std::string& id(std::int64_t sample) const;
   /// True where the input is in polymer notation: edge and atom weights and the degree of polymerisation are there.
   bool weighted() const { return weighted_; }
 
@@ -73,11 +74,12 @@ class MoleculeDataset {
   std::vector<InputRecord> records() const;
   std::vector<BadRecord> skipped() const;
 
-  /// What a checkpoint must hold to predict other files: "label_mean", "label_std", "num_classes", "target:<name>" -> {column} and
-  /// the descriptors ("descriptor_*"), and the digest of the data ("data_digest": two numbers).
+  /// What a checkpoint must hold to predict other files: "label_mean", "label_std", "num_classes", "target:<name>" -> {column},
+  /// "descriptor:<name>" -> {column}, those of DescriptorScaler, and the digest of the data ("data_digest": two numbers).
   std::map<std::string, std::vector<double>> state() const;
-  /// Takes scaling, classes, targets and descriptors from a checkpoint. For a training data set it must fit: throws
-  /// Error(Exit::data) if the data changed. For prediction, targets named in the state but absent from the file become NaN.
+  /// Takes scaling, classes, targets and descriptors from a checkpoint. Throws Error(Exit::data) if a training data set is not the one
+  /// of the state. For prediction columns are found by their names: a target that the file lacks is NaN, a descriptor that the model
+  /// uses must be there.
   void set_state(const std::map<std::string, std::vector<double>>& state);
 
   const DataOptions& options() const { return options_; }
@@ -90,14 +92,17 @@ class MoleculeDataset {
   void open_parts(Use use, const Comm& comm, const std::string& options_text);
   void add_source(const std::vector<std::string>& paths, Use use, const Comm& comm, const std::string& options_text);
   void load();
-  void check_labels();
+  void intern(std::span<const double> mass);
+  void check_labels() const;
+  std::vector<std::int64_t> classes_to_stratify() const;
   void split();
   void apply_scaling();
-  std::vector<std::vector<std::string>> part_files(Use use) const;
+  void take_columns(const std::map<std::string, std::vector<double>>& state);
 
   DataOptions options_;
   std::vector<std::string> target_names_, descriptor_names_;
   bool weighted_ = false, prediction_ = false;
+  std::vector<MoleculeTable> tables_;  ///< [caches]
   std::vector<std::shared_ptr<const GraphCache>> caches_;
   std::vector<std::int64_t> first_sample_{0};  ///< [caches+1]
 

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/dmpnn_diffpool/dataset.hpp"
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "graph/cache_build.hpp"
+#include "graph/split.hpp"
+#include "io/text_source.hpp"
+#include "models/dmpnn_diffpool/molecule_records.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+
+namespace gnn_hpc::dmpnn {
+
+MoleculeDataset::MoleculeDataset(DataOptions options) : options_(std::move(options)), target_names_(options_.targets) {}
+
+void MoleculeDataset::add_source(const std::vector<std::string>& paths, Use use, const Comm& comm, const std::string& options_text) {
+  const bool prediction = use == Use::prediction;
+  DataOptions wanted = options_;
+  if (!tables_.empty()) {  // further files have what the first one has
+    wanted.targets = tables_.front().targets;
+    wanted.descriptors = tables_.front().descriptors;
+    wanted.notation = tables_.front().polymer ? "polymer" : "smiles";
+  }
+  const MoleculeTable table = resolve_table(wanted, paths, prediction, comm);
+  const auto open = [table] { return std::make_unique<MoleculeRecords>(table); };
+  CacheRequest request;
+  request.schema = MoleculeColumns(table).schema;
+  request.key = [open] { return open()->key(); };
+  request.open_source = open;
+  request.source_name = paths.size() <= 3 ? join(paths, ", ") : fmt::format("{} and {} more", paths.front(), paths.size() - 1);
+  request.folder = options_.cache_dir;
+  request.max_bad_fraction = prediction ? 1.0 : options_.max_bad_fraction;
+  request.threads = options_.threads;
+  request.options = options_text;
+  request.read_only = use == Use::training_if_built;
+  request.message = [](const std::string& text) {
+    if (text.starts_with("warning: ")) log_text(LogLevel::warning, text.substr(9));
+    else log_text(LogLevel::info, text);
+  };
+  std::optional<Progress> line;
+  request.progress = [&line](const BuildProgress& p) {
+    if (!line) line.emplace("molecules", 0);
+    const std::string bad = p.bad > 0 ? fmt::format(", {} bad", format_count(p.bad)) : std::string();
+    if (p.finished) {
+      line->finish(p.records, "graphs" + bad);
+    } else if (line->due()) {
+      line->show(p.records, fmt::format("graphs  {:.0f} %{}, {} left", 100.0 * p.fraction, bad, format_duration(p.remaining())));
+    }
+  };
+  caches_.push_back(open_or_build(request, comm));
+  tables_.push_back(table);
+  first_sample_.push_back(first_sample_.back() + caches_.back()->num_samples());
+  const auto& skipped = caches_.back()->skipped();
+  if (comm.is_root() && !skipped.empty()) {
+    const BadRecord& bad = skipped.front().bad;
+    log_warning("{}: {} of {} rows left out, the first: {}:{}: {}: {}", request.source_name, skipped.size(), caches_.back()->num_records(), bad.file,
+                bad.line, bad.id, bad.reason);
+  }
+}
+
+void MoleculeDataset::open(const Comm& comm, const std::string& options_text) { open_parts(Use::training, comm, options_text); }
+
+bool MoleculeDataset::open_built(const Comm& comm) {
+  try {
+    open_parts(Use::training_if_built, comm, {});
+    return true;
+  } catch (const Error& error) {  // on all ranks alike
+    if (error.code() != Exit::data) throw;
+    return false;
+  }
+}
+
+void MoleculeDataset::open_parts(Use use, const Comm& comm, const std::string& options_text) {
+  caches_.clear();
+  tables_.clear();
+  first_sample_ = {0};
+  prediction_ = use == Use::prediction;
+  if (prediction_ || options_.train.empty()) {
+    add_source(options_.paths, use, comm, options_text);
+  } else {
+    for (const auto* paths : {&options_.train, &options_.validation, &options_.test}) {
+      if (!paths->empty()) add_source(*paths, use, comm, options_text);
+    }
+  }
+  target_names_ = tables_.front().targets;
+  descriptor_names_ = tables_.front().descriptors;
+  load();
+  splits_ = {};
+  scaler_ = LabelScaler::identity(num_targets());
+  descriptor_scaler_ = {};
+  if (!prediction_) {
+    check_labels();
+    split();
+    if (target_type() == TargetType::regression) scaler_ = LabelScaler::fit(labels_, splits_.train, target_names_, true);
+    descriptor_scaler_ = DescriptorScaler::fit(raw_descriptors_, descriptor_names_.size(), splits_.train);
+  }
+  num_classes_ = 1;
+  if (target_type() == TargetType::multiclass) {
+    double largest = 1.0;
+    for (const double y : labels_) largest = std::max(largest, std::isnan(y) ? 0.0 : y);
+    num_classes_ = options_.classes > 0 ? options_.classes : static_cast<int>(largest) + 1;
+  }
+  apply_scaling();
+}
+
+void MoleculeDataset::open_for_prediction(const Comm& comm, const std::string& options_text) {
+  if (options_.paths.empty()) throw Error(Exit::usage, "name the molecules to predict: data.path=FILE or predict --data FILE");
+  open_parts(Use::prediction, comm, options_text);
+}
+
+void MoleculeDataset::check_labels() const {
+  if (target_type() == TargetType::regression) return;
+  const bool binary = target_type() == TargetType::binary;
+  constexpr double kMostClasses = 10000.0;  // more are a number that someone took for a class
+  const double largest = binary ? 1.0 : (options_.classes > 0 ? options_.classes : kMostClasses) - 1.0;
+  for (std::size_t i = 0; i < labels_.size(); ++i) {
+    const double y = labels_[i];
+    if (std::isnan(y) || (y >= 0.0 && y <= largest && y == std::floor(y))) continue;
+    throw Error(Exit::data, fmt::format("{}: {} is {}, but data.task: {} allows only {}", id(static_cast<std::int64_t>(i / num_targets())),
+                                        target_names_[i % num_targets()], y, options_.task,
+                                        binary ? "0 and 1" : fmt::format("whole numbers from 0 to {}", largest)));
+  }
+}
+
+std::vector<std::int64_t> MoleculeDataset::classes_to_stratify() const {
+  if (!options_.stratify || target_type() == TargetType::regression || num_targets() != 1) return {};
+  std::vector<std::int64_t> out;
+  for (std::int64_t s = 0; s < first_sample_[1]; ++s) {
+    const double y = labels_[static_cast<std::size_t>(s)];
+    out.push_back(std::isnan(y) ? -1 : static_cast<std::int64_t>(y));
+  }
+  return out;
+}
+
+void MoleculeDataset::split() {
+  const std::int64_t n = first_sample_[1];  // parts come from the first file
+  const auto classes = classes_to_stratify();
+  const auto seed = static_cast<std::uint32_t>(options_.split_seed);
+  SampleParts parts;
+  if (options_.train.empty() && options_.kfold(n)) {
+    if (options_.replicate >= options_.folds) {
+      throw Error(Exit::data, fmt::format("data.replicate: {} of {} folds; folds count from 0 (fewer than {} molecules: data.split: auto is kfold)",
+                                          options_.replicate, options_.folds, DataOptions::kKfoldBelow));
+    }
+    parts = kfold_parts(n, seed, options_.folds, options_.replicate, classes);
+  } else {
+    parts = holdout_parts(n, seed + static_cast<std::uint32_t>(options_.replicate), classes, options_.validation.empty(), options_.test.empty());
+  }
+  splits_ = {std::move(parts.train), std::move(parts.validation), std::move(parts.test)};
+  std::size_t cache = 1;
+  const auto whole_file = [&](const std::vector<std::string>& paths, std::vector<std::int64_t>& part) {
+    if (paths.empty()) return;
+    for (std::int64_t s = first_sample_[cache]; s < first_sample_[cache + 1]; ++s) part.push_back(s);
+    ++cache;
+  };
+  whole_file(options_.validation, splits_.validation);
+  whole_file(options_.test, splits_.test);
+  if (splits_.train.empty() || splits_.validation.empty() || splits_.test.empty()) {
+    throw Error(Exit::data, fmt::format("{} molecules give {} for training, {} for validation and {} for test; none may be empty: use more data",
+                                        num_samples(), splits_.train.size(), splits_.validation.size(), splits_.test.size()));
+  }
+  if (options_.train_size == "full") return;
+  const auto wanted = static_cast<std::size_t>(parse_integer(options_.train_size).value_or(0));
+  if (wanted < 1) throw Error(Exit::usage, fmt::format("data.train_size: {} is neither `full` nor a positive integer", options_.train_size));
+  if (wanted > splits_.train.size()) {
+    log_warning("data.train_size: {} molecules are asked for, all {} of the training part are used", wanted, splits_.train.size());
+  } else {
+    splits_.train.resize(wanted);
+  }
+}
+
+std::vector<InputRecord> MoleculeDataset::records() const {
+  std::vector<InputRecord> out;
+  for (std::size_t c = 0; c < caches_.size(); ++c) {
+    const GraphCache& cache = *caches_[c];
+    std::size_t bad = 0;
+    for (std::int64_t s = 0; s <= cache.num_samples(); ++s) {
+      const std::int64_t next = s < cache.num_samples() ? cache.record(s) : std::numeric_limits<std::int64_t>::max();
+      for (; bad < cache.skipped().size() && cache.skipped()[bad].record < next; ++bad) out.push_back({cache.skipped()[bad].bad.id, -1});
+      if (s < cache.num_samples()) out.push_back({cache.id(s), first_sample_[c] + s});
+    }
+  }
+  return out;
+}
+
+std::vector<BadRecord> MoleculeDataset::skipped() const {
+  std::vector<BadRecord> out;
+  for (const auto& cache : caches_) {
+    for (const auto& s : cache->skipped()) out.push_back(s.bad);
+  }
+  return out;
+}
+
+std::string MoleculeDataset::digest() const {
+  std::string out;
+  for (const auto& cache : caches_) out += (out.empty() ? "" : " ") + cache->key().hex();
+  return out;
+}
+
+}  // namespace gnn_hpc::dmpnn

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/dmpnn_diffpool/molecule_table.hpp"
+
+#include "base/error.hpp"
+#include "base/text.hpp"
+#include "io/csv.hpp"
+#include "io/text_source.hpp"
+
+#include <algorithm>
+
+namespace gnn_hpc::dmpnn {
+
+namespace {
+
+/// What was seen in a column.
+struct Tally {
+  std::int64_t numbers = 0, others = 0;
+};
+
+bool contains(const std::vector<std::string>& names, const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); }
+
+/// `name*` replaced by what it stands for.
+std::vector<std::string> expand(const std::vector<std::string>& patterns, const std::vector<std::string>& columns, const std::string& path) {
+  std::vector<std::string> out;
+  for (const std::string& pattern : patterns) {
+    if (!pattern.ends_with('*')) {
+      out.push_back(pattern);
+      continue;
+    }
+    const std::string beginning = pattern.substr(0, pattern.size() - 1);
+    const std::size_t before = out.size();
+    for (const std::string& column : columns) {
+      if (column.starts_with(beginning) && !contains(out, column)) out.push_back(column);
+    }
+    if (out.size() == before) {
+      throw Error(Exit::data, fmt::format("{}:1: no column begins with {} (columns: {}); correct data.descriptors", path, quote_for_message(beginning), join_names(columns)));
+    }
+  }
+  return out;
+}
+
+MoleculeTable read_table(const DataOptions& options, const std::vector<std::string>& paths, bool prediction) {
+  MoleculeTable out{paths, options.smiles, options.id_column, options.notation == "polymer", options.targets, {}, prediction};
+  CsvReader reader(paths.front());
+  CsvReader::Row row;
+  if (!reader.next(row)) throw Error(Exit::data, fmt::format("{}: the file is empty; a header line is needed", paths.front()));
+  std::vector<std::string> columns;
+  for (std::size_t c = 0; c < row.size; ++c) columns.emplace_back(trim(row.fields[c]));
+  out.descriptors = expand(options.descriptors, columns, paths.front());
+  const auto smiles = static_cast<std::size_t>(std::find(columns.begin(), columns.end(), options.smiles) - columns.begin());
+  if (smiles == columns.size()) {
+    throw Error(Exit::data, fmt::format("{}:1: no column {} (columns: {}); set data.smiles to the column of molecules", paths.front(),
+                                        quote_for_message(options.smiles), join_names(columns)));
+  }
+
+  std::vector<Tally> tally(columns.size());
+  bool notation_known = options.notation != "auto";
+  while ((options.targets.empty() || !notation_known) && reader.next(row)) {
+    if (!notation_known && smiles < row.size && !trim(row.fields[smiles]).empty()) {
+      out.polymer = row.fields[smiles].find('|') != std::string::npos;
+      notation_known = true;
+    }
+    for (std::size_t c = 0; c < std::min(row.size, columns.size()) && options.targets.empty(); ++c) {
+      const std::string_view value = trim(row.fields[c]);
+      if (!is_missing_value(value)) ++(parse_number(value) ? tally[c].numbers : tally[c].others);
+    }
+  }
+  if (!options.targets.empty()) return out;
+  for (std::size_t c = 0; c < columns.size(); ++c) {
+    const std::string& name = columns[c];
+    const bool taken = name.empty() || c == smiles || name == options.id_column || contains(options.ignore, name) || contains(out.descriptors, name);
+    if (!taken && tally[c].numbers > tally[c].others) out.targets.push_back(name);
+  }
+  if (out.targets.empty() && !prediction) {
+    throw Error(Exit::data, fmt::format("{}: no column of numbers is left to learn (columns: {}); name one in data.targets", paths.front(), join_names(columns)));
+  }
+  return out;
+}
+
+}  // namespace
+
+MoleculeTable resolve_table(const DataOptions& options, const std::vector<std::string>& paths, bool prediction, const Comm& comm) {
+  constexpr char kEnd = '\x1e';  // ASCII record separator: in no column's name
+  MoleculeTable out;
+  std::string shared;
+  if (comm.is_root()) {
+    try {
+      out = read_table(options, paths, prediction);
+      shared = fmt::format("ok{}{:d}{}{}", kEnd, out.polymer, kEnd, out.targets.size());
+      for (const auto* names : {&out.targets, &out.descriptors}) {
+        for (const std::string& name : *names) (shared += kEnd) += name;
+      }
+    } catch (const Error& error) {
+      shared = fmt::format("{}{}{}", static_cast<int>(error.code()), kEnd, error.what());
+    }
+  }
+  comm.broadcast(shared);
+  const std::vector<std::string> parts = gnn_hpc::split(shared, kEnd);
+  if (parts[0] != "ok") throw Error(static_cast<Exit>(std::stoi(parts[0])), parts[1]);
+  const auto targets = parts.begin() + 3, descriptors = targets + std::stol(parts[2]);
+  out = {paths, options.smiles, options.id_column, parts[1] == "1", {targets, descriptors}, {descriptors, parts.end()}, prediction};
+  return out;
+}
+
+}  // namespace gnn_hpc::dmpnn

@@ -50,6 +50,7 @@ struct BondMessage {
   Linear<T> w_i, w_h, w_o;  ///< `name.W_i`, `name.W_h` without bias, `name.W_o`
   int node_width = 0, edge_width = 0, width = 0, depth = 1;
   double dropout = 0.0;
+  std::uint64_t stream = 0;  ///< of random numbers
 
   BondMessage() = default;
   BondMessage(ParamStore<T>& store, const std::string& name, int node_width, int edge_width, int width, int depth, double dropout);

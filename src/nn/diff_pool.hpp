@@ -5,6 +5,7 @@
 #include "nn/gather.hpp"
 #include "nn/step.hpp"
 
+#include <cstdint>
 #include <vector>
 
 namespace gnn_hpc {
@@ -15,6 +16,7 @@ struct PoolLevel {
   int num_graphs = 0, num_nodes = 0, num_clusters = 0, num_edges = 0;
   View1<int> node_ptr, cluster_ptr;  ///< [G+1] nodes and clusters c_g of each graph
   View1<int> node_graph;             ///< [N]
+  View1<std::uint64_t> graph_key;    ///< [G] names a graph for dropout
   View1<int> node_row;               ///< [N] row of z; empty: the identity
   Gather<T> row_nodes;               ///< nodes of each row of z
   View1<int> out_ptr, out_item;      ///< [N+1], [M] edges that leave each node; out_item empty: the identity
@@ -41,6 +43,7 @@ struct Assignment {
   View1<int> used;            ///< [N] slots in use: min(topk, c_g)
   View1<int> member_ptr;      ///< [C+G] per graph c_g + 1 positions in `member`
   View1<int> member;          ///< [N K] slot numbers n K + s by cluster, nodes ascending
+  View1<int> cluster_graph;   ///< [C]
   View2<double> dvalue;       ///< [N,K] gradient
 };
 
@@ -49,7 +52,7 @@ template <class T>
 struct CoarseEdges {
   int num_pairs = 0;
   View1<int> row_ptr;     ///< [C+1] pairs by p
-  View1<int> end;         ///< [U] q as a node of the next level
+  View1<int> begin, end;  ///< [U] p and q as nodes of the next level
   View1<int> reverse;     ///< [U]
   View1<double> weight;   ///< [U] W
   View2<T> feature;       ///< [U,d] E'
@@ -67,8 +70,8 @@ template <class T>
 struct DiffPool {
   PoolOptions options;
 
-  /// S and the members of every cluster, from logits [R,width]. dvalue is set to zero.
-  Assignment assign(Step<T>& step, const PoolLevel<T>& level, View2<T> logits) const;
+  /// S and the members of every cluster, from logits [R,width]. dvalue is set to zero. `largest_clusters`: the largest c_g.
+  Assignment assign(Step<T>& step, const PoolLevel<T>& level, View2<T> logits, int largest_clusters) const;
   /// dlogits [R,width] from s.dvalue; overwritten.
   void assign_backward(Step<T>& step, const PoolLevel<T>& level, const Assignment& s, View2<T> dlogits) const;
 
@@ -92,8 +95,8 @@ struct DiffPool {
     PoolLevel<T> level;
     MessagePlan<T> plan;
   };
-  Next next_level(Step<T>& step, const PoolLevel<T>& level, const CoarseEdges<T>& edges, View1<int> next_ptr, int next_clusters,
-                  int depth, bool undirected) const;
+  Next next_level(Step<T>& step, const PoolLevel<T>& level, const Assignment& s, const CoarseEdges<T>& edges, View1<int> next_ptr,
+                  int next_clusters, int depth, bool undirected) const;
 };
 
 }  // namespace gnn_hpc

@@ -3,6 +3,7 @@
 
 #include "nn/chunks.hpp"
 
+#include <initializer_list>
 #include <vector>
 
 namespace gnn_hpc {
@@ -28,12 +29,18 @@ void for_each_row_chunk(const Exec& exec, int rows, const Body& body) {
   });
 }
 
-/// c[R,N] = a[R,K] b[N,K]' with the rows shared out among the lanes: for products too small for a threaded library.
+/// Operands of a product whose rows are shared out among the lanes: for products too small for a threaded library.
 template <class T>
-void lanes_nt(const Exec& exec, View2<T> a, View2<T> b, View2<T> c);
-/// c[R,N] = a[R,K] b[K,N] + beta c, likewise.
+struct Product {
+  View2<T> a, b, c;
+  T beta = 0;
+};
+/// c[R,N] = a[R,K] b[N,K]' for each.
 template <class T>
-void lanes_nn(const Exec& exec, View2<T> a, View2<T> b, View2<T> c, T beta = 0);
+void lanes_nt(const Exec& exec, std::initializer_list<Product<T>> products);
+/// c[R,N] = a[R,K] b[K,N] + beta c for each, in this order.
+template <class T>
+void lanes_nn(const Exec& exec, std::initializer_list<Product<T>> products);
 
 /// Gradients of weights and biases, collected during the backward pass and formed at its end in one go: every lane takes a share of the
 /// *outputs* of each, so that no lane needs a copy to add to and the result does not depend on their number.

@@ -39,10 +39,14 @@ struct HostMoleculeBatch : HostBatch {
   HostGather h0_by_atom, h0_by_bond;  ///< transposes of h0_atom and h0_bond
   std::vector<int> node_row;     ///< [N] row of z of each atom
   HostGather row_nodes;          ///< its transpose
-  HostGather pool, pool_out;     ///< [G] rows of z with the read-out's coefficients (one pooling level at most), and the transpose
+  HostGather pool, pool_out;     ///< [G] rows of z of the last level with the read-out's coefficients, and the transpose
 
   std::vector<double> target;      ///< [G,K] scaled; NaN where missing
   std::vector<double> descriptors; ///< [G,d_xd]
+
+  // Scratch of `collate`, kept for its memory.
+  std::vector<std::vector<int>> class_rows, class_used;
+  std::vector<int> row_place;
 };
 
 /// Assembles molecules into a batch; storage is reused. Thread-safe for different batches. An empty span is legal.

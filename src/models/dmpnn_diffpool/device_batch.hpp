@@ -18,7 +18,8 @@ struct MoleculeBatch {
   PoolLevel<T> level;                   ///< level 0
   std::vector<View1<int>> node_ptr;     ///< [levels+1] of [G+1]
   std::vector<int> level_nodes;         ///< [levels+1] nodes of the batch
-  Gather<T> pool, pool_out;
+  std::vector<int> largest_graph;       ///< [levels+1] nodes of the largest graph
+  Gather<T> pool, pool_out;             ///< read-out of z of the last level, and its transpose
   View1<std::uint64_t> graph_key;       ///< [G] counts elements for dropout
   View2<double> target;                 ///< [G,K]
   View2<T> descriptors;                 ///< [G,d_xd]

@@ -39,7 +39,7 @@ class Model {
     View1<double> total, main, link, entropy;
   };
   /// @param divisor number of targets present over all ranks. Collective when training with `AuxReduction::mean` and pooling: the mean
-  /// over the graphs of the global batch needs their number.
+  /// over the graphs of the global batch needs their number. Once after each forward.
   Loss loss(Step<T>& step, const MoleculeBatch<T>& batch, std::span<const TargetSlice> slices, double divisor);
   /// Adds the gradient of `loss` to the store's gradients.
   void backward(Step<T>& step, const MoleculeBatch<T>& batch);
@@ -67,13 +67,15 @@ class Model {
     typename BatchNorm<T>::Saved norm;
     std::vector<View2<T>> ffn;        ///< outputs of the FFN's Linears; hidden ones after relu and dropout
     View2<T> doutput;
+    double auxiliary_factor = 0.0;    ///< of the auxiliary losses in the total
   };
   const Saved& saved() const { return saved_; }
 
  private:
+  bool normalises() const { return options_.batch_norm && options_.encoder != Encoder::wdmpnn; }
+  void assign_level(Step<T>& step, LevelSaved& s, std::size_t level, int largest_clusters);
   void read_out(Step<T>& step, const MoleculeBatch<T>& batch);
-  void assign_level(Step<T>& step, LevelSaved& s, std::size_t level);
-  void pool_levels_backward(Step<T>& step, const MoleculeBatch<T>& batch, View2<T> dpooled);
+  void levels_backward(Step<T>& step, const MoleculeBatch<T>& batch, View2<T> dpooled);
   void assign_level_backward(Step<T>& step, LevelSaved& s, std::size_t level, View2<T> dz);
 
   ModelOptions options_;

@@ -28,7 +28,7 @@ struct TrainHooks {
   std::function<bool(const TrainState&)> stop;
   /// Measures the rate of matrix products, floating-point operations a second of one rank; asked once, where the task knows its own
   /// operations (`Task::flops`). Empty: no utilisation in the log.
-  std::function<double()> gemm_rate;
+  std::function<double()> gemm_rate{};
 };
 
 /// Trains a task from its options to the final error table, or continues a run that was interrupted; see RunFolder for the

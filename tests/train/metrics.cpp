@@ -51,5 +51,21 @@ TEST(ClassScore, OneClassHasNoCurve) {
   EXPECT_TRUE(std::isnan(binary_score(y, p).roc_auc));
 }
 
+TEST(ClassScore, ClassesCountTheSame) {
+  // Of class 0 two of two, of class 1 one of two, of class 2 none of one; class 3 never occurs and is never guessed.
+  const std::vector<double> y{0, 0, 1, 1, 2, kNan};
+  const std::vector<double> p{0.7, 0.1, 0.1, 0.1, 0.4, 0.3, 0.2, 0.1, 0.1, 0.8, 0.1, 0.0, 0.5, 0.4, 0.1, 0.0, 0.6, 0.3, 0.1, 0.0, 9, 9, 9, 9};
+  const ClassScore s = multiclass_score(y, p, 4);
+  EXPECT_EQ(s.count, 5);
+  EXPECT_DOUBLE_EQ(s.accuracy, (1.0 + 0.5 + 0.0) / 3);
+  EXPECT_DOUBLE_EQ(s.f1, (4.0 / 6 + 2.0 / 3 + 0.0) / 3);  // class 0: tp 2, fp 2; class 1: tp 1, fn 1; class 2: fn 1
+  // class 0: 0.7, 0.4 against 0.1, 0.5, 0.6; class 1: 0.8, 0.4 against 0.1, 0.3, 0.3; class 2: 0.1 against 0.1, 0.2, 0.1, 0.1
+  EXPECT_DOUBLE_EQ(s.roc_auc, ((3.0 + 1.0) / 6 + 6.0 / 6 + 1.5 / 4) / 3);
+  EXPECT_TRUE(std::isnan(multiclass_score({}, {}, 3).f1));
+  const std::vector<double> one{1}, only{0.2, 0.8};
+  EXPECT_EQ(multiclass_score(one, only, 2).accuracy, 1.0);
+  EXPECT_TRUE(std::isnan(multiclass_score(one, only, 2).roc_auc));
+}
+
 }  // namespace
 }  // namespace gnn_hpc

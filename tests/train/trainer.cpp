@@ -6,6 +6,7 @@
 #include "support/paths.hpp"
 #include "train/fake_task.hpp"
 #include "train/predict.hpp"
+#include "train/run_folder.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -80,7 +81,7 @@ TEST(Trainer, LearnsAndWritesTheRunFolder) {
   EXPECT_GT(result.parts[0].regression[0].r2, 0.95);
   EXPECT_EQ(result.parts[0].regression[0].count, 23);
   for (const char* name : {"resolved.yaml", "metrics.jsonl", "metrics.csv", "predictions.csv", "skipped.csv", "summary.json",
-                           "ids_train_val_test.json", "checkpoints/last.h5", "checkpoints/best.h5", "checkpoints/last.prev.h5"}) {
+                           "results.csv", "ids_train_val_test.json", "checkpoints/last.h5", "checkpoints/best.h5", "checkpoints/last.prev.h5"}) {
     EXPECT_TRUE(fs::exists(folder / "run" / name)) << name;
   }
   EXPECT_EQ(read_text(folder / "run" / "resolved.yaml"), kYaml);
@@ -307,6 +308,51 @@ TEST(Trainer, NothingIsAllocatedAfterTheSecondStep) {
   }};
   train<double>(task, s.run, s.train, Comm::self(), kYaml, watch);
   EXPECT_EQ(num_allocations, 0);
+}
+
+/// Its validation loss is no number from the third validation on.
+class LateNan : public Fake {
+ public:
+  explicit LateNan(int good) : good_(good) {}
+  bool loss_decides() const override { return true; }
+  View1<double> loss(Step<double>& step, double divisor) override {
+    const auto out = Fake::loss(step, divisor);
+    if (!step.training() && ++calls_ > good_) Kokkos::deep_copy(out, std::nan(""));
+    return out;
+  }
+
+ private:
+  int good_, calls_ = 0;
+};
+
+TEST(Trainer, AValidationLossThatIsNoNumberEndsTheRun) {
+  const test::TemporaryFolder folder;
+  Settings s(folder / "late");
+  s.train.evaluate_batch_size = 100;
+  s.train.train_metrics_every = 0;
+  LateNan late(2);
+  const TrainResult result = train<double>(late, s.run, s.train, Comm::self(), kYaml);
+  EXPECT_EQ(result.exit, Exit::ok);
+  EXPECT_EQ(result.status, "early_stopped");
+  EXPECT_EQ(result.state.epoch, 3);
+  EXPECT_LE(result.state.best_epoch, 2);
+  EXPECT_EQ(nlohmann::json::parse(read_text(folder / "late" / "summary.json"))["deciding_metric"], "loss");
+  Settings now(folder / "now");
+  LateNan never(0);
+  try {
+    train<double>(never, now.run, now.train, Comm::self(), kYaml);
+    ADD_FAILURE() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Exit::diverged);
+  }
+}
+
+TEST(PredictionColumns, ClassesHaveTheMostProbableOneAndAll) {
+  EXPECT_EQ(prediction_header({"y"}, 1, true), ",target,prediction");
+  EXPECT_EQ(prediction_header({"a", "b"}, 2, false), ",prediction_a,probability_a_0,probability_a_1,prediction_b,probability_b_0,probability_b_1");
+  EXPECT_EQ(prediction_fields({1.0}, {0.25, 0.5, 0.25}, 3, true), ",1,1,0.25,0.5,0.25");
+  EXPECT_EQ(prediction_fields({1.0}, {0.5}, 1, false), ",0.5");
+  EXPECT_EQ(prediction_fields({1.0}, {std::nan(""), 0.5}, 2, false), ",nan,nan,0.5");
 }
 
 /// A task whose input holds two records that could not be used.

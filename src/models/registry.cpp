@@ -4,6 +4,7 @@
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "models/comformer/task.hpp"
+#include "models/dmpnn_diffpool/task.hpp"
 
 #include <array>
 
@@ -19,6 +20,7 @@ struct Entry {
 };
 constexpr std::array kTasks{
     Entry{"comformer", &comformer::make_task<float>, &comformer::make_task<double>},
+    Entry{"dmpnn_diffpool", &dmpnn::make_task<float>, &dmpnn::make_task<double>},
 };
 
 }  // namespace

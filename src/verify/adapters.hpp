@@ -22,6 +22,8 @@ void check_model(GoldenFile& file, bool single_precision, Report& report);
 namespace dmpnn {
 /// Molecules and polymers from text, texts to reject, splits: all exact (masses and weights to 1e-12).
 void check_graphs(GoldenFile& file, bool single_precision, Report& report);
+/// One batch through the model, without and with shared states: outputs, losses, gradients, running statistics, optimiser steps.
+void check_model(GoldenFile& file, bool single_precision, Report& report);
 }  // namespace dmpnn
 
 namespace hgnn_moe {

@@ -22,6 +22,7 @@ constexpr Entry kAdapters[] = {
     {"comformer", "model", verify::comformer::check_model},
     {"comformer", "graphs", verify::comformer::check_graphs},
     {"comformer", "other", verify::comformer::check_other},
+    {"dmpnn_diffpool", "model", verify::dmpnn::check_model},
     {"dmpnn_diffpool", "graphs", verify::dmpnn::check_graphs},
     {"hgnn_moe", "other", verify::hgnn_moe::check_other},
 };

@@ -28,6 +28,7 @@ class Model {
   void set_tables(const FeatureTable& atoms, const FeatureTable& bonds);
 
   const ModelOptions& options() const { return options_; }
+  const DiffPool<T>& pooling() const { return pool_; }
 
   /// Output [G, outputs]; activations stay in step.arena for `loss` and `backward`.
   /// Throws Error(Exit::usage) for `assign: batch` with more clusters in the batch than head columns.

@@ -27,6 +27,7 @@ class GnnCoupler final : public Coupler<T> {
     Param<T> adjacency, neighbor_weight, neighbor_bias, self_weight, self_bias, message_weight, message_bias;
   };
   void join_weights(Step<T>& step);
+  void add_layer_gradients(Step<T>& step, const Convolution& c, View2<T> dweight, View1<double> total) const;
 
   int experts_, width_;
   std::vector<Convolution> convs_;

@@ -43,14 +43,15 @@ class HgnnCoupler final : public Coupler<T> {
   void collapsed_forward(Step<T>& step, View2<T> x, View2<T> base, View2<T> y);
   OutputGradient<T> collapsed_backward(Step<T>& step, View2<T> dy);
   void folded_gradients(Step<T>& step, View1<T> sum, View1<double> da) const;
-  void chain_gradients(Step<T>& step, View1<double> da) const;
+  void chain_gradients(Step<T>& step, const std::vector<View2<T>>& dchain, View1<double> da) const;
   void full_forward(Step<T>& step, View2<T> x, View2<T> base, View2<T> y);
   OutputGradient<T> full_backward(Step<T>& step, View2<T> dy);
 
   int experts_, width_;
   HypergraphForm form_;
   HyperedgeStrategy strategy_;
-  bool paper_, softplus_, learnable_;
+  bool paper_, softplus_, learnable_ = false;
+  int layers_;
   std::vector<Convolution> convs_;
   Param<T> edge_weights_;
   Combiner<T> combiner_;
@@ -62,7 +63,7 @@ class HgnnCoupler final : public Coupler<T> {
     View1<T> rdev, bias, factor;    ///< [R], [D], [E] v_n
     bool folded = false;
     std::vector<View2<T>> maps;     ///< C_0 .. C_n
-    std::vector<View2<T>> chain;    ///< p_1 .. p_n, later dp; or X_1 .. X_n of the other forms
+    std::vector<View2<T>> chain;    ///< s, p_1 .. p_n; or X_0 .. X_n of the other forms
     std::vector<View2<T>> products; ///< Z_l [R E, D] of the other forms
     std::vector<View2<T>> edges;    ///< [R, m D] of the incidence form
   } saved_;

@@ -131,6 +131,11 @@ nlohmann::ordered_json bench_step(Job<T>& job, const CommandLine& line, const Co
   j["edges_per_second"] = static_cast<double>(size[2]) / seconds;
   j["gflop"] = flops * 1e-9;
   j["gflop_per_second"] = flops * 1e-9 / seconds;
+  if (const double model = comm.sum(task.flops(*batch)); model > 0.0) {  // by the model's formula: nothing counted twice
+    j["model_gflop"] = model * 1e-9;
+    j["model_gflop_per_second"] = model * 1e-9 / seconds;
+    j["tokens_per_second"] = comm.sum(batch->tokens) / seconds;
+  }
   static constexpr const char* kPhases[] = {"collate", "upload", "forward", "loss", "backward", "allreduce", "optimizer"};
   for (std::size_t p = 0; p < phases.size(); ++p) j["phases_ms"][kPhases[p]] = 1e3 * median(phases[p]);
   j["arena_bytes"] = comm.max(static_cast<std::int64_t>(runner.arena().high_water()));
@@ -241,6 +246,8 @@ int bench_command(const CommandLine& line, const Comm& comm) {
     j["machine"]["gemm_float_gflop_per_second"] = rates.gemm_float;
     j["machine"]["gemm_double_gflop_per_second"] = rates.gemm_double;
     j["machine"]["triad_gbyte_per_second"] = rates.triad;
+    const char* done = j.contains("model_gflop_per_second") ? "model_gflop_per_second" : "gflop_per_second";
+    if (j.contains(done)) j["share_of_gemm_rate"] = j[done].get<double>() / ((in_double ? rates.gemm_double : rates.gemm_float) * comm.size());
     const std::string shown = j.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
     std::cout << shown << std::flush;
     if (!line.output.empty()) write_file_atomically(line.output, shown);

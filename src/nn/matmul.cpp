@@ -26,6 +26,18 @@ void scale(const Space& exec, View2<T> c, T beta) {
       KOKKOS_LAMBDA(const int i) { c(i / width, i % width) = beta == T(0) ? T(0) : beta * c(i / width, i % width); });
 }
 
+/// c = a b + beta c of one column whose entries are strided.
+template <class T, class Space>
+void multiply_column(const Space& exec, View2<T> a, View2<T> b, View2<T> c, T beta) {
+  const int inner = a.extent_int(1);
+  Kokkos::parallel_for(
+      "gnn_hpc::Matmul::column", Kokkos::RangePolicy<Space, Kokkos::IndexType<int>>(exec, 0, c.extent_int(0)), KOKKOS_LAMBDA(const int r) {
+        T sum = 0;
+        for (int k = 0; k < inner; ++k) sum += a(r, k) * b(k, 0);
+        c(r, 0) = beta == T(0) ? sum : sum + beta * c(r, 0);
+      });
+}
+
 template <class T, class Space>
 void gemm(const Space& exec, char ta, char tb, View2<T> a, View2<T> b, View2<T> c, T beta) {
   const auto rows = ta == 'N' ? a.extent(0) : a.extent(1), inner = ta == 'N' ? a.extent(1) : a.extent(0);
@@ -39,6 +51,11 @@ void gemm(const Space& exec, char ta, char tb, View2<T> a, View2<T> b, View2<T> 
     return;
   }
   g_flops += 2.0 * static_cast<double>(rows) * static_cast<double>(columns) * static_cast<double>(inner);
+  // Kokkos Kernels 4.7 hands one column to gemv as if its entries were consecutive.
+  if (ta == 'N' && tb == 'N' && columns == 1 && (b.stride(0) != 1 || c.stride(0) != 1)) {
+    multiply_column(exec, a, b, c, beta);
+    return;
+  }
   const Matrix<const T, Space> left = a, right = b;
   const Matrix<T, Space> out = c;
   KokkosBlas::gemm(exec, &ta, &tb, T(1), left, right, beta, out);

@@ -64,7 +64,8 @@ int num_columns(std::span<const TargetSlice> slices) {
 template <class T>
 View1<double> target_loss(Step<T>& step, std::span<const TargetSlice> slices, View2<T> output, View2<double> target, double divisor,
                           View2<T> doutput) {
-  GNN_HPC_REQUIRE(output.extent_int(1) == num_columns(slices) && target.extent(1) == slices.size() && target.extent(0) == output.extent(0),
+  GNN_HPC_REQUIRE(output.extent_int(1) == num_columns(slices) && target.extent(0) == output.extent(0) &&
+                      (target.extent(1) == slices.size() || target.extent(0) == 0),
                   "output {}x{}, target {}x{}, {} slices of {} columns", output.extent(0), output.extent(1), target.extent(0),
                   target.extent(1), slices.size(), num_columns(slices));
   const auto total = step.arena.template array<double>(1);

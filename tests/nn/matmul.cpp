@@ -76,28 +76,29 @@ TYPED_TEST(MatmulOf, AllFormsAndShapes) {
 
 TYPED_TEST(MatmulOf, ColumnRangesOfWiderMatrices) {
   using T = TypeParam;
-  const std::size_t rows = 9, columns = 5, inner = 6;
+  const std::size_t shapes[][3] = {{9, 5, 6}, {9, 1, 6}, {1, 5, 6}, {9, 5, 1}, {9, 1, 1}, {1, 1, 6}};
   for (const Form form : {Form::nt, Form::nn, Form::tn}) {
-    SCOPED_TRACE(static_cast<int>(form));
-    const typename TestFixture::Operands o(form, rows, columns, inner);
-    // The operands and the result as columns 3.. of wider matrices; what surrounds the result stays as it is.
-    const auto widened = [](View2<T> x) {
-      const auto wide = random_matrix<T>(x.extent(0), x.extent(1) + 7, 4);
-      const auto window = column_range(wide, 3, 3 + x.extent_int(1));
-      test::assign(window, values_of(x));
-      return window;
-    };
-    const auto wide_c = random_matrix<T>(rows, columns + 4, 5);
-    const auto c = column_range(wide_c, 2, 2 + static_cast<int>(columns));
-    std::vector<double> surrounding = values_of(wide_c);
-    const auto expected = product(form, values_of(o.a), values_of(o.b), values_of(c), rows, columns, inner, 1.0);
-    multiply(form, widened(o.a), widened(o.b), c, T(1));
-    EXPECT_LT(test::relative_difference(values_of(c), expected), TestFixture::kTolerance);
-    const auto after = values_of(wide_c);
-    for (std::size_t r = 0; r < rows; ++r) {
-      for (std::size_t k = 0; k < columns + 4; ++k) {
+    for (const auto& [rows, columns, inner] : shapes) {
+      SCOPED_TRACE(fmt::format("form {} shape {} {} {}", static_cast<int>(form), rows, columns, inner));
+      const typename TestFixture::Operands o(form, rows, columns, inner);
+      // The operands and the result as columns 3.. of wider matrices; what surrounds the result stays as it is.
+      const auto widened = [](View2<T> x) {
+        const auto wide = random_matrix<T>(x.extent(0), x.extent(1) + 7, 4);
+        const auto window = column_range(wide, 3, 3 + x.extent_int(1));
+        test::assign(window, values_of(x));
+        return window;
+      };
+      const auto wide_c = random_matrix<T>(rows, columns + 4, 5);
+      const auto c = column_range(wide_c, 2, 2 + static_cast<int>(columns));
+      const std::vector<double> surrounding = values_of(wide_c);
+      const auto expected = product(form, values_of(o.a), values_of(o.b), values_of(c), rows, columns, inner, 1.0);
+      multiply(form, widened(o.a), widened(o.b), c, T(1));
+      EXPECT_LT(test::relative_difference(values_of(c), expected), TestFixture::kTolerance);
+      const auto after = values_of(wide_c);
+      for (std::size_t i = 0; i < after.size(); ++i) {
+        const std::size_t k = i % (columns + 4);
         if (k < 2 || k >= 2 + columns) {
-          EXPECT_EQ(after[r * (columns + 4) + k], surrounding[r * (columns + 4) + k]);
+          EXPECT_EQ(after[i], surrounding[i]);
         }
       }
     }

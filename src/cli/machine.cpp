@@ -27,14 +27,14 @@ double seconds_of(const std::chrono::steady_clock::time_point& begin) {
 
 /// GFLOP/s of the product that dominates a layer of width 256.
 template <class T>
-double measure_gemm() {
-  constexpr int kRows = 20000, kWidth = 256, kRepeat = 10;
+double measure_gemm(int repeat = 10) {
+  constexpr int kRows = 20000, kWidth = 256;
   const Exec exec;
   const View2<T> a("a", kRows, kWidth), b("b", kWidth, kWidth), c("c", kRows, kWidth);
   Kokkos::deep_copy(exec, a, T(0.5));
   Kokkos::deep_copy(exec, b, T(0.25));
   double best = 1e30;
-  for (int i = 0; i <= kRepeat; ++i) {
+  for (int i = 0; i <= repeat; ++i) {
     exec.fence();
     const auto begin = std::chrono::steady_clock::now();
     Matmul<T>::nt(exec, a, b, c);
@@ -68,6 +68,13 @@ double measure_triad() {
 }
 
 }  // namespace
+
+template <class T>
+double gemm_rate() {
+  return 1e9 * measure_gemm<T>(3);
+}
+template double gemm_rate<float>();
+template double gemm_rate<double>();
 
 MachineRates measure_rates() { return {measure_gemm<float>(), measure_gemm<double>(), measure_triad()}; }
 

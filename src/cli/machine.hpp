@@ -17,6 +17,9 @@ struct MachineRates {
   double triad = 0.0;                          ///< GB/s of a = b + s c on arrays far larger than the caches (3 x 8 bytes an item)
 };
 MachineRates measure_rates();
+/// Operations a second of the same product on one rank, from a few repetitions; `TrainHooks::gemm_rate`.
+template <class T>
+double gemm_rate();
 
 /// Name of the processor, or "unknown".
 std::string processor_name();

@@ -41,7 +41,7 @@ int train_job(Job<T> job, const CommandLine& line, const Comm& comm) {
     print_plan(job, comm, std::cout);
     return 0;
   }
-  return static_cast<int>(train(*job.task, job.options.run, job.options.train, comm, job.resolved).exit);
+  return static_cast<int>(train(*job.task, job.options.run, job.options.train, comm, job.resolved, {{}, gemm_rate<T>}).exit);
 }
 
 template <class T>

@@ -4,6 +4,7 @@
 #include "base/error.hpp"
 #include "base/signals.hpp"
 #include "base/text.hpp"
+#include "cli/machine.hpp"
 #include "cli/replicates.hpp"
 #include "io/atomic_file.hpp"
 #include "train/run_folder.hpp"
@@ -234,7 +235,7 @@ class Sweep {
   template <class T>
   TrainResult train_point(const SweepPoint& point) {
     Job<T> job = make_job<T>(text_, line_.input, overrides_of(point));
-    return train(*job.task, job.options.run, job.options.train, comm_, job.resolved);
+    return train(*job.task, job.options.run, job.options.train, comm_, job.resolved, {{}, gemm_rate<T>});
   }
 
   /// True if the finished run of this folder had the options that the point has now.

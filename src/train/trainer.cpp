@@ -179,12 +179,9 @@ class Trainer {
     std::string out;
     if (speed_.seconds <= 0.0) return out;
     if (speed_.tokens > 0.0) out += fmt::format("  {} tokens/s", format_count(static_cast<long long>(speed_.tokens / speed_.seconds)));
-    if (speed_.flops > 0.0 && hooks_.gemm_rate) {
-      if (gemm_rate_ == 0.0) gemm_rate_ = comm_.sum(hooks_.gemm_rate());
-      if (gemm_rate_ > 0.0) {
-        out += fmt::format(", {:.0f} GFLOP/s, {:.0f} % of the GEMM rate", 1e-9 * speed_.flops / speed_.seconds,
-                           100.0 * speed_.flops / speed_.seconds / gemm_rate_);
-      }
+    if (speed_.flops > 0.0 && gemm_rate_ > 0.0) {
+      out += fmt::format(", {:.3g} GFLOP/s, {:.0f} % of the GEMM rate", 1e-9 * speed_.flops / speed_.seconds,
+                         100.0 * speed_.flops / speed_.seconds / gemm_rate_);
     }
     return out;
   }
@@ -239,6 +236,11 @@ class Trainer {
     const auto batch = task_.new_batch();
     collate_share(task_, comm_, plan, costliest, *batch);
     runner_.warm_up(*batch, comm_.sum(batch->loss_weight), *optimizer_);
+    // All ranks at once, as in a step; here and not at the first progress line, which only the root may print.
+    if (hooks_.gemm_rate && comm_.sum(task_.flops(*batch)) > 0.0) {
+      gemm_rate_ = comm_.sum(hooks_.gemm_rate());
+      log_info("matrix products: {:.0f} GFLOP/s measured on this machine", 1e-9 * gemm_rate_);
+    }
     chunks_ = runner_.arena().num_chunks();
     log_debug("memory of a step: {}", format_bytes(static_cast<double>(runner_.arena().high_water())));
   }
@@ -481,7 +483,7 @@ class Trainer {
   std::size_t chunks_ = 0;  ///< of the arena, to notice when it grows
   std::optional<TrainingFeed<T>> feed_;
   Speed speed_;              ///< of the epoch under way
-  double gemm_rate_ = 0.0;   ///< of all ranks together; 0: not measured yet
+  double gemm_rate_ = 0.0;   ///< of all ranks together; 0: not measured
   bool warned_of_no_target_ = false;
   double longest_step_ = 0.0, checkpoint_seconds_ = 0.0, graphs_per_second_ = 0.0;
   double step_seconds_ = 0.0, evaluation_seconds_ = 0.0;  ///< of the last epoch; 0: it was not a whole one

@@ -98,6 +98,7 @@ void TokenBatch::upload(const HostTokenBatch& host, const Exec& exec) {
   position = position_memory_.assign(exec, host.position);
   target = target_memory_.assign(exec, host.target);
   key = key_memory_.assign(exec, host.key);
+  first_row = first_row_memory_.assign(exec, host.seq_ptr);
   row_key = row_key_memory_.assign(exec, row_keys_);
   bucket_token = bucket_token_memory_.assign(exec, host.bucket_token);
   bucket_ptr = bucket_ptr_memory_.assign(exec, host.bucket_ptr);

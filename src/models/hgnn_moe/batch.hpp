@@ -47,6 +47,7 @@ struct TokenBatch {
   std::vector<int> seq_ptr;                   ///< host copy
   std::vector<std::uint64_t> sequence_key;    ///< host
   View1<int> token, position, target;
+  View1<int> first_row;                       ///< [B+1] seq_ptr
   View1<std::uint8_t> key;
   View1<std::uint64_t> row_key;               ///< [R] key of the row's sequence
   View1<int> bucket_token, bucket_ptr, bucket_row;
@@ -57,7 +58,8 @@ struct TokenBatch {
   void upload(const HostTokenBatch& host, const Exec& exec);
 
  private:
-  GrowingArray<int> token_memory_, position_memory_, target_memory_, bucket_token_memory_, bucket_ptr_memory_, bucket_row_memory_;
+  GrowingArray<int> token_memory_, position_memory_, target_memory_, bucket_token_memory_, bucket_ptr_memory_, bucket_row_memory_,
+      first_row_memory_;
   GrowingArray<std::uint8_t> key_memory_;
   GrowingArray<std::uint64_t> row_key_memory_;
   std::vector<std::uint64_t> row_keys_;

@@ -83,6 +83,7 @@ class Model {
     View2<T> output_hat;               ///< [R,D] final x normalised, without the affine map
     View1<T> output_rdev;              ///< [R]
     View2<T> dx;                       ///< [R,D] gradient of the last x, made by `loss`
+    View1<double> extra;               ///< specialisation losses so far; empty: none wanted
   };
   const Saved& saved() const { return saved_; }
   const std::vector<std::unique_ptr<Layer<T>>>& layers() const { return layers_; }

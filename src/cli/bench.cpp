@@ -2,6 +2,7 @@
 #include "cli/bench.hpp"
 
 #include "base/error.hpp"
+#include "cli/bench_coupler.hpp"
 #include "cli/machine.hpp"
 #include "graph/loader.hpp"
 #include "graph/sampler.hpp"
@@ -230,6 +231,7 @@ template <class T>
 nlohmann::ordered_json bench_any(const std::string& text, const CommandLine& line, const Comm& comm) {
   if (line.what == "graph") return bench_graph<T>(text, line, comm);
   Job<T> job = make_job<T>(text, line.input, line.overrides);
+  if (line.what == "coupler") return bench_coupler(job, line);
   return line.what == "load" ? bench_load(job, line, comm) : bench_step(job, line, comm);
 }
 

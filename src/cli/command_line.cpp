@@ -65,8 +65,8 @@ void describe(CLI::App& app, CommandLine& line) {
 
   CLI::App* bench = app.add_subcommand("bench", "time the phases of a step; JSON on stdout");
   add_input(*bench, line);
-  bench->add_option("--what", line.what, "a training step, building graphs, or loading batches from the cache")
-      ->type_name("step|graph|load")->capture_default_str()->check(one_of({"step", "graph", "load"}));
+  bench->add_option("--what", line.what, "a training step, building graphs, loading batches from the cache, or the coupler of hgnn_moe alone")
+      ->type_name("step|graph|load|coupler")->capture_default_str()->check(one_of({"step", "graph", "load", "coupler"}));
   bench->add_option("--repeat", line.repeat, "timed repetitions; medians are reported")->type_name("N")->capture_default_str()
       ->check(between(1, 1000000));
   bench->add_option("--warmup", line.warmup, "repetitions before the clock starts")->type_name("N")->capture_default_str()

@@ -5,6 +5,7 @@
 #include "base/text.hpp"
 #include "models/comformer/task.hpp"
 #include "models/dmpnn_diffpool/task.hpp"
+#include "models/hgnn_moe/task.hpp"
 
 #include <array>
 
@@ -21,6 +22,7 @@ struct Entry {
 constexpr std::array kTasks{
     Entry{"comformer", &comformer::make_task<float>, &comformer::make_task<double>},
     Entry{"dmpnn_diffpool", &dmpnn::make_task<float>, &dmpnn::make_task<double>},
+    Entry{"hgnn_moe", &hgnn_moe::make_task<float>, &hgnn_moe::make_task<double>},
 };
 
 }  // namespace

@@ -33,6 +33,8 @@ void check_other(GoldenFile& file, bool single_precision, Report& report);
 void check_data(GoldenFile& file, bool single_precision, Report& report);
 /// Greedy continuation of a prompt: ids exact, logits of each step, the logits that the filters of sampling keep.
 void check_generate(GoldenFile& file, bool single_precision, Report& report);
+/// A training curve on given batches, evaluation before and after it: losses, gradient norms, norms of the final parameters.
+void check_curve(GoldenFile& file, bool single_precision, Report& report);
 }  // namespace hgnn_moe
 
 }  // namespace gnn_hpc::verify

@@ -86,8 +86,7 @@ ModelOptions read_options(const GoldenFile& file, const std::string& group) {
                        {"ffn_output", WeightTarget::ffn_output}, {"attention", WeightTarget::attention}, {"combined", WeightTarget::combined}});
   a.integer("num_ghost_experts", o.num_ghost_experts, 0);
   a.number("ghost_activation_threshold", o.ghost_activation_threshold);
-  const std::vector<std::string> problems = o.problems();
-  if (!problems.empty()) file.fail(fmt::format("{}: {}", group, join(problems, "; ")));
+  for (const auto& problem : o.problems()) file.fail(fmt::format("{}/{}: {}", group, problem.option, problem.message));
   return o;
 }
 

@@ -11,7 +11,9 @@ void check_other(GoldenFile& file, bool single_precision, Report& report) {
     return std::any_of(groups.begin(), groups.end(), [&](const std::string& g) { return file.has(g + name); });
   };
   if (holds("/raw")) return check_data(file, single_precision, report);
-  file.fail("no text (raw) in it: nothing that this build can check");
+  if (file.has("inputs/prompt")) return check_generate(file, single_precision, report);
+  if (file.has("inputs/batches")) return check_curve(file, single_precision, report);
+  file.fail("neither texts (raw), a prompt (inputs/prompt) nor batches (inputs/batches) in it: nothing that this build can check");
 }
 
 }  // namespace gnn_hpc::verify::hgnn_moe

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/comm.hpp"
+#include "cli/command_line.hpp"
+#include "cli/job.hpp"
+
+#include <nlohmann/json_fwd.hpp>
+
+namespace gnn_hpc {
+
+/// Times the coupler of a language model alone, forward and backward, on random expert outputs of a step's tokens (batch times
+/// max_seq_length; one rank's). The gradient of every expert output is written out, as a library would, although the model itself hands
+/// common rows and factors to the experts; `handed_on_seconds` leaves that out.
+/// Throws Error(Exit::usage) for a system without a coupler.
+template <class T>
+nlohmann::ordered_json bench_coupler(Job<T>& job, const CommandLine& line);
+
+}  // namespace gnn_hpc

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "verify/hgnn_moe_trajectory.hpp"
+
+#include "train/optimizer.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace gnn_hpc::verify::hgnn_moe {
+
+using gnn_hpc::hgnn_moe::HostTokenBatch;
+using gnn_hpc::hgnn_moe::Model;
+using gnn_hpc::hgnn_moe::TokenBatch;
+
+namespace {
+
+/// Bias of the keys: it adds the same number to all scores of a query, so that softmax does not feel it and its gradient is rounding noise.
+bool holds_key_bias(const TensorInfo& tensor) { return tensor.name.ends_with("attention.in_proj_bias"); }
+
+TrainOptions train_options(const GoldenFile& file, const RealTensor& rates) {
+  TrainOptions o;
+  o.epochs = 1;
+  o.optimizer = "adamw";
+  o.schedule = "cosine";
+  o.no_decay.clear();
+  o.weight_decay = 0.01;
+  o.clip_norm = 1.0;
+  o.learning_rate = rates.values.at(0);
+  if (file.has_attribute("config", "weight_decay")) o.weight_decay = file.number_attribute("config", "weight_decay");
+  if (file.has_attribute("config", "clip_norm")) o.clip_norm = file.number_attribute("config", "clip_norm");
+  if (file.has_attribute("config", "eta_min")) o.minimum_learning_rate = file.number_attribute("config", "eta_min");
+  return o;
+}
+
+template <class T>
+class Trajectory {
+ public:
+  Trajectory(GoldenFile& file, Model<T>& model, ParamStore<T>& store, Report& report)
+      : file_(file), model_(model), store_(store), report_(report), allowed_(Tolerances::of(std::is_same_v<T, float>)) {}
+
+  void run(const std::function<HostTokenBatch(std::int64_t)>& batch_of) {
+    const RealTensor expected = file_.real("trajectory/loss", {-1}), rates = file_.real("trajectory/lr", {-1});
+    if (expected.values.empty() || rates.shape != expected.shape) file_.fail("trajectory/loss and trajectory/lr must have the same number of steps, at least one");
+    const TrainOptions options = train_options(file_, rates);
+    const auto steps = static_cast<std::int64_t>(expected.values.size());
+    const Schedule schedule(options, steps);
+    Optimizer<T> optimizer(store_, options);
+    RealTensor losses{expected.shape, {}}, norms = losses, ours = losses;
+    TokenBatch batch;
+    for (std::int64_t s = 0; s < steps; ++s) {
+      arena_.reset();
+      Step<T> step{exec_, arena_, Mode::train, RandomKey{}, alone_, s};
+      const HostTokenBatch host = batch_of(s);
+      batch.upload(host, exec_);
+      optimizer.begin_step(exec_);
+      store_.zero_gradients(exec_);
+      model_.forward(step, batch);
+      const View1<double> loss = model_.loss(step, batch, std::max(host.loss_weight, 1.0));
+      model_.backward(step, batch);
+      if (s == 0) note_noise();
+      const StepRate rate = schedule.at(s);
+      optimizer.apply(exec_, rate);
+      exec_.fence("gnn_hpc::verify::trajectory");
+      losses.values.push_back(Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), loss)(1));  // without specialisation losses
+      norms.values.push_back(std::sqrt(Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), optimizer.report())(Optimizer<T>::kNormSquared)));
+      ours.values.push_back(rate.learning_rate);
+    }
+    report_.compare("trajectory/loss", expected, losses, allowed_.trajectory);
+    report_.compare("trajectory/lr", rates, ours, allowed_.input);
+    if (file_.has("trajectory/grad_norm")) report_.compare("trajectory/grad_norm", file_.real("trajectory/grad_norm"), norms, allowed_.trajectory);
+    double rate_sum = 0.0;
+    for (const double rate : ours.values) rate_sum += rate;
+    compare_norms(rate_sum);
+  }
+
+ private:
+  /// Largest gradient of a key bias in the first step.
+  void note_noise() {
+    exec_.fence("gnn_hpc::verify::trajectory");
+    const auto g = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), store_.gradients());
+    for (const TensorInfo& t : store_.tensors()) {
+      if (!holds_key_bias(t)) continue;
+      for (std::size_t i = t.size / 3; i < 2 * (t.size / 3); ++i) noise_ = std::max(noise_, std::abs(static_cast<double>(g(t.offset + i))));
+    }
+  }
+
+  void compare_norms(double rate_sum) {
+    const std::string group = "trajectory/final_norm";
+    for (const std::string& name : file_.names_under(group)) {
+      const TensorInfo* tensor = store_.find(name.substr(group.size() + 1));
+      if (tensor == nullptr) {
+        report_.fail(name, "the model has no parameter of this name");
+        continue;
+      }
+      double squares = 0.0;
+      for (const double x : store_.get(*tensor)) squares += x * x;
+      const RealTensor expected = file_.real(name);
+      double allowed = allowed_.trajectory;
+      if (holds_key_bias(*tensor)) allowed += noise_walk(noise_, rate_sum, tensor->size / 3) / std::max(largest_magnitude(expected.values), 1e-300);
+      report_.compare(name, expected, RealTensor{expected.shape, {std::sqrt(squares)}}, allowed, -1.0,
+                      holds_key_bias(*tensor) ? "the keys' third has no gradient: rounding noise moves it" : "");
+    }
+  }
+
+  GoldenFile& file_;
+  Model<T>& model_;
+  ParamStore<T>& store_;
+  Report& report_;
+  Tolerances allowed_;
+  double noise_ = 0.0;
+  Exec exec_;
+  Arena arena_;
+  Comm alone_;
+};
+
+}  // namespace
+
+template <class T>
+void check_trajectory(GoldenFile& file, Model<T>& model, ParamStore<T>& store,
+                      const std::function<HostTokenBatch(std::int64_t)>& batch_of, Report& report) {
+  if (file.has("trajectory/loss")) Trajectory<T>(file, model, store, report).run(batch_of);
+}
+
+template <class T>
+RealTensor evaluate_batches(Model<T>& model, const std::vector<HostTokenBatch>& batches) {
+  const Exec exec;
+  const Comm alone;
+  Arena arena;
+  TokenBatch batch;
+  double sum = 0.0, count = 0.0;
+  for (const HostTokenBatch& host : batches) {
+    arena.reset();
+    Step<T> step{exec, arena, Mode::evaluate, RandomKey{}, alone};
+    batch.upload(host, exec);
+    model.forward(step, batch);
+    const View1<double> loss = model.loss(step, batch, 1.0);
+    exec.fence("gnn_hpc::verify::evaluate_batches");
+    sum += Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), loss)(1);
+    count += host.loss_weight;
+  }
+  const double mean = count > 0.0 ? sum / count : std::numeric_limits<double>::infinity();
+  return {{2}, {mean, std::exp(std::fmin(mean, 20.0))}};
+}
+
+template void check_trajectory<float>(GoldenFile&, Model<float>&, ParamStore<float>&, const std::function<HostTokenBatch(std::int64_t)>&, Report&);
+template void check_trajectory<double>(GoldenFile&, Model<double>&, ParamStore<double>&, const std::function<HostTokenBatch(std::int64_t)>&, Report&);
+template RealTensor evaluate_batches<float>(Model<float>&, const std::vector<HostTokenBatch>&);
+template RealTensor evaluate_batches<double>(Model<double>&, const std::vector<HostTokenBatch>&);
+
+}  // namespace gnn_hpc::verify::hgnn_moe

@@ -27,6 +27,10 @@ void check_model(GoldenFile& file, bool single_precision, Report& report);
 }  // namespace dmpnn
 
 namespace hgnn_moe {
+/// One batch through the model in every evaluation order, packed as well: intermediates, losses, gradients, optimiser steps.
+void check_model(GoldenFile& file, bool single_precision, Report& report);
+/// Couplers alone, in every evaluation order: intermediates, output and gradients.
+void check_coupler(GoldenFile& file, bool single_precision, Report& report);
 /// A file of kind `other` by what it holds: texts, or one of the checks below.
 void check_other(GoldenFile& file, bool single_precision, Report& report);
 /// Texts cut into lines and windows: exact.

@@ -13,7 +13,8 @@ void check_other(GoldenFile& file, bool single_precision, Report& report) {
   if (holds("/raw")) return check_data(file, single_precision, report);
   if (file.has("inputs/prompt")) return check_generate(file, single_precision, report);
   if (file.has("inputs/batches")) return check_curve(file, single_precision, report);
-  file.fail("neither texts (raw), a prompt (inputs/prompt) nor batches (inputs/batches) in it: nothing that this build can check");
+  if (holds("/inputs/X")) return check_coupler(file, single_precision, report);
+  file.fail("neither texts (raw), a prompt (inputs/prompt), batches (inputs/batches) nor expert outputs (inputs/X) in it: nothing that this build can check");
 }
 
 }  // namespace gnn_hpc::verify::hgnn_moe

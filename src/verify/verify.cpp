@@ -24,6 +24,7 @@ constexpr Entry kAdapters[] = {
     {"comformer", "other", verify::comformer::check_other},
     {"dmpnn_diffpool", "model", verify::dmpnn::check_model},
     {"dmpnn_diffpool", "graphs", verify::dmpnn::check_graphs},
+    {"hgnn_moe", "model", verify::hgnn_moe::check_model},
     {"hgnn_moe", "other", verify::hgnn_moe::check_other},
 };
 

@@ -127,7 +127,7 @@ int predict_job(Job<T> job, const CommandLine& line, const Comm& comm) {
 /// What `--data` stands for.
 std::vector<std::string> overrides_of(const CommandLine& line, const std::string& system) {
   std::vector<std::string> out = line.overrides;
-  if (line.command == "predict" && !line.data.empty()) {
+  if (line.command == "predict" && !line.data.empty() && system != "hgnn_moe") {  // which will say that it predicts nothing
     for (const char* o : {"data.train=[]", "data.validation=[]", "data.test=[]"}) out.emplace_back(o);
     if (system == "comformer") out.insert(out.end(), {"data.format=auto", "data.index="});
     out.push_back("data.path=" + line.data);

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -132,7 +133,7 @@ TEST_F(Program, BadOverridesEndWithTwo) {
   EXPECT_EQ(r.err,
             "error: command line: 'train.epochs' is no override; write block.key=value\n"
             "error: command line: train.batch_size: found 'many', allowed: an integer >= 1\n");
-  EXPECT_EQ(run({"info", "--schema", "comfromer"}).err, "error: unknown system 'comfromer' (did you mean comformer?); known: comformer\n");
+  EXPECT_EQ(run({"info", "--schema", "comfromer"}).err, "error: unknown system 'comfromer' (did you mean comformer?); known: comformer, dmpnn_diffpool, hgnn_moe\n");
 }
 
 TEST_F(Program, HelpAndVersion) {
@@ -167,6 +168,17 @@ TEST_F(Program, DryRunChangesNothing) {
   EXPECT_NE(again.out.find("168 training, 21 validation, 21 test"), std::string::npos) << again.out;
   EXPECT_NE(again.out.find("activations of a step"), std::string::npos) << again.out;
   EXPECT_FALSE(exists("run"));
+}
+
+TEST_F(Program, EveryInputOfTheRepositoryIsValid) {
+  int count = 0;
+  for (const auto& entry : fs::directory_iterator(GNN_HPC_SOURCE_DIR "/inputs")) {
+    if (entry.path().extension() != ".yaml") continue;
+    const Outcome r = run({entry.path().string(), "--dry-run", "data.cache_dir=cache"});
+    EXPECT_EQ(r.code, 0) << entry.path() << "\n" << r.err;
+    ++count;
+  }
+  EXPECT_GE(count, 10);
 }
 
 TEST_F(Program, TrainsPredictsAndTells) {
@@ -293,6 +305,26 @@ TEST_F(Program, SweepsRunEveryPointOnce) {
   EXPECT_EQ(run(tiny("sweep")).code, 2) << "no sweep block";
 }
 
+TEST_F(Program, ReplicatesTrainOnEverySplitAndPredictWithFingerprints) {
+  if (run({"--version", "--verbose"}).out.find("RDKit       none") != std::string::npos) GTEST_SKIP() << "built without RDKit";
+  const auto words = [](const std::string& command, const std::vector<std::string>& more) {
+    std::vector<std::string> out{command,          GNN_HPC_SOURCE_DIR "/inputs/dmpnn_diffpool_demo.yaml", "data.cache_dir=cache", "run.dir=run",
+                                 "train.epochs=2", "model.hidden_dim=8", "-q"};
+    out.insert(out.end(), more.begin(), more.end());
+    return out;
+  };
+  ASSERT_EQ(run(words("replicates", {"--count", "2", "data.train_size=40"})).code, 0) << read("stderr");
+  const std::string results = read("run/results.csv");
+  EXPECT_EQ(results.substr(0, 40), "test/mae,test/rmse,test/r2,split,target\n");
+  EXPECT_EQ(std::count(results.begin(), results.end(), '\n'), 3) << results;
+  write("new.csv", "smiles\n*CC*\n*CC(C)*\n*OCC*\n");
+  const Outcome predicted = run(words("predict", {"run.dir=run/replicate=1", "--data", "new.csv", "--output", "-", "--fingerprint", "h.csv"}));
+  ASSERT_EQ(predicted.code, 0) << predicted.err;
+  EXPECT_EQ(predicted.out.substr(0, 14), "id,prediction\n");
+  EXPECT_EQ(std::count(predicted.out.begin(), predicted.out.end(), '\n'), 4) << predicted.out;
+  EXPECT_EQ(read("h.csv").substr(0, 27), "id,h0,h1,h2,h3,h4,h5,h6,h7\n");
+}
+
 TEST_F(Program, RanksReportASharedErrorOnce) {
   if (std::string_view(GNN_HPC_MPIEXEC).empty()) GTEST_SKIP() << "built without MPI";
   write("in.yaml", "train:\n  epohcs: 3\n");
@@ -316,6 +348,75 @@ TEST_F(Program, AnErrorOfOneRankEndsAll) {
   const Outcome r = run(tiny("train", {"train.epohcs=1"}), launcher);
   EXPECT_EQ(r.code, 2) << r.out << r.err;
   EXPECT_NE(r.err.find("error: rank 1: command line: train.epohcs: unknown key (did you mean epochs?)"), std::string::npos) << r.err;
+}
+
+constexpr const char* kLanguageModel =
+    "system: hgnn_moe\n"
+    "run: {dir: run}\n"
+    "data: {path: text.txt, cache_dir: cache, min_chars: 3, validation_ratio: 0.2}\n"
+    "model: {max_seq_length: 32, embed_dim: 16, num_layers: 1, num_heads: 2, num_experts: 3, coupler_type: HGNN}\n"
+    "train: {epochs: 12, batch_size: 4, learning_rate: 1e-2}\n"
+    "log: {interval: 0.1}\n";
+
+TEST_F(Program, ALanguageModelLearnsAndContinuesTexts) {
+  std::string text;
+  for (int i = 0; i < 40; ++i) text += "one two three four\n";
+  write("text.txt", text);
+  write("in.yaml", kLanguageModel);
+  const Outcome trained = run({"in.yaml"});
+  ASSERT_EQ(trained.code, 0) << trained.err;
+  EXPECT_NE(trained.out.find("tokens/s"), std::string::npos) << trained.out;
+  EXPECT_NE(trained.out.find("of the GEMM rate"), std::string::npos);
+  EXPECT_NE(trained.out.find("val bits_per_byte"), std::string::npos);
+  EXPECT_NE(trained.out.find("hyperedge_weights"), std::string::npos);
+
+  const Outcome greedy = run({"generate", "run", "--prompt", "one t", "--temperature", "0", "--max-new-tokens", "5"});
+  ASSERT_EQ(greedy.code, 0) << greedy.err;
+  EXPECT_EQ(greedy.out, "one two th\n");
+  EXPECT_EQ(run({"generate", "run", "--prompt", "one t", "--top-k", "1", "--max-new-tokens", "5", "-q"}).out, greedy.out);
+  const Outcome ids = run({"generate", "run", "--prompt-ids", "111,110,101", "--ids", "--temperature", "0", "--max-new-tokens", "2"});
+  EXPECT_EQ(ids.out, "111 110 101 32 116\n");
+  const auto sampled = [&](const std::string& seed) {
+    return run({"generate", "run", "--prompt", "one", "--temperature", "3", "--top-k", "0", "--top-p", "1", "--seed", seed, "--ids"}).out;
+  };
+  EXPECT_EQ(sampled("1"), sampled("1"));
+  EXPECT_NE(sampled("1"), sampled("2"));
+
+  const Outcome longer = run({"generate", "run", "--prompt", std::string(33, 'x')});
+  EXPECT_EQ(longer.code, 2);
+  EXPECT_NE(longer.err.find("the prompt has 33 tokens, the model's sequences 32 at most"), std::string::npos) << longer.err;
+  EXPECT_EQ(run({"generate", "run"}).code, 2);
+  EXPECT_EQ(run({"generate", "run", "--prompt-ids", "256"}).code, 2);
+  EXPECT_EQ(run({"generate", "run", "--prompt", "a", "--top-p", "1.5"}).code, 2);
+  const Outcome listed = run({"predict", "in.yaml", "--data", "text.txt"});
+  EXPECT_EQ(listed.code, 2);
+  EXPECT_NE(listed.err.find("gnn_hpc generate"), std::string::npos) << listed.err;
+}
+
+TEST_F(Program, BadTextsAndModelsAreRefused) {
+  write("in.yaml", kLanguageModel);
+  write("text.txt", "");
+  const Outcome empty = run({"in.yaml"});
+  EXPECT_EQ(empty.code, 3);
+  EXPECT_NE(empty.err.find("text.txt: no line of more than 3 characters"), std::string::npos) << empty.err;
+  write("text.txt", std::string("a line\nand a") + '\0' + "nother\n");
+  const Outcome nul = run({"in.yaml"});
+  EXPECT_EQ(nul.code, 3);
+  EXPECT_NE(nul.err.find("byte 12 (counted from 0) is NUL"), std::string::npos) << nul.err;
+  write("text.txt", "shorter than a window");
+  const Outcome window = run({"in.yaml", "data.mode=stream"});
+  EXPECT_EQ(window.code, 3);
+  EXPECT_NE(window.err.find("no 32 bytes, the length of a sequence (model.max_seq_length)"), std::string::npos) << window.err;
+  const Outcome options = run({"in.yaml", "model.num_heads=3", "model.num_experts=0", "model.coupler_type=HGN", "model.vocab_size=100"});
+  EXPECT_EQ(options.code, 2);
+  for (const char* text : {"3 heads do not divide embed_dim 16", "model.num_experts: found '0', allowed: an integer >= 1",
+                           "found 'HGN', allowed: GNN, HGNN"}) {
+    EXPECT_NE(options.err.find(text), std::string::npos) << options.err;
+  }
+  write("text.txt", "one line that is long enough\nand another one, too\n");
+  const Outcome bytes = run({"in.yaml", "model.vocab_size=100"});
+  EXPECT_EQ(bytes.code, 2);
+  EXPECT_NE(bytes.err.find("it must be at least 256"), std::string::npos) << bytes.err;
 }
 
 }  // namespace

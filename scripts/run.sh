@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # From an input file to a trained model and its pictures, on a fresh machine:
 #   scripts/run.sh inputs/comformer_demo.yaml [key=value ...]
-# Installs packages and builds if needed, runs `gnn_hpc INPUT.yaml key=value ...`, then draws the learning curve and the parity plot.
-# Environment: GNN_HPC_PRESET (openmp), GNN_HPC_RANKS (more than 1: under mpiexec), OMP_NUM_THREADS.
+# Installs packages and builds if needed, runs `gnn_hpc INPUT.yaml key=value ...`, then draws the learning curve and the parity plot; a
+# language model continues a text. Environment: GNN_HPC_PRESET (openmp), GNN_HPC_RANKS (more than 1: under mpiexec), GNN_HPC_PROMPT, OMP_NUM_THREADS.
 set -euo pipefail
 
 if (($# == 0)) || [ "$1" = -h ] || [ "$1" = --help ]; then
@@ -42,4 +42,8 @@ if [ -z "$run_dir" ]; then
 fi
 run_dir=${run_dir:-run}
 if [ -f "$run_dir/metrics.csv" ]; then "$root/scripts/plot.sh" "$run_dir"; fi
+# A language model shows what it has learned by continuing a text.
+if grep -q '^system: *hgnn_moe' "$1"; then
+  "$root/build/$preset/gnn_hpc" generate "$run_dir" --prompt "${GNN_HPC_PROMPT:-The }" || true
+fi
 echo "results: $run_dir"

@@ -4,6 +4,8 @@
 
     scripts/bench/compare_pytorch.py comformer [--dataset perov_5] [--threads 2] [--repeat 5] [--rounds 2] [--python PYTHON]
 
+    scripts/bench/compare_pytorch.py hgnn_moe [--what coupler hgnn gnn] ...   (the language model: see --help after it)
+
 Runs `gnn_hpc bench inputs/SYSTEM_DATASET.yaml` and `SYSTEM.py bench` of the reference in turn (a machine that slows down slows both),
 prints the median step of each and, last, one JSON line with "ratio" = reference / gnn_hpc. The workload is the same: the first
 64 crystals of the file, default width, k 25, cutoff 6; the number of atoms must agree (and that of edges with --unique: gnn_hpc merges
@@ -65,6 +67,10 @@ def check_torch(python):
 
 
 def main():
+    if "hgnn_moe" in sys.argv[1:2]:  # several comparisons at once: a program of its own
+        import compare_hgnn_moe
+        compare_hgnn_moe.compare(run_json, check_torch, fail)
+        return
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("system", choices=sorted(WORKLOADS))
     p.add_argument("--dataset", default="perov_5", choices=sorted({d for s in WORKLOADS.values() for d in s}))

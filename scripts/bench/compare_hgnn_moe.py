@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Times the language model of gnn_hpc and of the PyTorch reference alternately, with the same number of threads.
+
+    scripts/bench/compare_pytorch.py hgnn_moe [--what coupler hgnn gnn] [--threads 2] [--rounds 2] [--python PYTHON]
+
+  coupler  the hypergraph coupler alone, forward and backward, on B L tokens: against the reference's loop over tokens and its collapsed form
+  hgnn     a training step with the hypergraph coupler, against the reference's
+  gnn      a training step with the pairwise coupler, against the reference's and against the published loop over pairs of experts
+
+B = 32, L = 128, E = 4, D = 256, V = 256, 4 layers, dropout 0.1, float. Runs of both programs take turns, medians of all rounds are printed and,
+last, one JSON line: every time and ratio, and "ratio" = reference / gnn_hpc of the first of hgnn, gnn, coupler that was measured.
+"""
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import sys
+import time
+
+REPOSITORY = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+
+
+def load_reference(path):
+    spec = importlib.util.spec_from_file_location("hgnn_moe", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["hgnn_moe"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def published_step(a):
+    """A training step with the GNN coupler as published: a loop over receivers and senders, with a concatenation for each pair."""
+    import torch
+    import torch.nn.functional as F
+    ref = load_reference(a.reference)
+
+    def forward(self, X, tap):
+        experts = X.shape[1]
+        adjacency, rows = torch.sigmoid(self.adjacency_logits), []
+        for i in range(experts):
+            message = torch.zeros_like(X[:, i])
+            for j in range(experts):
+                if i != j:
+                    content = torch.sigmoid(self.message_weight(torch.cat([X[:, i], X[:, j]], -1)))
+                    message = message + adjacency[i, j] * content * X[:, j]
+            rows.append(F.gelu(self.neighbor_transform(message) + self.self_transform(X[:, i])))
+        return torch.stack(rows, 1)
+
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(0)
+    cfg = ref.Config(embed_dim=a.dim, num_experts=a.experts, num_layers=a.layers, coupler_type="GNN", max_seq_length=a.length)
+    check = ref.GraphConv(8, 3)
+    X = torch.randn(5, 3, 8)
+    assert (check(X, ref.Tap()) - forward(check, X, ref.Tap())).abs().max() < 1e-5  # the same function
+    ref.GraphConv.forward = forward
+    model = ref.Model(cfg).train()
+    ids = torch.randint(1, 256, (a.batch, a.length))
+    optimiser = ref.AdamW(model.parameters(), cfg.weight_decay)
+    times = []
+    for i in range(a.repeat + 1):
+        begin = time.perf_counter()
+        ref.train_step(model, optimiser, ids, torch.ones_like(ids), 5e-4)
+        times.append(time.perf_counter() - begin)
+    print(json.dumps({"step_s": statistics.median(times[1:])}))
+
+
+def compare(run_json, check_torch, fail):
+    """The helpers come from compare_pytorch.py."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("system", choices=["hgnn_moe"])
+    p.add_argument("--what", nargs="+", choices=("coupler", "hgnn", "gnn"), default=["coupler", "hgnn", "gnn"])
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--batch", type=int, default=32)
+    p.add_argument("--length", type=int, default=128)
+    p.add_argument("--dim", type=int, default=256)
+    p.add_argument("--experts", type=int, default=4)
+    p.add_argument("--layers", type=int, default=4)
+    p.add_argument("--repeat", type=int, default=3, help="timed steps of the reference a round")
+    p.add_argument("--our-repeat", type=int, default=5, help="timed steps of gnn_hpc a round")
+    p.add_argument("--rounds", type=int, default=2)
+    p.add_argument("--no-published", action="store_true", help="gnn: leave the published loop out")
+    p.add_argument("--program", default=os.path.join(REPOSITORY, "build", "openmp", "gnn_hpc"))
+    p.add_argument("--shared", default=os.environ.get("GNN_HPC_SHARED", os.path.join(REPOSITORY, "..", "shared")))
+    p.add_argument("--python", default=os.environ.get("GNN_HPC_REFERENCE_PYTHON", sys.executable))
+    p.add_argument("override", nargs="*", help="key=value for gnn_hpc")
+    a = p.parse_intermixed_args()
+    shared = os.path.realpath(a.shared)
+    reference = os.path.join(shared, "reference", "hgnn_moe.py")
+    if not os.path.exists(reference):
+        fail(f"no reference at {reference}; set GNN_HPC_SHARED or --shared")
+    if not os.path.exists(a.program):
+        fail(f"no program at {a.program}; run scripts/build.sh or name one with --program")
+    torch = check_torch(a.python)
+
+    import tempfile
+    times, best = {}, {}  # name -> seconds of every round; name -> the last JSON of gnn_hpc
+
+    def note(name, seconds):
+        times.setdefault(name, []).append(seconds)
+        print(f"  {name}: {seconds:.4f} s", flush=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        def ours(what, coupler):
+            settings = [f"model.embed_dim={a.dim}", f"model.num_experts={a.experts}", f"model.num_layers={a.layers}", "model.num_heads=0",
+                        f"model.max_seq_length={a.length}", f"model.coupler_type={coupler}", f"train.batch_size={a.batch}",
+                        f"data.path={shared}/data/text/tinyshakespeare.txt", f"data.cache_dir={folder}", f"run.dir={folder}", *a.override]
+            return run_json([a.program, "bench", "inputs/hgnn_moe_shakespeare.yaml", "--what", what, "--repeat", str(a.our_repeat), "--warmup", "2",
+                             *settings], a.threads, "gnn_hpc bench")
+
+        def theirs(what, coupler):
+            return run_json([a.python, reference, "bench", "--what", what, "--coupler", coupler, "--threads", str(a.threads), "--batch", str(a.batch),
+                             "--length", str(a.length), "--dim", str(a.dim), "--experts", str(a.experts), "--layers", str(a.layers),
+                             "--repeats", str(a.repeat)], a.threads, "the reference's bench")
+
+        for turn in range(a.rounds):
+            print(f"round {turn + 1}", flush=True)
+            if "coupler" in a.what:
+                best["coupler"] = ours("coupler", "HGNN")
+                note("coupler_gnn_hpc", best["coupler"]["median_seconds"])
+                peer = theirs("coupler", "HGNN")
+                note("coupler_loop", peer["HGNN_looped"]["forward_backward_s"])
+                note("coupler_collapsed", peer["HGNN_collapsed"]["forward_backward_s"])
+            for coupler in ("hgnn", "gnn"):
+                if coupler not in a.what:
+                    continue
+                best[coupler] = ours("step", coupler.upper())
+                note(f"{coupler}_gnn_hpc", best[coupler]["median_seconds"])
+                note(f"{coupler}_reference", theirs("step", coupler.upper())["step_s"])
+                if coupler == "gnn" and not a.no_published:
+                    peer = run_json([a.python, os.path.abspath(__file__), "--published", "--reference", reference, "--threads", str(a.threads),
+                                     "--batch", str(a.batch), "--length", str(a.length), "--dim", str(a.dim), "--experts", str(a.experts),
+                                     "--layers", str(a.layers), "--repeat", str(a.repeat)], a.threads, "the published loop")
+                    note("gnn_published", peer["step_s"])
+
+    median = {name: statistics.median(values) for name, values in times.items()}
+    result = dict(system="hgnn_moe", threads=a.threads, batch=a.batch, length=a.length, dim=a.dim, experts=a.experts, layers=a.layers, torch=torch,
+                  seconds=median, ratios={})
+    for theirs_name in ("coupler_loop", "coupler_collapsed", "hgnn_reference", "gnn_reference", "gnn_published"):
+        mine = theirs_name.split("_")[0] + "_gnn_hpc"
+        if theirs_name in median:
+            result["ratios"][theirs_name] = median[theirs_name] / median[mine]
+            print(f"{mine}: {median[mine]:.4f} s, {theirs_name}: {median[theirs_name]:.4f} s, ratio {result['ratios'][theirs_name]:.2f}")
+    for coupler in ("hgnn", "gnn"):
+        if coupler in best:
+            result[f"{coupler}_share_of_gemm_rate"] = best[coupler].get("share_of_gemm_rate")
+            print(f"{coupler}: {100 * (best[coupler].get('share_of_gemm_rate') or 0):.0f} % of the measured GEMM rate over the whole step")
+    for name in ("hgnn_reference", "gnn_reference", "coupler_collapsed"):
+        if name in result["ratios"]:
+            result["ratio"] = result["ratios"][name]
+            break
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    p = argparse.ArgumentParser()
+    p.add_argument("--published", action="store_true", required=True)
+    p.add_argument("--reference", required=True)
+    for key, value in (("threads", 2), ("batch", 32), ("length", 128), ("dim", 256), ("experts", 4), ("layers", 4), ("repeat", 3)):
+        p.add_argument(f"--{key}", type=int, default=value)
+    published_step(p.parse_args())

@@ -57,6 +57,10 @@ void GoldenFile::infer_kind() {
   if (reader_.is_group("config") && has_attribute("config", "model") && reader_.attribute_is_text("/config", "model") &&
       text_attribute("config", "model").ends_with("Comformer")) {
     system_ = "comformer", kind_ = "model";
+  } else if (reader_.is_group("config") && has_attribute("config", "encoder") && has_attribute("config", "diffpool_ratio")) {
+    system_ = "dmpnn_diffpool", kind_ = "model";
+  } else if (has_group("molecules") && has_group("rejected")) {
+    system_ = "dmpnn_diffpool", kind_ = "graphs";
   } else if (has_group("splits") || has_group("onecycle") || has_group("generator")) {
     system_ = "comformer", kind_ = "other";
   } else if (!groups.empty() && std::all_of(groups.begin(), groups.end(), holds_graph)) {

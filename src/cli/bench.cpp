@@ -2,6 +2,7 @@
 #include "cli/bench.hpp"
 
 #include "base/error.hpp"
+#include "cli/bench_coarsen.hpp"
 #include "cli/bench_coupler.hpp"
 #include "cli/machine.hpp"
 #include "graph/loader.hpp"
@@ -46,19 +47,6 @@ std::int64_t peak_memory() {
   return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
 }
 
-/// The first samples of the input, in its order.
-template <class T>
-std::vector<std::int64_t> first_samples(const Task<T>& task, int count) {
-  std::vector<std::int64_t> out;
-  for (const InputRecord& record : task.records()) {
-    if (record.sample >= 0 && static_cast<int>(out.size()) < count) out.push_back(record.sample);
-  }
-  if (static_cast<int>(out.size()) < count) {
-    throw Error(Exit::data, fmt::format("a batch of {} was asked for, but the input has {} usable samples; lower --batch", count, out.size()));
-  }
-  return out;
-}
-
 template <class T>
 nlohmann::ordered_json head(const Job<T>& job, const CommandLine& line, const Comm& comm) {
   nlohmann::ordered_json j;
@@ -72,6 +60,18 @@ nlohmann::ordered_json head(const Job<T>& job, const CommandLine& line, const Co
 }
 
 }  // namespace
+
+template <class T>
+std::vector<std::int64_t> first_samples(const Task<T>& task, int count) {
+  std::vector<std::int64_t> out;
+  for (const InputRecord& record : task.records()) {
+    if (record.sample >= 0 && static_cast<int>(out.size()) < count) out.push_back(record.sample);
+  }
+  if (static_cast<int>(out.size()) < count) {
+    throw Error(Exit::data, fmt::format("a batch of {} was asked for, but the input has {} usable samples; lower --batch", count, out.size()));
+  }
+  return out;
+}
 
 template <class T>
 nlohmann::ordered_json bench_step(Job<T>& job, const CommandLine& line, const Comm& comm) {
@@ -231,6 +231,7 @@ template <class T>
 nlohmann::ordered_json bench_any(const std::string& text, const CommandLine& line, const Comm& comm) {
   if (line.what == "graph") return bench_graph<T>(text, line, comm);
   Job<T> job = make_job<T>(text, line.input, line.overrides);
+  if (line.what == "coarsen") return bench_coarsen(job, line);
   if (line.what == "coupler") return bench_coupler(job, line);
   return line.what == "load" ? bench_load(job, line, comm) : bench_step(job, line, comm);
 }
@@ -257,6 +258,8 @@ int bench_command(const CommandLine& line, const Comm& comm) {
   return 0;
 }
 
+template std::vector<std::int64_t> first_samples<float>(const Task<float>&, int);
+template std::vector<std::int64_t> first_samples<double>(const Task<double>&, int);
 template nlohmann::ordered_json bench_step<float>(Job<float>&, const CommandLine&, const Comm&);
 template nlohmann::ordered_json bench_step<double>(Job<double>&, const CommandLine&, const Comm&);
 template nlohmann::ordered_json bench_load<float>(Job<float>&, const CommandLine&, const Comm&);

@@ -7,7 +7,14 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <cstdint>
+#include <vector>
+
 namespace gnn_hpc {
+
+/// The first samples of the input, in its order. Throws Error(Exit::data) if there are fewer.
+template <class T>
+std::vector<std::int64_t> first_samples(const Task<T>& task, int count);
 
 /// Times a training step on the first `line.batch` samples of the input, in input order, over and over:
 ///   `median_seconds`  whole steps, as training runs them (one wait a step; assembling batches is not in it: a thread does it ahead)

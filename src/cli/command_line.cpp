@@ -47,7 +47,7 @@ void describe(CLI::App& app, CommandLine& line) {
   CLI::App* predict = app.add_subcommand("predict", "predict with a trained model; CSV: id, predictions, targets if known");
   add_input(*predict, line);
   predict->add_option("--checkpoint", line.checkpoint, "checkpoint or run folder (default: run.dir, its best weights)")->type_name("PATH");
-  predict->add_option("--data", line.data, "structures to predict, instead of data.path")->type_name("PATH");
+  predict->add_option("--data", line.data, "structures or molecules to predict, instead of data.path")->type_name("PATH");
   predict->add_option("--output", line.output, "CSV file, or - for stdout (default: RUN/predicted.csv)")->type_name("FILE");
   predict->add_option("--fingerprint", line.fingerprint, "also write the learned representation of each sample (.csv, else HDF5)")->type_name("FILE");
   predict->add_flag("-q,--quiet", line.quiet, "warnings and errors only");
@@ -65,8 +65,9 @@ void describe(CLI::App& app, CommandLine& line) {
 
   CLI::App* bench = app.add_subcommand("bench", "time the phases of a step; JSON on stdout");
   add_input(*bench, line);
-  bench->add_option("--what", line.what, "a training step, building graphs, loading batches from the cache, or the coupler of hgnn_moe alone")
-      ->type_name("step|graph|load|coupler")->capture_default_str()->check(one_of({"step", "graph", "load", "coupler"}));
+  bench->add_option("--what", line.what, "a training step, building graphs, loading batches from the cache, or a part alone: pooling of dmpnn_diffpool, "
+                    "the coupler of hgnn_moe")
+      ->type_name("step|graph|load|coarsen|coupler")->capture_default_str()->check(one_of({"step", "graph", "load", "coarsen", "coupler"}));
   bench->add_option("--repeat", line.repeat, "timed repetitions; medians are reported")->type_name("N")->capture_default_str()
       ->check(between(1, 1000000));
   bench->add_option("--warmup", line.warmup, "repetitions before the clock starts")->type_name("N")->capture_default_str()

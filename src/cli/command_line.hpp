@@ -23,7 +23,7 @@ struct CommandLine {
   std::string data;                    ///< predict: other structures than those of the input
   std::string precision = "double";    ///< verify
   bool failures_only = false;          ///< verify
-  std::string what = "step";           ///< bench: step | graph | load | coupler
+  std::string what = "step";           ///< bench: step | graph | load | coarsen | coupler
   int repeat = 20, warmup = 3;         ///< bench
   int batch = 0;                       ///< bench: graphs a step; 0 = train.batch_size
   int point = -1;                      ///< sweep, replicates: only this one; -1 = all

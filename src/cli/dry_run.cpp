@@ -103,7 +103,8 @@ void print_plan(Job<T>& job, const Comm& comm, std::ostream& out) {
     const double flat = static_cast<double>(store.values().extent(0)) * sizeof(T);
     const double moments = job.options.train.optimizer == "sgd" ? 1.0 : 2.0;
     fmt::print(out, "\n# data and memory of each of {} rank(s)\n", comm.size());
-    fmt::print(out, "{:<28} {} (parameters, gradients, moments)\n", "model and optimiser", format_bytes(flat * (2.0 + moments)));
+    fmt::print(out, "{:<28} {} (parameters, gradients, moments)\n", "model and optimiser",
+               store.tensors().empty() ? "not known yet" : format_bytes(flat * (2.0 + moments)));
   }
   if (built) {
     print_data(job, comm, out);

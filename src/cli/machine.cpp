@@ -4,6 +4,7 @@
 #include "base/provenance.hpp"
 #include "base/text.hpp"
 #include "io/atomic_file.hpp"
+#include "io/smiles.hpp"
 #include "nn/matmul.hpp"
 
 #include <KokkosKernels_PrintConfiguration.hpp>
@@ -144,6 +145,7 @@ void print_versions(std::ostream& out) {
   row("backend", kBackendName);
   row("MPI", mpi_description());
   row("HDF5", p.hdf5_version);
+  row("RDKit", rdkit_version().empty() ? "none" : rdkit_version());
   row("Kokkos", fmt::format("{} ({})", p.kokkos_version, p.kokkos_devices));
   fmt::print(out, "\n");
   Kokkos::print_configuration(out, true);

@@ -453,7 +453,7 @@ class Trainer {
       }
       const SummaryInfo info{task_.name(), result.status, weights, deciding, options_.epochs,
                              static_cast<std::int64_t>(task_.params().num_parameters()), comm_.size(),
-                             static_cast<std::int64_t>(task_.skipped().size()), seconds_since(kProcessStart)};
+                             static_cast<std::int64_t>(task_.skipped().size()), seconds_since(begin_)};
       folder_.write("summary.json", summary_json(info, state_, result.parts, targets, task_.target_kind()));
     });
     if (comm_.is_root()) {
@@ -463,6 +463,7 @@ class Trainer {
     return result;
   }
 
+  const Clock::time_point begin_ = Clock::now();
   Task<T>& task_;
   const RunOptions& run_;
   const TrainOptions& options_;

@@ -317,10 +317,10 @@ TEST_F(Program, ReplicatesTrainOnEverySplitAndPredictWithFingerprints) {
   const std::string results = read("run/results.csv");
   EXPECT_EQ(results.substr(0, 40), "test/mae,test/rmse,test/r2,split,target\n");
   EXPECT_EQ(std::count(results.begin(), results.end(), '\n'), 3) << results;
-  write("new.csv", "smiles\n*CC*\n*CC(C)*\n*OCC*\n");
+  write("new.csv", "name,smiles\npolyethylene,*CC*\npolypropylene,*CC(C)*\npeo,*OCC*\n");
   const Outcome predicted = run(words("predict", {"run.dir=run/replicate=1", "--data", "new.csv", "--output", "-", "--fingerprint", "h.csv"}));
   ASSERT_EQ(predicted.code, 0) << predicted.err;
-  EXPECT_EQ(predicted.out.substr(0, 14), "id,prediction\n");
+  EXPECT_EQ(predicted.out.substr(0, 27), "id,prediction\npolyethylene,");
   EXPECT_EQ(std::count(predicted.out.begin(), predicted.out.end(), '\n'), 4) << predicted.out;
   EXPECT_EQ(read("h.csv").substr(0, 27), "id,h0,h1,h2,h3,h4,h5,h6,h7\n");
 }

@@ -65,6 +65,8 @@ class DmpnnTask final : public Task<T> {
   std::int64_t num_clamped() const;
   const MoleculeDataset& dataset() const { return dataset_; }
   const ModelOptions& options() const { return options_; }
+  /// Exists with the parameters.
+  const Model<T>& model() const { return *model_; }
 
  private:
   /// Model and classes for the data now open; the second call only renews what depends on the molecules.

@@ -4,6 +4,7 @@
 
     scripts/bench/compare_pytorch.py comformer [--dataset perov_5] [--threads 2] [--repeat 5] [--rounds 2] [--python PYTHON]
 
+    scripts/bench/compare_pytorch.py dmpnn_diffpool [--no-loop] ...            (polymers: see --help after it)
     scripts/bench/compare_pytorch.py hgnn_moe [--what coupler hgnn gnn] ...   (the language model: see --help after it)
 
 Runs `gnn_hpc bench inputs/SYSTEM_DATASET.yaml` and `SYSTEM.py bench` of the reference in turn (a machine that slows down slows both),
@@ -57,17 +58,21 @@ def run_json(command, threads, what):
     fail(f"{what} printed no JSON: {text[-500:]}", 1)
 
 
-def check_torch(python):
-    probe = subprocess.run([python, "-c", "import torch, numpy, h5py; print(torch.__version__)"], capture_output=True, text=True)
+def check_torch(python, modules="torch, numpy, h5py"):
+    probe = subprocess.run([python, "-c", f"import {modules}; print(torch.__version__)"], capture_output=True, text=True)
     if probe.returncode:
         reason = (probe.stderr.strip().splitlines() or ["no message"])[-1]
-        fail(f"{python} cannot import what the reference needs ({reason}); name an interpreter that has torch, numpy and h5py "
+        fail(f"{python} cannot import what the reference needs ({reason}); name an interpreter that has {modules} "
              "with --python or GNN_HPC_REFERENCE_PYTHON")
     return probe.stdout.strip()
 
 
 def main():
-    if "hgnn_moe" in sys.argv[1:2]:  # several comparisons at once: a program of its own
+    if "dmpnn_diffpool" in sys.argv[1:2]:  # several comparisons at once: a program of its own
+        import compare_dmpnn_diffpool
+        compare_dmpnn_diffpool.compare(run_json, check_torch, fail)
+        return
+    if "hgnn_moe" in sys.argv[1:2]:
         import compare_hgnn_moe
         compare_hgnn_moe.compare(run_json, check_torch, fail)
         return

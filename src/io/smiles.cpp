@@ -117,9 +117,17 @@ MoleculeBond describe(const RDKit::Bond& bond) {
 
 /// Where a fragment's wildcard was: the atom it hung on, and by what bond.
 struct AttachmentPoint {
-  int atom = 0;  ///< in the molecule with wildcards
+  std::size_t fragment = 0;
+  int atom = 0;  ///< in the fragment with wildcards
   RDKit::Bond::BondType order = RDKit::Bond::SINGLE;
   int count = 0;  ///< wildcards of this label
+};
+
+/// A fragment that has lost its wildcards.
+struct Core {
+  std::unique_ptr<RDKit::RWMol> molecule;
+  std::vector<int> renumbered;  ///< atom with wildcards -> atom of `molecule`, -1: wildcard
+  std::int32_t first = 0;       ///< number of its first atom among those of all cores
 };
 
 /// Aromatic rings that lost a wildcard cannot always be written with single and double bonds, and need not be.
@@ -128,32 +136,58 @@ void sanitise_without_kekulising(RDKit::RWMol& molecule) {
   RDKit::MolOps::sanitizeMol(molecule, failed, RDKit::MolOps::SANITIZE_ALL ^ RDKit::MolOps::SANITIZE_KEKULIZE);
 }
 
-std::map<std::int64_t, AttachmentPoint> find_attachment_points(const RDKit::RWMol& molecule) {
-  std::map<std::int64_t, AttachmentPoint> points;
-  for (const RDKit::Atom* atom : molecule.atoms()) {
+void find_attachment_points(const RDKit::RWMol& fragment, std::size_t number, std::map<std::int64_t, AttachmentPoint>& points) {
+  for (const RDKit::Atom* atom : fragment.atoms()) {
     if (atom->getAtomicNum() != 0) continue;
     const std::int64_t label = atom->getAtomMapNum();
     if (atom->getDegree() != 1) {
       throw Error(Exit::data, fmt::format("attachment point {} has {} neighbours; it must have one", label, atom->getDegree()));
     }
-    const RDKit::Bond* bond = *molecule.atomBonds(atom).begin();
+    const RDKit::Bond* bond = *fragment.atomBonds(atom).begin();
     AttachmentPoint& point = points[label];
+    point.fragment = number;
     point.atom = static_cast<int>(bond->getOtherAtomIdx(atom->getIdx()));
     point.order = bond->getBondType();
     ++point.count;
   }
-  return points;
 }
 
-/// The bonds of the rules, appended to `out.bonds`. @param core the fragments without wildcards  @param renumbered old atom to new one, -1: wildcard
-void add_rules(const std::vector<PolymerText::Rule>& rules, const std::map<std::int64_t, AttachmentPoint>& points, const RDKit::RWMol& core,
-               const std::vector<std::int32_t>& renumbered, Molecule& out) {
-  RDKit::RWMol two_copies(core);
-  two_copies.insertMol(core);
-  const auto copy = static_cast<std::int32_t>(core.getNumAtoms());
-  std::map<std::pair<std::int32_t, std::int32_t>, MoleculeBond> known;  // (lower, higher): both copies are the same
+/// Appends a fragment's atoms, described while still bonded to wildcards (saturation is then right), and bonds, described without.
+Core take_fragment(std::unique_ptr<RDKit::RWMol> fragment, Molecule& out) {
+  Core core;
+  core.first = static_cast<std::int32_t>(out.atoms.size());
+  core.renumbered.assign(fragment->getNumAtoms(), -1);
+  int next = 0;
+  for (const RDKit::Atom* atom : fragment->atoms()) {
+    if (atom->getAtomicNum() == 0) continue;
+    core.renumbered[atom->getIdx()] = next++;
+    out.atoms.push_back(describe(*atom));
+  }
+  for (std::size_t i = core.renumbered.size(); i-- > 0;) {
+    if (core.renumbered[i] < 0) fragment->removeAtom(static_cast<unsigned>(i));
+  }
+  sanitise_without_kekulising(*fragment);
+  const auto first_bond = static_cast<std::ptrdiff_t>(out.bonds.size());
+  for (const RDKit::Bond* rdkit_bond : fragment->bonds()) {
+    MoleculeBond bond = describe(*rdkit_bond);
+    if (bond.begin > bond.end) std::swap(bond.begin, bond.end);
+    bond.begin += core.first;
+    bond.end += core.first;
+    out.bonds.push_back(bond);
+  }
+  std::sort(out.bonds.begin() + first_bond, out.bonds.end(),
+            [](const MoleculeBond& a, const MoleculeBond& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
+  core.molecule = std::move(fragment);
+  return core;
+}
+
+/// The bonds of the rules, appended to `out.bonds`. Only the two fragments that a rule joins decide what its bond is.
+void add_rules(const std::vector<PolymerText::Rule>& rules, const std::map<std::int64_t, AttachmentPoint>& points, const std::vector<Core>& cores,
+               Molecule& out) {
+  std::map<std::pair<std::int32_t, std::int32_t>, MoleculeBond> known;  // (lower, higher): both directions join the same
   for (const auto& rule : rules) {
-    std::int32_t ends[2] = {0, 0};
+    const Core* core[2] = {nullptr, nullptr};
+    int atom[2] = {0, 0};  // in the core
     RDKit::Bond::BondType orders[2] = {RDKit::Bond::SINGLE, RDKit::Bond::SINGLE};
     for (int k = 0; k < 2; ++k) {
       const std::int64_t label = k == 0 ? rule.from : rule.to;
@@ -162,27 +196,54 @@ void add_rules(const std::vector<PolymerText::Rule>& rules, const std::map<std::
         throw Error(Exit::data, fmt::format("rule {}-{}: attachment point {} {}", rule.from, rule.to, label,
                                             point == points.end() ? "is not in the fragments" : "occurs more than once"));
       }
-      ends[k] = renumbered[static_cast<std::size_t>(point->second.atom)];
-      if (ends[k] < 0) throw Error(Exit::data, fmt::format("attachment point {} hangs on another attachment point", label));
+      core[k] = &cores[point->second.fragment];
+      atom[k] = core[k]->renumbered[static_cast<std::size_t>(point->second.atom)];
+      if (atom[k] < 0) throw Error(Exit::data, fmt::format("attachment point {} hangs on another attachment point", label));
       orders[k] = point->second.order;
     }
     if (orders[0] != orders[1]) {
       throw Error(Exit::data, fmt::format("rule {}-{}: its attachment points have different bond orders", rule.from, rule.to));
     }
-    auto [place, fresh] = known.try_emplace(std::minmax(ends[0], ends[1]));
+    const std::int32_t begin = core[0]->first + atom[0], end = core[1]->first + atom[1];
+    auto [place, fresh] = known.try_emplace(std::minmax(begin, end));
     if (fresh || place->second.order != order_of(orders[0])) {
-      RDKit::RWMol joined(two_copies);
-      const unsigned bond = joined.addBond(static_cast<unsigned>(ends[0]), static_cast<unsigned>(copy + ends[1]), orders[0]) - 1;
+      RDKit::RWMol joined(*core[0]->molecule);
+      joined.insertMol(*core[1]->molecule);
+      const auto second = static_cast<unsigned>(core[0]->molecule->getNumAtoms()) + static_cast<unsigned>(atom[1]);
+      const unsigned bond = joined.addBond(static_cast<unsigned>(atom[0]), second, orders[0]) - 1;
       sanitise_without_kekulising(joined);
       place->second = describe(*joined.getBondWithIdx(bond));
     }
     MoleculeBond bond = place->second;
-    bond.begin = ends[0];
-    bond.end = ends[1];
-    bond.forward = rule.forward;
-    bond.backward = rule.backward;
+    bond.begin = begin;
+    bond.end = end;
     out.bonds.push_back(bond);
   }
+}
+
+/// All of a polymer but its numbers: weights stay 1, `atom_weight` holds the number of the atom's fragment.
+Molecule structure_of(const PolymerText& polymer) {
+  Molecule out;
+  std::vector<std::unique_ptr<RDKit::RWMol>> fragments;
+  for (const std::string& text : polymer.fragments) fragments.push_back(parse(text));
+  try {
+    std::map<std::int64_t, AttachmentPoint> points;
+    for (std::size_t f = 0; f < fragments.size(); ++f) find_attachment_points(*fragments[f], f, points);
+    std::vector<Core> cores;
+    for (std::size_t f = 0; f < fragments.size(); ++f) {
+      cores.push_back(take_fragment(std::move(fragments[f]), out));
+      out.atom_weight.resize(out.atoms.size(), static_cast<double>(f));
+    }
+    if (out.atoms.empty()) throw Error(Exit::data, "no atom but attachment points");
+    add_rules(polymer.rules, points, cores, out);
+  } catch (const Error&) {
+    throw;
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& error) {  // RDKit's
+    throw Error(Exit::data, fmt::format("the polymer cannot be put together: {}", error.what()));
+  }
+  return out;
 }
 
 }  // namespace
@@ -201,49 +262,24 @@ void read_smiles(std::string_view text, Molecule& out) {
   for (const RDKit::Bond* bond : molecule->bonds()) out.bonds.push_back(describe(*bond));
 }
 
-void read_polymer(std::string_view text, Molecule& out) {
+void PolymerReader::read(std::string_view text, Molecule& out) {
   const PolymerText polymer = parse_polymer_text(text);
-  out.clear();
-  out.degree_of_polymerisation = polymer.degree_of_polymerisation;
-  RDKit::RWMol whole;
-  std::vector<double> weights;  // of all atoms, wildcards too
-  for (std::size_t f = 0; f < polymer.fragments.size(); ++f) {
-    const auto fragment = parse(polymer.fragments[f]);
-    weights.resize(weights.size() + fragment->getNumAtoms(), polymer.weights[f]);
-    if (f == 0) {
-      whole = *fragment;
-    } else {
-      whole.insertMol(*fragment);
-    }
+  key_.clear();
+  for (const std::string& fragment : polymer.fragments) (key_ += fragment) += '.';
+  for (const auto& rule : polymer.rules) key_ += fmt::format("<{}-{}", rule.from, rule.to);
+  auto known = structures_.find(key_);
+  if (known == structures_.end()) {
+    Molecule structure = structure_of(polymer);
+    if (structures_.size() >= kMostStructures) structures_.clear();
+    known = structures_.emplace(key_, std::move(structure)).first;
   }
-  try {
-    const auto points = find_attachment_points(whole);
-    std::vector<std::int32_t> renumbered(weights.size(), -1);
-    for (const RDKit::Atom* atom : whole.atoms()) {  // described while still bonded to wildcards: saturation is then right
-      if (atom->getAtomicNum() == 0) continue;
-      renumbered[atom->getIdx()] = static_cast<std::int32_t>(out.atoms.size());
-      out.atoms.push_back(describe(*atom));
-      out.atom_weight.push_back(weights[atom->getIdx()]);
-    }
-    if (out.atoms.empty()) throw Error(Exit::data, "no atom but attachment points");
-    for (std::size_t i = renumbered.size(); i-- > 0;) {
-      if (renumbered[i] < 0) whole.removeAtom(static_cast<unsigned>(i));
-    }
-    sanitise_without_kekulising(whole);
-    for (const RDKit::Bond* rdkit_bond : whole.bonds()) {
-      MoleculeBond bond = describe(*rdkit_bond);
-      if (bond.begin > bond.end) std::swap(bond.begin, bond.end);
-      out.bonds.push_back(bond);
-    }
-    std::sort(out.bonds.begin(), out.bonds.end(),
-              [](const MoleculeBond& a, const MoleculeBond& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
-    add_rules(polymer.rules, points, whole, renumbered, out);
-  } catch (const Error&) {
-    throw;
-  } catch (const std::bad_alloc&) {
-    throw;
-  } catch (const std::exception& error) {  // RDKit's
-    throw Error(Exit::data, fmt::format("the polymer cannot be put together: {}", error.what()));
+  out = known->second;
+  out.degree_of_polymerisation = polymer.degree_of_polymerisation;
+  for (double& weight : out.atom_weight) weight = polymer.weights[static_cast<std::size_t>(weight)];
+  const std::size_t inside = out.bonds.size() - polymer.rules.size();  // the others are those of the rules, in order
+  for (std::size_t r = 0; r < polymer.rules.size(); ++r) {
+    out.bonds[inside + r].forward = polymer.rules[r].forward;
+    out.bonds[inside + r].backward = polymer.rules[r].backward;
   }
 }
 

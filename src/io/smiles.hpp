@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 namespace gnn_hpc {
 
@@ -19,13 +20,24 @@ void require_rdkit();
 /// Throws Error(Exit::data) with RDKit's reason. Thread-safe, as is everything here; RDKit writes nothing to the terminal.
 void read_smiles(std::string_view text, Molecule& out);
 
-/// The ensemble of chains of a polymer text (io/polymer_text.hpp). Atoms: all but the wildcards, described while the wildcards are
+/// Reads polymer texts (io/polymer_text.hpp): ensembles of chains. Atoms: all but the wildcards, described while the wildcards are
 /// still bonded. Bonds: those inside the fragments (weights 1), ordered by their lower, then higher atom; then one a rule i-j in
 /// order, from the neighbour of wildcard i to that of wildcard j in a second copy of the molecule (so never in a ring, and i-i
 /// is possible), of the wildcards' bond order, with the rule's weights. A rule may join an atom to itself.
-/// Throws Error(Exit::data): what `parse_polymer_text` and `read_smiles` reject, a wildcard that has other than one neighbour or hangs on
-/// another wildcard, a label a rule names that occurs twice or not at all, two bond orders in one rule, no atom left.
-void read_polymer(std::string_view text, Molecule& out);
+///
+/// Data sets of polymers hold the same monomers in many compositions, and joining them is slow: the reader keeps what does not
+/// depend on weights and chain length. One reader a thread.
+class PolymerReader {
+ public:
+  /// Throws Error(Exit::data): what `parse_polymer_text` and `read_smiles` reject, a wildcard that has other than one neighbour or hangs on
+  /// another wildcard, a label a rule names that occurs twice or not at all, two bond orders in one rule, no atom left.
+  void read(std::string_view text, Molecule& out);
+
+ private:
+  static constexpr std::size_t kMostStructures = 4096;  ///< then it begins anew
+  std::unordered_map<std::string, Molecule> structures_;  ///< by fragments and rules
+  std::string key_;
+};
 
 /// Number of atoms of a SMILES text: RDKit's part of `read_smiles` alone, for measuring it.
 int count_smiles_atoms(std::string_view text);

@@ -14,7 +14,7 @@ namespace {
 std::string rdkit_version() { return {}; }
 void require_rdkit() { fail(); }
 void read_smiles(std::string_view, Molecule&) { fail(); }
-void read_polymer(std::string_view, Molecule&) { fail(); }
+void PolymerReader::read(std::string_view, Molecule&) { fail(); }
 int count_smiles_atoms(std::string_view) { fail(); }
 
 }  // namespace gnn_hpc

@@ -50,9 +50,10 @@ void check_group(GoldenFile& file, const std::string& group, bool polymers, Repo
   const std::string prefix = group + "/";
   Graphs ours;
   Molecule molecule;
+  PolymerReader reader;
   for (const std::string& text : file.texts(prefix + "text")) {
     try {
-      polymers ? read_polymer(text, molecule) : read_smiles(text, molecule);
+      polymers ? reader.read(text, molecule) : read_smiles(text, molecule);
     } catch (const Error& error) {
       report.fail(prefix + "text", error.what());
       return;

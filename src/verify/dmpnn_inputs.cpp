@@ -43,9 +43,10 @@ void check_text(GoldenFile& file, const RealTensor& v, const RealTensor& e, cons
   RealTensor edge_weight{{0}, {}}, atom_weight{{0}, {}}, dop{{0}, {}};
   std::vector<std::int64_t> src, dst;
   Molecule molecule;
+  PolymerReader reader;
   for (const std::string& text : texts) {
     try {
-      polymers ? read_polymer(text, molecule) : read_smiles(text, molecule);
+      polymers ? reader.read(text, molecule) : read_smiles(text, molecule);
     } catch (const Error& error) {
       report.fail("inputs/text", error.what());
       return;

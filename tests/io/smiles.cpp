@@ -24,10 +24,12 @@ class Smiles : public testing::Test {
   }
   Molecule polymer(const std::string& text) const {
     Molecule out;
-    read_polymer(text, out);
+    PolymerReader().read(text, out);
     return out;
   }
 };
+
+void read_polymer(std::string_view text, Molecule& out) { PolymerReader().read(text, out); }
 
 std::string reason(void (*read)(std::string_view, Molecule&), std::string_view text) {
   Molecule out;
@@ -111,6 +113,32 @@ TEST_F(Smiles, PolymerLosesItsWildcards) {
   EXPECT_EQ(m.bonds[4].begin, 1);  // an atom to itself in the next unit
   EXPECT_EQ(m.bonds[4].end, 1);
   EXPECT_FALSE(m.bonds[4].in_ring);
+}
+
+TEST_F(Smiles, OnePolymerAfterAnother) {
+  PolymerReader reader;
+  const std::string monomers = "[*:1]CC([*:2])F.[*:3]O[*:4]|", rules = "<1-3:1:0.5<4-1:0.5:1<2-2:1:1~100";
+  Molecule again, other;
+  const std::string texts[] = {monomers + "0.25|0.75|" + rules, monomers + "0.5|0.5|" + rules,
+                               "[*:1]CC([*:2])F.[*:3]O[*:4]|0.5|0.5|<1-3:1:0.25<4-1:0.75:1<2-2:1:1", "[*:1]CC([*:2])F.[*:3]O[*:4]|0.5|0.5|<4-1:1:1<2-2:1:1"};
+  for (int round = 0; round < 2; ++round) {
+    for (const std::string& text : texts) {
+      reader.read(text, again);
+      other = polymer(text);
+      EXPECT_EQ(again.atom_weight, other.atom_weight);
+      EXPECT_EQ(again.degree_of_polymerisation, other.degree_of_polymerisation);
+      ASSERT_EQ(again.bonds.size(), other.bonds.size());
+      for (std::size_t b = 0; b < again.bonds.size(); ++b) {
+        EXPECT_EQ(again.bonds[b].begin, other.bonds[b].begin);
+        EXPECT_EQ(again.bonds[b].end, other.bonds[b].end);
+        EXPECT_EQ(again.bonds[b].forward, other.bonds[b].forward);
+        EXPECT_EQ(again.bonds[b].backward, other.bonds[b].backward);
+      }
+    }
+  }
+  EXPECT_THROW(reader.read(monomers + "0.5|0.5|<1-3:1:1<9-9:1:1", again), Error);
+  reader.read(texts[0], again);
+  EXPECT_EQ(again.bonds.size(), 5U);
 }
 
 TEST_F(Smiles, JoinedBondsHaveTheJoinedMoleculesConjugation) {

@@ -49,6 +49,7 @@ struct MoleculeRecords::Row : Record {
 };
 
 struct MoleculeRecords::Buffers : Workspace {
+  PolymerReader polymers;
   Molecule molecule;
   std::vector<std::int32_t> atom_code, bond_code, begin, end;
   std::vector<double> mass, bond_weights, targets, descriptors;
@@ -141,7 +142,7 @@ void MoleculeRecords::convert_row(const Row& row, Buffers& b) const {
   numbers(table_.descriptors, row.descriptors, false, b.descriptors);
   try {
     if (row.smiles.empty()) throw Error(Exit::data, "empty SMILES");
-    table_.polymer ? read_polymer(row.smiles, b.molecule) : read_smiles(row.smiles, b.molecule);
+    table_.polymer ? b.polymers.read(row.smiles, b.molecule) : read_smiles(row.smiles, b.molecule);
   } catch (const Error& error) {
     reject(row.row, table_.smiles, error.what());
   }

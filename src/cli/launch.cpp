@@ -9,7 +9,9 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <string_view>
+#include <system_error>
 
 #include <sched.h>
 #include <unistd.h>
@@ -21,7 +23,10 @@ void start_with_short_waits(char** argv) {
   if (set("GOMP_SPINCOUNT") || set("OMP_WAIT_POLICY") || threads_are_bound()) return;
   if (!set("OMP_PROC_BIND") && (set("OMP_PLACES") || set("GOMP_CPU_AFFINITY"))) return;  // places alone bind, too
   ::setenv("GOMP_SPINCOUNT", "3000", 0);
-  ::execv("/proc/self/exe", argv);  // returns only where it cannot: then go on with long waits
+  // Both return only where they cannot. The real path first: it gives the process its name in `ps`.
+  std::error_code none;
+  ::execv(std::filesystem::read_symlink("/proc/self/exe", none).c_str(), argv);
+  ::execv("/proc/self/exe", argv);
 }
 
 int launcher_rank() {

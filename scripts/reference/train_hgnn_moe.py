@@ -3,7 +3,7 @@
 """Trains the language model with the PyTorch reference (hgnn_moe.py of the shared folder) the way `gnn_hpc inputs/hgnn_moe_shakespeare.yaml`
 does, and prints validation bits per byte: the other half of the comparison in the README. Needs torch, numpy and h5py.
 
-    python scripts/reference/train_hgnn_moe.py --shared ../shared [--coupler GNN] [--epochs 1 --max-batches 300] [--threads 2]
+    python scripts/reference/train_hgnn_moe.py --shared ../shared [--coupler GNN] [--epochs 1] [--threads 2]
 
 Same windows, split (the last tenth validates), batches an epoch (the last short one kept), AdamW on every parameter, clipping at 1, cosine
 schedule, dropout; validation over the whole part. Weights, batch order and dropout come from torch: a run differs from ours as two seeds do.
@@ -35,7 +35,7 @@ def main():
     p.add_argument("--gnn-layers", type=int, default=2)
     p.add_argument("--dropout", type=float, default=0.1)
     p.add_argument("--batch", type=int, default=32)
-    p.add_argument("--epochs", type=int, default=4)
+    p.add_argument("--epochs", type=int, default=2)
     p.add_argument("--max-batches", type=int, default=-1, help="of an epoch; -1: all")
     p.add_argument("--learning-rate", type=float, default=1e-3)
     p.add_argument("--seed", type=int, default=42)

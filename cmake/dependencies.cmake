@@ -59,6 +59,9 @@ if(Kokkos_COMPILE_LANGUAGE STREQUAL "CUDA")
   enable_language(CUDA)
 endif()
 
+if("HIP" IN_LIST Kokkos_DEVICES)
+  add_compile_definitions("R123_CUDA_DEVICE=__host__ __device__" R123_USE_SSE=0) # Random123 knows nvcc by itself, hipcc not
+endif()
 if("HIP" IN_LIST Kokkos_DEVICES AND CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 16)
   include_directories(SYSTEM "${PROJECT_SOURCE_DIR}/cmake/clang15_hip") # a compiler crash, explained in the header there
 endif()

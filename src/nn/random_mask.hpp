@@ -20,7 +20,7 @@ struct RandomMask {
   RandomMask(RandomKey k, double rate) : key(k), threshold(static_cast<std::uint32_t>(rate * 65536.0 + 0.5)) {
     scale = 65536.0 / (65536.0 - threshold);
   }
-  bool active() const { return threshold != 0; }
+  KOKKOS_INLINE_FUNCTION bool active() const { return threshold != 0; }
 
   /// One factor; for GPUs.
   template <class T>

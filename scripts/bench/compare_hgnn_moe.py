@@ -4,7 +4,9 @@
 
     scripts/bench/compare_pytorch.py hgnn_moe [--what coupler hgnn gnn] [--threads 2] [--rounds 2] [--python PYTHON]
 
-  coupler  the hypergraph coupler alone, forward and backward, on B L tokens: against the reference's loop over tokens and its collapsed form
+  coupler  the hypergraph coupler alone, forward and backward, on B L tokens: against the published loop, which calls a hypergraph convolution
+           for every token (written out here in the tensor operations of the library's convolution, and checked against the reference), against
+           the reference's loop with a ready matrix, and against its collapsed form
   hgnn     a training step with the hypergraph coupler, against the reference's
   gnn      a training step with the pairwise coupler, against the reference's and against the published loop over pairs of experts
 
@@ -66,6 +68,51 @@ def published_step(a):
     print(json.dumps({"step_s": statistics.median(times[1:])}))
 
 
+def published_coupler(a):
+    """The coupler with a hypergraph convolution called for every token: incidence lists, degrees and two scatters in every call."""
+    import torch
+    ref = load_reference(a.reference)
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(0)
+
+    def convolution(x, nodes, edges, weight, conv):
+        x = conv.lin(x)
+        degree = torch.zeros(x.shape[0]).index_add(0, nodes, weight[edges])
+        size = torch.zeros(weight.shape[0]).index_add(0, edges, torch.ones_like(edges, dtype=x.dtype))
+        of_node = torch.where(degree == 0, torch.zeros_like(degree), 1 / degree)
+        of_edge = torch.where(size == 0, torch.zeros_like(size), 1 / size)
+        y = x.new_zeros(weight.shape[0], x.shape[1]).index_add(0, edges, of_edge[edges, None] * x[nodes])
+        return torch.zeros_like(x).index_add(0, nodes, of_node[nodes, None] * y[edges]) + conv.bias
+
+    def forward(coupler, X, nodes, edges):
+        rows = []
+        for x in X:
+            for conv in coupler.convs():
+                x = convolution(x, nodes, edges, coupler.hyperedge_weights, conv)
+            rows.append(x)
+        return coupler.combiner(torch.stack(rows).mean(1))
+
+    cfg = ref.Config(embed_dim=a.dim, num_experts=a.experts, num_layers=a.layers, coupler_type="HGNN", max_seq_length=a.length)
+    coupler = ref.HGNNCoupler(cfg)
+    pairs = [(i, j) for i in range(a.experts) for j in range(i + 1, a.experts)]
+    nodes = torch.tensor([v for pair in pairs for v in pair])
+    edges = torch.arange(len(pairs)).repeat_interleave(2)
+    tokens = a.batch * a.length
+    X, dy = torch.randn(tokens, a.experts, a.dim), torch.randn(tokens, a.dim)
+    with torch.no_grad():
+        mine, theirs = forward(coupler, X[:9], nodes, edges), coupler(X[:9], ref.Tap())
+        assert (mine - theirs).abs().max() < 1e-4 * theirs.abs().max()  # the same function
+    X.requires_grad_()
+    times = []
+    for i in range(a.repeat):
+        for p in (X, *coupler.parameters()):
+            p.grad = None
+        begin = time.perf_counter()
+        forward(coupler, X, nodes, edges).backward(dy)
+        times.append(time.perf_counter() - begin)
+    print(json.dumps({"forward_backward_s": statistics.median(times)}))
+
+
 def compare(run_json, check_torch, fail):
     """The helpers come from compare_pytorch.py."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -80,7 +127,7 @@ def compare(run_json, check_torch, fail):
     p.add_argument("--repeat", type=int, default=3, help="timed steps of the reference a round")
     p.add_argument("--our-repeat", type=int, default=5, help="timed steps of gnn_hpc a round")
     p.add_argument("--rounds", type=int, default=2)
-    p.add_argument("--no-published", action="store_true", help="gnn: leave the published loop out")
+    p.add_argument("--no-published", action="store_true", help="leave the published loops out")
     p.add_argument("--program", default=os.path.join(REPOSITORY, "build", "openmp", "gnn_hpc"))
     p.add_argument("--shared", default=os.environ.get("GNN_HPC_SHARED", os.path.join(REPOSITORY, "..", "shared")))
     p.add_argument("--python", default=os.environ.get("GNN_HPC_REFERENCE_PYTHON", sys.executable))
@@ -114,12 +161,17 @@ def compare(run_json, check_torch, fail):
                              "--length", str(a.length), "--dim", str(a.dim), "--experts", str(a.experts), "--layers", str(a.layers),
                              "--repeats", str(a.repeat)], a.threads, "the reference's bench")
 
+        sizes = ["--threads", str(a.threads), "--batch", str(a.batch), "--length", str(a.length), "--dim", str(a.dim), "--experts",
+                 str(a.experts), "--layers", str(a.layers)]
         for turn in range(a.rounds):
             print(f"round {turn + 1}", flush=True)
             if "coupler" in a.what:
                 best["coupler"] = ours("coupler", "HGNN")
                 note("coupler_gnn_hpc", best["coupler"]["median_seconds"])
                 peer = theirs("coupler", "HGNN")
+                if not a.no_published:
+                    note("coupler_published", run_json([a.python, os.path.abspath(__file__), "--published", "coupler", "--reference", reference, *sizes,
+                                                        "--repeat", "1"], a.threads, "the published loop")["forward_backward_s"])
                 note("coupler_loop", peer["HGNN_looped"]["forward_backward_s"])
                 note("coupler_collapsed", peer["HGNN_collapsed"]["forward_backward_s"])
             for coupler in ("hgnn", "gnn"):
@@ -129,15 +181,14 @@ def compare(run_json, check_torch, fail):
                 note(f"{coupler}_gnn_hpc", best[coupler]["median_seconds"])
                 note(f"{coupler}_reference", theirs("step", coupler.upper())["step_s"])
                 if coupler == "gnn" and not a.no_published:
-                    peer = run_json([a.python, os.path.abspath(__file__), "--published", "--reference", reference, "--threads", str(a.threads),
-                                     "--batch", str(a.batch), "--length", str(a.length), "--dim", str(a.dim), "--experts", str(a.experts),
-                                     "--layers", str(a.layers), "--repeat", str(a.repeat)], a.threads, "the published loop")
+                    peer = run_json([a.python, os.path.abspath(__file__), "--published", "step", "--reference", reference, *sizes,
+                                     "--repeat", str(a.repeat)], a.threads, "the published loop")
                     note("gnn_published", peer["step_s"])
 
     median = {name: statistics.median(values) for name, values in times.items()}
     result = dict(system="hgnn_moe", threads=a.threads, batch=a.batch, length=a.length, dim=a.dim, experts=a.experts, layers=a.layers, torch=torch,
                   seconds=median, ratios={})
-    for theirs_name in ("coupler_loop", "coupler_collapsed", "hgnn_reference", "gnn_reference", "gnn_published"):
+    for theirs_name in ("coupler_published", "coupler_loop", "coupler_collapsed", "hgnn_reference", "gnn_reference", "gnn_published"):
         mine = theirs_name.split("_")[0] + "_gnn_hpc"
         if theirs_name in median:
             result["ratios"][theirs_name] = median[theirs_name] / median[mine]
@@ -155,8 +206,9 @@ def compare(run_json, check_torch, fail):
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser()
-    p.add_argument("--published", action="store_true", required=True)
+    p.add_argument("--published", choices=("step", "coupler"), required=True)
     p.add_argument("--reference", required=True)
     for key, value in (("threads", 2), ("batch", 32), ("length", 128), ("dim", 256), ("experts", 4), ("layers", 4), ("repeat", 3)):
         p.add_argument(f"--{key}", type=int, default=value)
-    published_step(p.parse_args())
+    arguments = p.parse_args()
+    (published_step if arguments.published == "step" else published_coupler)(arguments)

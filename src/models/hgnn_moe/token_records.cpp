@@ -25,7 +25,7 @@ struct SequenceWorkspace : RecordSource::Workspace {
 }  // namespace
 
 Schema token_schema() {
-  return {"tokens", kSchemaVersion, {{"id", Domain::node, DType::i32, 1}, {"mask", Domain::node, DType::u8, 1}}};
+  return {"token", kSchemaVersion, {{"id", Domain::node, DType::i32, 1}, {"mask", Domain::node, DType::u8, 1}}};
 }
 
 TokenRecords::TokenRecords(std::vector<std::string> paths, const TextCut& cut, int vocabulary)

@@ -56,6 +56,14 @@ std::string why_refused(const std::string& text) {
 std::unique_ptr<RDKit::RWMol> parse(std::string_view given) {
   const std::string text(trim(given));
   if (text.empty()) throw Error(Exit::data, "empty SMILES");
+  if (text.size() > kLongestSmiles) {
+    throw Error(Exit::data, fmt::format("SMILES {} has {} characters; at most {} are read, as RDKit's time grows with the cube of a chain's length",
+                                        quote_for_message(text, 30), text.size(), kLongestSmiles));
+  }
+  const auto foreign = std::find_if(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80 || c == '\0'; });
+  if (foreign < std::find(text.begin(), text.end(), ' ')) {  // RDKit would end the molecule there without a word; after a blank is a name
+    throw Error(Exit::data, fmt::format("invalid SMILES {}: byte {} is no ASCII character", quote_for_message(text, 80), foreign - text.begin() + 1));
+  }
   std::unique_ptr<RDKit::RWMol> molecule;
   std::string reason;
   try {

@@ -3,6 +3,7 @@
 
 #include "io/molecule.hpp"
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -14,6 +15,9 @@ namespace gnn_hpc {
 std::string rdkit_version();
 /// Throws that error if there is no RDKit.
 void require_rdkit();
+
+/// Longer texts are refused: RDKit needs seconds for a chain of 1,000 atoms and eight times as long for twice the atoms.
+inline constexpr std::size_t kLongestSmiles = 3000;
 
 /// The molecule of a SMILES text with RDKit's defaults (sanitised, explicit hydrogen atoms removed), atoms and bonds in RDKit's
 /// order. Wildcards (`*`, `[*]`, `[*:1]`) are atoms. Blanks around the text do not count.

@@ -162,18 +162,22 @@ bool ends_with_any_case(std::string_view text, std::string_view tail) {
   });
 }
 
-std::string quote_for_message(std::string_view text, std::size_t most) {
-  std::string out = "'";
+namespace {
+/// The first `most` bytes without those that would move the cursor of a terminal.
+std::string printable(std::string_view text, std::size_t most) {
+  std::string out;
   for (const char c : text.substr(0, most)) out += (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) ? ' ' : c;
-  out += text.size() > most ? "...'" : "'";
-  return out;
+  return out + (text.size() > most ? "..." : "");
 }
+}  // namespace
+
+std::string quote_for_message(std::string_view text, std::size_t most) { return "'" + printable(text, most) + "'"; }
 
 std::string join_names(const std::vector<std::string>& names, std::size_t most) {
   std::string out;
   for (std::size_t i = 0; i < names.size() && i < most; ++i) {
     if (i) out += ", ";
-    out += names[i].empty() ? "(unnamed)" : names[i];
+    out += names[i].empty() ? "(unnamed)" : printable(names[i], 80);
   }
   if (names.size() > most) out += fmt::format(", ... ({} in all)", names.size());
   return out.empty() ? "none" : out;

@@ -68,6 +68,9 @@ TEST_F(Smiles, AtomsAndBonds) {
 
 TEST_F(Smiles, ReasonsAreRdkits) {
   EXPECT_EQ(reason(read_smiles, "  "), "empty SMILES");
+  EXPECT_NE(reason(read_smiles, "CC\xe9N").find("byte 3 is no ASCII character"), std::string::npos);
+  EXPECT_EQ(of("CC caf\xc3\xa9").atoms.size(), 2U) << "a name";
+  EXPECT_NE(reason(read_smiles, std::string(20000, 'C')).find("has 20000 characters; at most 3000 are read"), std::string::npos);
   EXPECT_NE(reason(read_smiles, "C(").find("invalid SMILES 'C(': "), std::string::npos) << reason(read_smiles, "C(");
   EXPECT_NE(reason(read_smiles, "C1CC").find("ring"), std::string::npos) << reason(read_smiles, "C1CC");
   EXPECT_NE(reason(read_smiles, "CC(C)(C)(C)C").find("valence"), std::string::npos);

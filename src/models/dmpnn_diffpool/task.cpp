@@ -156,9 +156,8 @@ template <class T>
 void DmpnnTask<T>::measure(const HostBatch& batch, Step<T>& step, Measures& measures) {
   step.exec.fence("gnn_hpc::DmpnnTask::measure");
   const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), output_);
-  decltype(host) features = measures.keep_embeddings
-                                ? decltype(host)(Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), model_->fingerprint()))
-                                : decltype(host)();
+  typename View2<T>::HostMirror features;
+  if (measures.keep_embeddings) features = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), model_->fingerprint());
   std::vector<double> raw(host.extent(1));
   for (std::size_t g = 0; g < batch.samples.size(); ++g) {
     for (std::size_t c = 0; c < raw.size(); ++c) raw[c] = static_cast<double>(host(g, c));

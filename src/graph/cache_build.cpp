@@ -205,6 +205,7 @@ std::shared_ptr<const GraphCache> open_or_build(const CacheRequest& request, con
         }
       };
       const auto source = request.open_source();
+      tick({});  // whoever shows progress starts his clock here
       num_parts = build_parts(*source, request.schema, path + ".parts", key, comm.rank(), comm.size(), threads, tick);
     });
     all_or_none(comm, [&] {

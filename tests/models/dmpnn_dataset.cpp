@@ -166,6 +166,31 @@ TEST_F(Molecules, BadRowsAreNamedAndLeftOut) {
   EXPECT_FALSE(std::isnan(both.view(1).target[1]));
 }
 
+TEST_F(Molecules, FilesThatHoldNothing) {
+  options.smiles = "smiles";
+  put("data.csv", "");
+  EXPECT_NE(failure().find("the file is empty"), std::string::npos) << failure();
+  put("data.csv", "smiles,a\n");
+  EXPECT_NE(failure(), "opened");
+  options.targets.clear();
+  EXPECT_NE(failure().find("a header without rows"), std::string::npos) << failure();
+  put("data.csv", std::string("s\0m\0i\0,\0a\0", 10));  // UTF-16
+  EXPECT_NE(failure().find("UTF-8"), std::string::npos) << failure();
+  put("data.csv", "smi;a\n");
+  EXPECT_NE(failure().find("columns: smi;a"), std::string::npos) << failure();
+}
+
+TEST_F(Molecules, FilesAsSpreadsheetsWriteThem) {
+  std::string text = "\xEF\xBB\xBF\"smiles\",\"a\",\"remark\"\r\n";
+  for (int i = 1; i <= 12; ++i) text += fmt::format("\"*{}\",\"{}\",\"a \"\"b\"\", c\nd\"\r\n", std::string(static_cast<std::size_t>(i), 'C'), i);
+  put("data.csv", text);
+  options.smiles = "smiles";
+  const auto d = opened();
+  ASSERT_EQ(d.num_samples(), 12);
+  EXPECT_EQ(d.id(1), "*CC");
+  EXPECT_EQ(d.labels(11)[0], 12.0);
+}
+
 TEST_F(Molecules, ColumnsFoundInTheFile) {
   options.targets.clear();
   options.ignore = {"kind"};
@@ -234,6 +259,19 @@ TEST_F(Molecules, Classifications) {
   EXPECT_NE(failure().find("from 0 to 1"), std::string::npos);
   options.classes = 5;
   EXPECT_EQ(opened().num_classes(), 5);
+  const auto state = opened().state();
+  options.classes = 0;
+  put("new.csv", "repeat unit,kind\n*CC,4\n*CO,\n");
+  options.paths = {(folder / "new.csv").string()};
+  MoleculeDataset seen(options);
+  seen.open_for_prediction(Comm::self());
+  seen.set_state(state);
+  EXPECT_EQ(seen.labels(0)[0], 4.0);
+  put("new.csv", "repeat unit,kind\n*CC,5\n");
+  MoleculeDataset unseen(options);
+  unseen.open_for_prediction(Comm::self());
+  EXPECT_THROW(unseen.set_state(state), Error) << "the model has classes 0 to 4";
+  options.paths = {(folder / "data.csv").string()};
   options.targets = {"b"};
   options.max_bad_fraction = 0.25;  // every fourth row has none
   EXPECT_NE(failure().find("is -1"), std::string::npos) << failure();

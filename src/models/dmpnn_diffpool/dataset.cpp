@@ -117,7 +117,8 @@ void MoleculeDataset::check_labels() const {
   if (target_type() == TargetType::regression) return;
   const bool binary = target_type() == TargetType::binary;
   constexpr double kMostClasses = 10000.0;  // more are a number that someone took for a class
-  const double largest = binary ? 1.0 : (options_.classes > 0 ? options_.classes : kMostClasses) - 1.0;
+  const double given = prediction_ ? num_classes_ : options_.classes;  // prediction: those of the model
+  const double largest = binary ? 1.0 : (given > 0 ? given : kMostClasses) - 1.0;
   for (std::size_t i = 0; i < labels_.size(); ++i) {
     const double y = labels_[i];
     if (std::isnan(y) || (y >= 0.0 && y <= largest && y == std::floor(y))) continue;

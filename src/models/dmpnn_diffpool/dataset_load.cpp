@@ -226,6 +226,7 @@ void MoleculeDataset::set_state(const std::map<std::string, std::vector<double>>
   }
   scaler_ = {mean->second, std->second};
   num_classes_ = static_cast<int>(classes->second[0]);
+  if (prediction_) check_labels();  // a label beyond the head's columns would be read there
   descriptor_scaler_ = DescriptorScaler::load(state, descriptor_names_.size());
   apply_scaling();
 }

@@ -45,7 +45,12 @@ MoleculeTable read_table(const DataOptions& options, const std::vector<std::stri
   CsvReader::Row row;
   if (!reader.next(row)) throw Error(Exit::data, fmt::format("{}: the file is empty; a header line is needed", paths.front()));
   std::vector<std::string> columns;
-  for (std::size_t c = 0; c < row.size; ++c) columns.emplace_back(trim(row.fields[c]));
+  for (std::size_t c = 0; c < row.size; ++c) {
+    if (row.fields[c].find('\0') != std::string::npos) {
+      throw Error(Exit::data, fmt::format("{}: not a text file in UTF-8 (zero bytes in the header); export it as CSV in UTF-8", paths.front()));
+    }
+    columns.emplace_back(trim(row.fields[c]));
+  }
   out.descriptors = expand(options.descriptors, columns, paths.front());
   const auto smiles = static_cast<std::size_t>(std::find(columns.begin(), columns.end(), options.smiles) - columns.begin());
   if (smiles == columns.size()) {
@@ -54,8 +59,10 @@ MoleculeTable read_table(const DataOptions& options, const std::vector<std::stri
   }
 
   std::vector<Tally> tally(columns.size());
+  bool any_rows = false;
   bool notation_known = options.notation != "auto";
   while ((options.targets.empty() || !notation_known) && reader.next(row)) {
+    any_rows = true;
     if (!notation_known && smiles < row.size && !trim(row.fields[smiles]).empty()) {
       out.polymer = row.fields[smiles].find('|') != std::string::npos;
       notation_known = true;
@@ -66,6 +73,7 @@ MoleculeTable read_table(const DataOptions& options, const std::vector<std::stri
     }
   }
   if (!options.targets.empty()) return out;
+  if (!any_rows && !prediction) throw Error(Exit::data, fmt::format("{}: a header without rows", paths.front()));
   for (std::size_t c = 0; c < columns.size(); ++c) {
     const std::string& name = columns[c];
     const bool taken = name.empty() || c == smiles || name == options.id_column || contains(options.ignore, name) || contains(out.descriptors, name);

@@ -71,6 +71,10 @@ void DmpnnTask<T>::open_prediction_data(const Comm& comm) {
 
 template <class T>
 void DmpnnTask<T>::shape_model() {
+  if (dataset_.weighted() && options_.levels() > 0) {  // parallel edges and loops: the link loss is defined for 0/1 adjacency
+    throw Error(Exit::usage, "model.encoder: diffpool pools plain molecules, but the data are stochastic polymers (fragments|weights|<rules); "
+                             "set model.encoder: wdmpnn");
+  }
   if (options_.levels() > 0 && options_.head_width == 0) {
     std::vector<int> nodes;
     for (const std::int64_t s : dataset_.splits().train) nodes.push_back(static_cast<int>(dataset_.num_atoms(s)));

@@ -125,7 +125,8 @@ class GoldenRun {
     traced.push_back({"prediction", raw.shape, predictions(raw)});
     for (const TensorInfo& t : store_.buffer_tensors()) traced.push_back({t.name.substr(t.name.rfind('.') + 1), t.shape, store_.get_buffer(t)});
     check_outputs(traced, with_trace);
-    for (const auto& [name, value] : {std::pair{"total", loss.total}, {"main", loss.main}, {"link", loss.link}, {"entropy", loss.entropy}}) {
+    const std::pair<const char*, double> parts[] = {{"total", loss.total}, {"main", loss.main}, {"link", loss.link}, {"entropy", loss.entropy}};
+    for (const auto& [name, value] : parts) {
       const std::string full = std::string("loss/") + name;
       if (file_.has(full)) report_.compare(full + suffix_, scalar(full), value, allowed_.output);
     }

@@ -97,6 +97,38 @@ TEST_F(DmpnnTaskTest, AuxiliaryTermsCountInTrainingOnly) {
   EXPECT_GT(train.run(task.splits().train, 30.0), evaluate.run(task.splits().train, 30.0) + 0.1);
 }
 
+/// The same molecules with rules of other weights: the prediction of one under each.
+TEST_F(DmpnnTaskTest, WeightsOfBondsCountInWdmpnnOnly) {
+  for (const Encoder encoder : {Encoder::dmpnn, Encoder::wdmpnn}) {
+    std::vector<double> predictions;
+    for (const double weight : {0.5, 0.25}) {
+      DataOptions d = data(false);
+      std::ofstream file(d.paths[0]);
+      file << "smiles,a\n";
+      for (int i = 1; i <= 12; ++i) {
+        const double w = weight, v = 1.0 - weight;
+        file << fmt::format("\"[*:1]{}[*:2].[*:3]CO[*:4]|0.5|0.5|<1-3:{}:{}<1-4:{}:{}<2-3:{}:{}<2-4:{}:{}\",{}\n",
+                            std::string(static_cast<std::size_t>(i), 'C'), w, w, v, v, v, v, w, w, i);
+      }
+      file.close();
+      d.targets = {"a"};
+      d.ignore = {};
+      ModelOptions o = model_options();
+      o.encoder = encoder;
+      DmpnnTask<double> task(d, o, 3);
+      task.open_data(Comm::self());
+      Steps<double> steps(task, Mode::evaluate);
+      steps.run({5}, 1.0);
+      predictions.push_back(steps.measure().predictions[0].prediction[0]);
+    }
+    if (encoder == Encoder::dmpnn) {
+      EXPECT_EQ(predictions[0], predictions[1]);
+    } else {
+      EXPECT_GT(std::abs(predictions[0] - predictions[1]), 1e-6);
+    }
+  }
+}
+
 TEST_F(DmpnnTaskTest, MetricsFromSumsAreThoseOfThePredictions) {
   DmpnnTask<double> task(data(), model_options(), 3);
   task.open_data(Comm::self());

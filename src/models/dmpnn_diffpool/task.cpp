@@ -90,7 +90,7 @@ void DmpnnTask<T>::shape_model() {
   model_->set_tables(dataset_.atom_table(), dataset_.bond_table());
   if (options_.shares()) {
     std::vector<MoleculeView> views;
-    for (std::int64_t s = 0; s < dataset_.num_samples(); ++s) views.push_back(dataset_.view(s));
+    for (std::int64_t s = 0; s < dataset_.num_samples(); ++s) views.push_back(view(s));
     classes_.emplace(views, options_.depth, options_.undirected);
   }
 }
@@ -120,6 +120,13 @@ void DmpnnTask<T>::set_data_state(const std::map<std::string, std::vector<double
 }
 
 template <class T>
+MoleculeView DmpnnTask<T>::view(std::int64_t sample) const {
+  MoleculeView out = dataset_.view(sample);
+  if (options_.encoder != Encoder::wdmpnn) out.edge_weight = {};
+  return out;
+}
+
+template <class T>
 std::int64_t DmpnnTask<T>::num_clamped() const {
   if (options_.levels() == 0) return 0;
   std::int64_t clamped = 0;
@@ -145,7 +152,7 @@ template <class T>
 void DmpnnTask<T>::collate(std::span<const std::int64_t> samples, HostBatch& batch) const {
   std::vector<MoleculeView> views;
   views.reserve(samples.size());
-  for (const std::int64_t s : samples) views.push_back(dataset_.view(s));
+  for (const std::int64_t s : samples) views.push_back(view(s));
   dmpnn::collate(options_, views, samples, classes_ ? &*classes_ : nullptr, dataset_.atom_table().rows(), dataset_.bond_table().rows(),
                  static_cast<HostMoleculeBatch&>(batch));
 }

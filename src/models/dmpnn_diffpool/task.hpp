@@ -71,6 +71,8 @@ class DmpnnTask final : public Task<T> {
  private:
   /// Model and classes for the data now open; the second call only renews what depends on the molecules.
   void shape_model();
+  /// Of the data set; the weights of bonds (omega) are 1 for every encoder but wdmpnn.
+  MoleculeView view(std::int64_t sample) const;
   /// Adds one row to the sums; `prediction` comes as raw outputs and leaves in label units or probabilities.
   void measure_row(std::span<const double> raw, std::span<const double> labels, Measures& measures,
                    std::vector<double>& prediction) const;

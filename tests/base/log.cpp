@@ -7,6 +7,7 @@
 #include <thread>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 namespace gnn_hpc {
@@ -98,9 +99,15 @@ TEST_F(LogTest, ProgressOnATerminalIsOneLineRedrawn) {
       progress.show(50, "epoch 1/2");
       log_warning("look");
     }
-    char buffer[512];
-    const auto n = read(terminal, buffer, sizeof buffer);
-    const std::string text(buffer, static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+    std::fputs("<end>", out);
+    std::fflush(out);
+    std::string text;  // a terminal hands on what was written when it comes to it, in pieces
+    for (pollfd ready{terminal, POLLIN, 0}; text.find("<end>") == std::string::npos && poll(&ready, 1, 10000) > 0;) {
+      char buffer[512];
+      const auto n = read(terminal, buffer, sizeof buffer);
+      if (n <= 0) break;
+      text.append(buffer, static_cast<std::size_t>(n));
+    }
     const std::string line = "epoch 1/2  50 of 100 graphs (50.0 %)";
     const std::size_t first = text.find("\r" + line), warning = text.find("warning: look"), again = text.rfind(line);
     EXPECT_NE(first, std::string::npos) << text;

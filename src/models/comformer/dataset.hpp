@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "graph/cache.hpp"
+#include "models/cached_samples.hpp"
 #include "models/comformer/batch.hpp"
 #include "models/comformer/dataset_options.hpp"
 #include "models/label_scaler.hpp"
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,37 +26,31 @@ class CrystalDataset {
   /// The same for prediction from `data.path`: labels may be missing, there are no splits, scaling is the identity until set.
   void open_for_prediction(const Comm& comm, const std::string& options_text = {});
 
-  std::int64_t num_samples() const { return first_sample_.back(); }
+  std::int64_t num_samples() const { return samples_.num_samples(); }
   std::size_t num_targets() const { return data_.source.targets.size(); }
   const std::vector<std::string>& target_names() const { return data_.source.targets; }
   const Splits& splits() const { return splits_; }
-  const std::string& id(std::int64_t sample) const;
-  std::int64_t num_nodes(std::int64_t sample) const;
-  std::int64_t num_edges(std::int64_t sample) const;
+  const std::string& id(std::int64_t sample) const { return samples_.id(sample); }
+  std::int64_t num_nodes(std::int64_t sample) const { return samples_.num_nodes(sample); }
+  std::int64_t num_edges(std::int64_t sample) const { return samples_.num_edges(sample); }
   std::int64_t cost(std::int64_t sample) const { return num_nodes(sample) + num_edges(sample); }
   /// [K] in label units (0 and 1 for a classification); NaN where missing.
   std::span<const double> labels(std::int64_t sample) const;
 
   /// Every record of the input in input order, bad ones included.
-  std::vector<InputRecord> records() const;
-  std::vector<BadRecord> skipped() const;
+  std::vector<InputRecord> records() const { return samples_.records(); }
+  std::vector<BadRecord> skipped() const { return samples_.skipped(); }
 
   const LabelScaler& scaler() const { return scaler_; }
   void set_scaler(LabelScaler scaler);
   const DataOptions& options() const { return data_; }
-  const std::vector<std::shared_ptr<const GraphCache>>& caches() const { return caches_; }
   /// Keys of the caches, in order: equal texts, equal samples.
-  std::string digest() const;
+  std::string digest() const { return samples_.digest(); }
 
   /// The samples' graphs and scaled labels as one batch, ready to upload. Thread-safe.
   void collate(std::span<const std::int64_t> samples, HostCrystalBatch& batch) const;
 
  private:
-  struct Place {
-    std::size_t cache;
-    std::int64_t local;
-  };
-  Place locate(std::int64_t sample) const;
   enum class Use { training, training_if_built, prediction };
   void open_parts(Use use, const Comm& comm, const std::string& options_text);
   void add_source(const std::vector<std::string>& paths, Use use, const Comm& comm, const std::string& options_text);
@@ -67,9 +60,8 @@ class CrystalDataset {
   DataOptions data_;
   CrystalGraphOptions graph_;
   TableOptions tables_;
-  std::vector<std::shared_ptr<const GraphCache>> caches_;
-  std::vector<std::int64_t> first_sample_{0};  ///< [caches+1]
-  std::vector<double> labels_;                 ///< [G,K]
+  CachedSamples samples_;
+  std::vector<double> labels_;  ///< [G,K]
   Splits splits_;
   LabelScaler scaler_;
 };

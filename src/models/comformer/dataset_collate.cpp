@@ -58,13 +58,13 @@ void CrystalDataset::collate(std::span<const std::int64_t> samples, HostCrystalB
 
   std::size_t edge = 0, g = 0;
   while (g < samples.size()) {  // one read per column and cache; a batch nearly always comes from one cache
-    const Place first = locate(samples[g]);
-    const GraphCache& cache = *caches_[first.cache];
+    const auto first = samples_.locate(samples[g]);
+    const GraphCache& cache = *samples_.caches()[first.cache];
     local.assign(1, first.local);
     std::int64_t nodes = cache.num_nodes(first.local), count = cache.num_edges(first.local);
     std::size_t end = g + 1;
     for (; end < samples.size(); ++end) {
-      const Place p = locate(samples[end]);
+      const auto p = samples_.locate(samples[end]);
       if (p.cache != first.cache) break;
       local.push_back(p.local);
       nodes += cache.num_nodes(p.local);

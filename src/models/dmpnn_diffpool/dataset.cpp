@@ -3,16 +3,12 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
-#include "base/text.hpp"
-#include "graph/cache_build.hpp"
 #include "graph/split.hpp"
 #include "io/text_source.hpp"
 #include "models/dmpnn_diffpool/molecule_records.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <optional>
 
 namespace gnn_hpc::dmpnn {
 
@@ -32,53 +28,24 @@ void MoleculeDataset::add_source(const std::vector<std::string>& paths, Use use,
   request.schema = MoleculeColumns(table).schema;
   request.key = [open] { return open()->key(); };
   request.open_source = open;
-  request.source_name = paths.size() <= 3 ? join(paths, ", ") : fmt::format("{} and {} more", paths.front(), paths.size() - 1);
   request.folder = options_.cache_dir;
   request.max_bad_fraction = prediction ? 1.0 : options_.max_bad_fraction;
   request.threads = options_.threads;
   request.options = options_text;
   request.read_only = use == Use::training_if_built;
-  request.message = [](const std::string& text) {
-    if (text.starts_with("warning: ")) log_text(LogLevel::warning, text.substr(9));
-    else log_text(LogLevel::info, text);
-  };
-  std::optional<Progress> line;
-  request.progress = [&line](const BuildProgress& p) {
-    if (!line) line.emplace("molecules", 0);
-    const std::string bad = p.bad > 0 ? fmt::format(", {} bad", format_count(p.bad)) : std::string();
-    if (p.finished) {
-      line->finish(p.records, "graphs" + bad);
-    } else if (line->due()) {
-      line->show(p.records, fmt::format("graphs  {:.0f} %{}, {} left", 100.0 * p.fraction, bad, format_duration(p.remaining())));
-    }
-  };
-  caches_.push_back(open_or_build(request, comm));
+  samples_.add(std::move(request), paths, {"molecules", "rows", "graphs"}, comm);
   tables_.push_back(table);
-  first_sample_.push_back(first_sample_.back() + caches_.back()->num_samples());
-  const auto& skipped = caches_.back()->skipped();
-  if (comm.is_root() && !skipped.empty()) {
-    const BadRecord& bad = skipped.front().bad;
-    log_warning("{}: {} of {} rows left out, the first: {}:{}: {}: {}", request.source_name, skipped.size(), caches_.back()->num_records(), bad.file,
-                bad.line, bad.id, bad.reason);
-  }
 }
 
 void MoleculeDataset::open(const Comm& comm, const std::string& options_text) { open_parts(Use::training, comm, options_text); }
 
 bool MoleculeDataset::open_built(const Comm& comm) {
-  try {
-    open_parts(Use::training_if_built, comm, {});
-    return true;
-  } catch (const Error& error) {  // on all ranks alike
-    if (error.code() != Exit::data) throw;
-    return false;
-  }
+  return opens_without_building([&] { open_parts(Use::training_if_built, comm, {}); });
 }
 
 void MoleculeDataset::open_parts(Use use, const Comm& comm, const std::string& options_text) {
-  caches_.clear();
+  samples_.clear();
   tables_.clear();
-  first_sample_ = {0};
   prediction_ = use == Use::prediction;
   if (prediction_ || options_.train.empty()) {
     add_source(options_.paths, use, comm, options_text);
@@ -131,7 +98,7 @@ void MoleculeDataset::check_labels() const {
 std::vector<std::int64_t> MoleculeDataset::classes_to_stratify() const {
   if (!options_.stratify || target_type() == TargetType::regression || num_targets() != 1) return {};
   std::vector<std::int64_t> out;
-  for (std::int64_t s = 0; s < first_sample_[1]; ++s) {
+  for (const std::int64_t s : samples_.samples_of(0)) {
     const double y = labels_[static_cast<std::size_t>(s)];
     out.push_back(std::isnan(y) ? -1 : static_cast<std::int64_t>(y));
   }
@@ -139,7 +106,7 @@ std::vector<std::int64_t> MoleculeDataset::classes_to_stratify() const {
 }
 
 void MoleculeDataset::split() {
-  const std::int64_t n = first_sample_[1];  // parts come from the first file
+  const std::int64_t n = samples_.caches().front()->num_samples();  // parts come from the first file
   const auto classes = classes_to_stratify();
   const auto seed = static_cast<std::uint32_t>(options_.split_seed);
   SampleParts parts;
@@ -156,8 +123,8 @@ void MoleculeDataset::split() {
   std::size_t cache = 1;
   const auto whole_file = [&](const std::vector<std::string>& paths, std::vector<std::int64_t>& part) {
     if (paths.empty()) return;
-    for (std::int64_t s = first_sample_[cache]; s < first_sample_[cache + 1]; ++s) part.push_back(s);
-    ++cache;
+    const auto samples = samples_.samples_of(cache++);
+    part.insert(part.end(), samples.begin(), samples.end());
   };
   whole_file(options_.validation, splits_.validation);
   whole_file(options_.test, splits_.test);
@@ -173,34 +140,6 @@ void MoleculeDataset::split() {
   } else {
     splits_.train.resize(wanted);
   }
-}
-
-std::vector<InputRecord> MoleculeDataset::records() const {
-  std::vector<InputRecord> out;
-  for (std::size_t c = 0; c < caches_.size(); ++c) {
-    const GraphCache& cache = *caches_[c];
-    std::size_t bad = 0;
-    for (std::int64_t s = 0; s <= cache.num_samples(); ++s) {
-      const std::int64_t next = s < cache.num_samples() ? cache.record(s) : std::numeric_limits<std::int64_t>::max();
-      for (; bad < cache.skipped().size() && cache.skipped()[bad].record < next; ++bad) out.push_back({cache.skipped()[bad].bad.id, -1});
-      if (s < cache.num_samples()) out.push_back({cache.id(s), first_sample_[c] + s});
-    }
-  }
-  return out;
-}
-
-std::vector<BadRecord> MoleculeDataset::skipped() const {
-  std::vector<BadRecord> out;
-  for (const auto& cache : caches_) {
-    for (const auto& s : cache->skipped()) out.push_back(s.bad);
-  }
-  return out;
-}
-
-std::string MoleculeDataset::digest() const {
-  std::string out;
-  for (const auto& cache : caches_) out += (out.empty() ? "" : " ") + cache->key().hex();
-  return out;
 }
 
 }  // namespace gnn_hpc::dmpnn

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "graph/cache.hpp"
+#include "models/cached_samples.hpp"
 #include "models/dmpnn_diffpool/dataset_options.hpp"
 #include "models/dmpnn_diffpool/descriptor_scaler.hpp"
 #include "models/dmpnn_diffpool/molecule.hpp"
 #include "models/dmpnn_diffpool/molecule_table.hpp"
 #include "models/label_scaler.hpp"
-#include "models/task.hpp"
 
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -42,7 +40,7 @@ class MoleculeDataset {
   /// Directed edges: two a bond.
   std::int64_t num_edges(std::int64_t sample) const;
   std::int64_t cost(std::int64_t sample) const { return num_atoms(sample) + num_edges(sample); }
-  const std::string& id(std::int64_t sample) const;
+  const std::string& id(std::int64_t sample) const { return samples_.id(sample); }
   /// True where the input is in polymer notation: edge and atom weights and the degree of polymerisation are there.
   bool weighted() const { return weighted_; }
 
@@ -71,8 +69,8 @@ class MoleculeDataset {
   MoleculeView view(std::int64_t sample) const;
 
   /// Every record of the input in input order, bad ones included.
-  std::vector<InputRecord> records() const;
-  std::vector<BadRecord> skipped() const;
+  std::vector<InputRecord> records() const { return samples_.records(); }
+  std::vector<BadRecord> skipped() const { return samples_.skipped(); }
 
   /// What a checkpoint must hold to predict other files: "label_mean", "label_std", "num_classes", "target:<name>" -> {column},
   /// "descriptor:<name>" -> {column}, those of DescriptorScaler, and the digest of the data ("data_digest": two numbers).
@@ -83,9 +81,8 @@ class MoleculeDataset {
   void set_state(const std::map<std::string, std::vector<double>>& state);
 
   const DataOptions& options() const { return options_; }
-  const std::vector<std::shared_ptr<const GraphCache>>& caches() const { return caches_; }
   /// Keys of the caches, in order: equal texts, equal samples.
-  std::string digest() const;
+  std::string digest() const { return samples_.digest(); }
 
  private:
   enum class Use { training, training_if_built, prediction };
@@ -103,8 +100,7 @@ class MoleculeDataset {
   std::vector<std::string> target_names_, descriptor_names_;
   bool weighted_ = false, prediction_ = false;
   std::vector<MoleculeTable> tables_;  ///< [caches]
-  std::vector<std::shared_ptr<const GraphCache>> caches_;
-  std::vector<std::int64_t> first_sample_{0};  ///< [caches+1]
+  CachedSamples samples_;
 
   std::vector<std::int64_t> atom_ptr_, edge_ptr_;                ///< [G+1]
   std::vector<std::int32_t> atom_type_, bond_type_, src_, dst_;  ///< [N], [M], [M], [M]

@@ -73,8 +73,8 @@ void MoleculeDataset::load() {
   std::vector<double> mass;
   std::vector<std::int32_t> begin, end, bond;
   std::vector<std::int64_t> samples;
-  for (std::size_t c = 0; c < caches_.size(); ++c) {
-    const GraphCache& cache = *caches_[c];
+  for (std::size_t c = 0; c < tables_.size(); ++c) {
+    const GraphCache& cache = *samples_.caches()[c];
     const MoleculeColumns columns(tables_[c]);
     samples.resize(at(cache.num_samples()));
     std::iota(samples.begin(), samples.end(), std::int64_t{0});
@@ -149,13 +149,6 @@ void MoleculeDataset::apply_scaling() {
 
 std::int64_t MoleculeDataset::num_atoms(std::int64_t sample) const { return atom_ptr_[at(sample) + 1] - atom_ptr_[at(sample)]; }
 std::int64_t MoleculeDataset::num_edges(std::int64_t sample) const { return edge_ptr_[at(sample) + 1] - edge_ptr_[at(sample)]; }
-
-const std::string& MoleculeDataset::id(std::int64_t sample) const {
-  GNN_HPC_REQUIRE(sample >= 0 && sample < first_sample_.back(), "sample {} of {}", sample, first_sample_.back());
-  const auto after = std::upper_bound(first_sample_.begin(), first_sample_.end(), sample);
-  const auto cache = static_cast<std::size_t>(after - first_sample_.begin() - 1);
-  return caches_[cache]->id(sample - first_sample_[cache]);
-}
 
 std::span<const double> MoleculeDataset::labels(std::int64_t sample) const {
   return std::span<const double>(labels_).subspan(at(sample) * num_targets(), num_targets());

@@ -2,16 +2,12 @@
 #include "models/hgnn_moe/dataset.hpp"
 
 #include "base/error.hpp"
-#include "base/log.hpp"
-#include "base/text.hpp"
-#include "graph/cache_build.hpp"
 #include "graph/split.hpp"
 #include "models/hgnn_moe/token_records.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <optional>
 
 namespace gnn_hpc::hgnn_moe {
 
@@ -25,28 +21,15 @@ void TokenDataset::add_source(const std::vector<std::string>& paths, bool read_o
   request.schema = token_schema();
   request.key = [open] { return open()->key(); };
   request.open_source = open;
-  request.source_name = paths.size() <= 3 ? join(paths, ", ") : fmt::format("{} and {} more", paths.front(), paths.size() - 1);
   request.folder = options_.cache_dir;
   request.threads = options_.threads;
   request.options = options_text;
   request.read_only = read_only;
-  request.message = [](const std::string& text) {
-    if (text.starts_with("warning: ")) log_warning("{}", text.substr(9));
-    else log_info("{}", text);
-  };
-  std::optional<Progress> line;
-  request.progress = [&line](const BuildProgress& p) {
-    if (!line) line.emplace("sequences", 0);
-    if (p.finished) line->finish(p.records, "cache");
-    else if (line->due()) line->show(p.records, fmt::format("cache  {:.0f} %, {} left", 100.0 * p.fraction, format_duration(p.remaining())));
-  };
-  caches_.push_back(open_or_build(request, comm));
-  first_sample_.push_back(first_sample_.back() + caches_.back()->num_samples());
+  samples_.add(std::move(request), paths, {"sequences", "records", "cache"}, comm);
 }
 
 void TokenDataset::open_all(bool read_only, const Comm& comm, const std::string& options_text) {
-  caches_.clear();
-  first_sample_ = {0};
+  samples_.clear();
   add_source(options_.path, read_only, comm, options_text);
   if (!options_.validation.empty()) add_source(options_.validation, read_only, comm, options_text);
   split();
@@ -55,18 +38,12 @@ void TokenDataset::open_all(bool read_only, const Comm& comm, const std::string&
 void TokenDataset::open(const Comm& comm, const std::string& options_text) { open_all(false, comm, options_text); }
 
 bool TokenDataset::open_built(const Comm& comm) {
-  try {
-    open_all(true, comm, {});
-    return true;
-  } catch (const Error& error) {  // on all ranks alike
-    if (error.code() != Exit::data) throw;
-    return false;
-  }
+  return opens_without_building([&] { open_all(true, comm, {}); });
 }
 
 void TokenDataset::split() {
   splits_ = {};
-  const std::int64_t n = caches_.front()->num_samples();
+  const std::int64_t n = samples_.caches().front()->num_samples();
   std::vector<std::int64_t> order(static_cast<std::size_t>(n));
   if (options_.shuffle) order = python_shuffled(n, options_.split_seed);
   else std::iota(order.begin(), order.end(), std::int64_t{0});
@@ -77,10 +54,7 @@ void TokenDataset::split() {
   const auto middle = order.end() - held;
   splits_.train.assign(order.begin(), middle);
   splits_.validation.assign(middle, order.end());
-  if (!options_.validation.empty()) {
-    splits_.validation.resize(static_cast<std::size_t>(caches_[1]->num_samples()));
-    std::iota(splits_.validation.begin(), splits_.validation.end(), n);
-  }
+  if (!options_.validation.empty()) splits_.validation = samples_.samples_of(1);
   const auto limit = [](std::vector<std::int64_t>& part, std::int64_t most) {
     if (most > 0 && static_cast<std::int64_t>(part.size()) > most) part.resize(static_cast<std::size_t>(most));
   };
@@ -93,29 +67,6 @@ void TokenDataset::split() {
   }
 }
 
-TokenDataset::Place TokenDataset::locate(std::int64_t sample) const {
-  GNN_HPC_REQUIRE(sample >= 0 && sample < num_samples(), "sample {} of {}", sample, num_samples());
-  const auto next = std::upper_bound(first_sample_.begin(), first_sample_.end(), sample);
-  const auto cache = static_cast<std::size_t>(next - first_sample_.begin()) - 1;
-  return {cache, sample - first_sample_[cache]};
-}
-
-const std::string& TokenDataset::id(std::int64_t sample) const {
-  const Place p = locate(sample);
-  return caches_[p.cache]->id(p.local);
-}
-
-std::int64_t TokenDataset::length(std::int64_t sample) const {
-  const Place p = locate(sample);
-  return caches_[p.cache]->num_nodes(p.local);
-}
-
-std::string TokenDataset::digest() const {
-  std::string out;
-  for (const auto& cache : caches_) out += (out.empty() ? "" : " ") + cache->key().hex();
-  return out;
-}
-
 void TokenDataset::collate(std::span<const std::int64_t> samples, bool pack, HostTokenBatch& batch) const {
   static thread_local std::vector<std::int32_t> ids;
   static thread_local std::vector<std::uint8_t> mask;
@@ -126,8 +77,8 @@ void TokenDataset::collate(std::span<const std::int64_t> samples, bool pack, Hos
   batch.ids.assign(samples.size() * columns, 0);
   batch.mask.assign(samples.size() * columns, 0);
   for (std::size_t b = 0; b < samples.size(); ++b) {
-    const Place p = locate(samples[b]);
-    const GraphCache& cache = *caches_[p.cache];
+    const auto p = samples_.locate(samples[b]);
+    const GraphCache& cache = *samples_.caches()[p.cache];
     const auto n = static_cast<std::size_t>(cache.num_nodes(p.local));
     GNN_HPC_REQUIRE(n <= columns, "a sequence of {} tokens in batches of {}", n, columns);
     ids.resize(n);

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "graph/cache.hpp"
+#include "models/cached_samples.hpp"
 #include "models/hgnn_moe/batch.hpp"
 #include "models/hgnn_moe/dataset_options.hpp"
-#include "models/task.hpp"
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -25,31 +23,25 @@ class TokenDataset {
   /// As `open` if nothing has to be built for it; false where a cache is missing or damaged. Collective, and writes nothing.
   bool open_built(const Comm& comm);
 
-  std::int64_t num_samples() const { return first_sample_.back(); }
+  std::int64_t num_samples() const { return samples_.num_samples(); }
   const Splits& splits() const { return splits_; }
-  const std::string& id(std::int64_t sample) const;
+  const std::string& id(std::int64_t sample) const { return samples_.id(sample); }
   /// Tokens of a sequence, padding at its end apart.
-  std::int64_t length(std::int64_t sample) const;
+  std::int64_t length(std::int64_t sample) const { return samples_.num_nodes(sample); }
   const DataOptions& options() const { return options_; }
   /// Keys of the caches, in order: equal texts, equal samples.
-  std::string digest() const;
+  std::string digest() const { return samples_.digest(); }
 
   /// The sequences as one batch of `options().cut.length` positions, ready to upload; see `finish_batch` for `pack`. Thread-safe.
   void collate(std::span<const std::int64_t> samples, bool pack, HostTokenBatch& batch) const;
 
  private:
-  struct Place {
-    std::size_t cache;
-    std::int64_t local;
-  };
-  Place locate(std::int64_t sample) const;
   void open_all(bool read_only, const Comm& comm, const std::string& options_text);
   void add_source(const std::vector<std::string>& paths, bool read_only, const Comm& comm, const std::string& options_text);
   void split();
 
   DataOptions options_;
-  std::vector<std::shared_ptr<const GraphCache>> caches_;
-  std::vector<std::int64_t> first_sample_{0};  ///< [caches+1]
+  CachedSamples samples_;
   Splits splits_;
 };
 

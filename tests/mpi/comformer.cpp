@@ -3,26 +3,21 @@
 #include "models/comformer/task.hpp"
 #include "models/comformer_files.hpp"
 #include "support/paths.hpp"
+#include "support/trained_numbers.hpp"
 #include "support/views.hpp"
 #include "train/trainer.hpp"
 
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include <cstdio>
-#include <fstream>
 
 namespace gnn_hpc {
 namespace {
 
 using comformer::ComformerTask;
 
-struct Numbers {
-  std::vector<double> losses, parameters, buffers, validation;
-};
-
 /// Trains on 14 of 20 crystals; graphs are read from, or built into, `folder`.
-Numbers train_in(const std::string& folder, const std::string& run_name, int batch, int epochs, int heads, Reduction reduction, const Comm& comm) {
+test::TrainedNumbers train_in(const std::string& folder, const std::string& run_name, int batch, int epochs, int heads, Reduction reduction, const Comm& comm) {
   comformer::DataOptions data = comformer::data_options(folder, 0, false);
   data.source.index = ":20";
   data.train_ratio = 0.7;  // 14 crystals
@@ -47,25 +42,7 @@ Numbers train_in(const std::string& folder, const std::string& run_name, int bat
   train.weight_decay = 1e-2;
   gnn_hpc::train<double>(task, run, train, comm, "task: comformer\n");
   comm.barrier();
-  Numbers out;
-  std::ifstream file(run.dir + "/metrics.jsonl");
-  for (std::string line; std::getline(file, line);) {
-    const auto entry = nlohmann::json::parse(line);
-    if (entry["type"] == "step") {
-      out.losses.push_back(entry["loss"]);
-    } else if (entry.contains("val_loss")) {
-      out.validation.push_back(entry["val_loss"]);
-    }
-  }
-  for (const TensorInfo& t : task.params().tensors()) {
-    const auto v = task.params().get(t);
-    out.parameters.insert(out.parameters.end(), v.begin(), v.end());
-  }
-  for (const TensorInfo& t : task.params().buffer_tensors()) {
-    const auto v = task.params().get_buffer(t);
-    out.buffers.insert(out.buffers.end(), v.begin(), v.end());
-  }
-  return out;
+  return test::read_trained_numbers<double>(run.dir, task, {"val_loss"});
 }
 
 struct Shares {
@@ -85,8 +62,8 @@ TEST(MpiComformer, RanksAgreeWithOneOverTwentySteps) {
   for (const Shares& s : {Shares{3, 5, 1, Reduction::csr}, Shares{7, 10, 2, Reduction::csr}, Shares{3, 5, 1, Reduction::scatter}}) {
     const std::string name = fmt::format("batch{}_{}", s.batch, s.reduction == Reduction::csr ? "csr" : "scatter");
     SCOPED_TRACE(name);
-    const Numbers one = train_in(own, "alone_" + name, s.batch, s.epochs, s.heads, s.reduction, Comm::self());
-    const Numbers many = train_in(shared, "together_" + name, s.batch, s.epochs, s.heads, s.reduction, world);
+    const test::TrainedNumbers one = train_in(own, "alone_" + name, s.batch, s.epochs, s.heads, s.reduction, Comm::self());
+    const test::TrainedNumbers many = train_in(shared, "together_" + name, s.batch, s.epochs, s.heads, s.reduction, world);
     ASSERT_GE(one.losses.size(), 20U);
     ASSERT_EQ(one.validation.size(), static_cast<std::size_t>(s.epochs));
     const double loss = test::relative_difference(many.losses, one.losses), validation = test::relative_difference(many.validation, one.validation),

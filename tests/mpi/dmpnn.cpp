@@ -2,14 +2,13 @@
 // D-MPNN and DiffPool over ranks: steps with uneven and empty shares give the numbers of one rank.
 #include "io/smiles.hpp"
 #include "models/dmpnn_files.hpp"
+#include "support/trained_numbers.hpp"
 #include "support/views.hpp"
 #include "train/trainer.hpp"
 
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include <cstdio>
-#include <fstream>
 
 namespace gnn_hpc {
 namespace {
@@ -17,12 +16,8 @@ namespace {
 using dmpnn::DmpnnTask;
 using dmpnn::ModelOptions;
 
-struct Numbers {
-  std::vector<double> losses, parameters, buffers, validation;
-};
-
 /// Trains on 14 of 20 molecules; graphs are read from, or built into, `folder`.
-Numbers train_in(const std::string& folder, const std::string& run_name, const ModelOptions& model, int batch, int epochs, const Comm& comm) {
+test::TrainedNumbers train_in(const std::string& folder, const std::string& run_name, const ModelOptions& model, int batch, int epochs, const Comm& comm) {
   DmpnnTask<double> task(dmpnn::data_options(folder, 0, false), model, 3);
   RunOptions run;
   run.dir = folder + "/" + run_name;
@@ -35,25 +30,7 @@ Numbers train_in(const std::string& folder, const std::string& run_name, const M
   train.clip_norm = 10.0;
   gnn_hpc::train<double>(task, run, train, comm, "system: dmpnn_diffpool\n");
   comm.barrier();
-  Numbers out;
-  std::ifstream file(run.dir + "/metrics.jsonl");
-  for (std::string line; std::getline(file, line);) {
-    const auto entry = nlohmann::json::parse(line);
-    if (entry["type"] == "step") {
-      out.losses.push_back(entry["loss"]);
-    } else if (entry.contains("val_loss")) {
-      for (const char* name : {"val_loss", "val_mae_a", "val_r2_b"}) out.validation.push_back(entry[name]);
-    }
-  }
-  for (const TensorInfo& t : task.params().tensors()) {
-    const auto v = task.params().get(t);
-    out.parameters.insert(out.parameters.end(), v.begin(), v.end());
-  }
-  for (const TensorInfo& t : task.params().buffer_tensors()) {
-    const auto v = task.params().get_buffer(t);
-    out.buffers.insert(out.buffers.end(), v.begin(), v.end());
-  }
-  return out;
+  return test::read_trained_numbers<double>(run.dir, task, {"val_loss", "val_mae_a", "val_r2_b"});
 }
 
 TEST(MpiDmpnn, RanksAgreeWithOneOverTwentySteps) {
@@ -78,8 +55,8 @@ TEST(MpiDmpnn, RanksAgreeWithOneOverTwentySteps) {
   // 14 molecules train: batches of 3 leave the fourth rank without one, those of 5 are uneven; the last one of an epoch is smaller.
   for (const Case& c : {Case{"dmpnn_bn", plain, 3, 4}, Case{"diffpool", pooled, 5, 7}, Case{"diffpool_dropout", dropped, 3, 4}}) {
     SCOPED_TRACE(c.name);
-    const Numbers one = train_in(own, std::string("alone_") + c.name, c.model, c.batch, c.epochs, Comm::self());
-    const Numbers many = train_in(shared, std::string("together_") + c.name, c.model, c.batch, c.epochs, world);
+    const test::TrainedNumbers one = train_in(own, std::string("alone_") + c.name, c.model, c.batch, c.epochs, Comm::self());
+    const test::TrainedNumbers many = train_in(shared, std::string("together_") + c.name, c.model, c.batch, c.epochs, world);
     ASSERT_GE(one.losses.size(), 20U);
     ASSERT_EQ(one.validation.size(), static_cast<std::size_t>(3 * c.epochs));
     const double loss = test::relative_difference(many.losses, one.losses), validation = test::relative_difference(many.validation, one.validation),

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The language model over ranks: steps with uneven and empty shares give the numbers of one rank.
 #include "models/hgnn_moe_files.hpp"
+#include "support/trained_numbers.hpp"
 #include "support/views.hpp"
 #include "train/trainer.hpp"
 
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include <cstdio>
-#include <fstream>
 
 namespace gnn_hpc {
 namespace {
@@ -17,12 +16,8 @@ using hgnn_moe::CouplerType;
 using hgnn_moe::LanguageTask;
 using hgnn_moe::ModelOptions;
 
-struct Numbers {
-  std::vector<double> losses, norms, parameters, validation;
-};
-
 /// Trains on 16 of 20 lines; the cache is read from, or built into, `folder`.
-Numbers train_in(const std::string& folder, const std::string& run_name, const ModelOptions& model, int batch, int epochs, const Comm& comm) {
+test::TrainedNumbers train_in(const std::string& folder, const std::string& run_name, const ModelOptions& model, int batch, int epochs, const Comm& comm) {
   LanguageTask<double> task(hgnn_moe::data_options(folder, 0, false), model, 3);
   RunOptions run;
   run.dir = folder + "/" + run_name;
@@ -31,22 +26,7 @@ Numbers train_in(const std::string& folder, const std::string& run_name, const M
   train.epochs = epochs;
   gnn_hpc::train<double>(task, run, train, comm, "system: hgnn_moe\n");
   comm.barrier();
-  Numbers out;
-  std::ifstream file(run.dir + "/metrics.jsonl");
-  for (std::string line; std::getline(file, line);) {
-    const auto entry = nlohmann::json::parse(line);
-    if (entry["type"] == "step") {
-      out.losses.push_back(entry["loss"]);
-      out.norms.push_back(entry["gradient_norm"]);
-    } else if (entry.contains("val_loss")) {
-      for (const char* name : {"val_loss", "val_bits_per_byte", "val_perplexity"}) out.validation.push_back(entry[name]);
-    }
-  }
-  for (const TensorInfo& t : task.params().tensors()) {
-    const auto v = task.params().get(t);
-    out.parameters.insert(out.parameters.end(), v.begin(), v.end());
-  }
-  return out;
+  return test::read_trained_numbers<double>(run.dir, task, {"val_loss", "val_bits_per_byte", "val_perplexity"});
 }
 
 TEST(MpiHgnnMoe, RanksAgreeWithOneOverTwentySteps) {
@@ -71,11 +51,11 @@ TEST(MpiHgnnMoe, RanksAgreeWithOneOverTwentySteps) {
   for (const Case& c : {Case{"hgnn", hgnn_moe::model_options(CouplerType::hgnn), 3, 4}, Case{"gnn", hgnn_moe::model_options(CouplerType::gnn), 5, 5},
                         Case{"orthogonality", orthogonal, 3, 4}, Case{"ghosts", ghosts, 3, 4}}) {
     SCOPED_TRACE(c.name);
-    const Numbers one = train_in(own, std::string("alone_") + c.name, c.model, c.batch, c.epochs, Comm::self());
-    const Numbers many = train_in(shared, std::string("together_") + c.name, c.model, c.batch, c.epochs, world);
+    const test::TrainedNumbers one = train_in(own, std::string("alone_") + c.name, c.model, c.batch, c.epochs, Comm::self());
+    const test::TrainedNumbers many = train_in(shared, std::string("together_") + c.name, c.model, c.batch, c.epochs, world);
     ASSERT_GE(one.losses.size(), 20U);
     ASSERT_GE(one.validation.size(), static_cast<std::size_t>(3 * c.epochs));
-    const double loss = test::relative_difference(many.losses, one.losses), norm = test::relative_difference(many.norms, one.norms),
+    const double loss = test::relative_difference(many.losses, one.losses), norm = test::relative_difference(many.gradient_norms, one.gradient_norms),
                  validation = test::relative_difference(many.validation, one.validation),
                  parameters = test::relative_difference(many.parameters, one.parameters);
     if (world.is_root()) {

@@ -5,12 +5,12 @@
 #include "base/error.hpp"
 #include "io/hdf5.hpp"
 #include "support/paths.hpp"
+#include "support/trained_numbers.hpp"
 #include "train/fake_task.hpp"
 #include "train/predict.hpp"
 #include "train/run_folder.hpp"
 
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include <cstdlib>
 #include <filesystem>
@@ -45,26 +45,12 @@ TrainResult run(Fake& task, const Comm& comm, const std::string& dir, int batch,
   return train<double>(task, options, t, comm, kYaml, hooks);
 }
 
-struct Numbers {
-  std::vector<double> losses, parameters, validation, predictions;
+struct Numbers : test::TrainedNumbers {
+  std::vector<double> predictions;
 };
 
 Numbers numbers_of(Fake& task, const std::string& dir) {
-  Numbers out;
-  std::ifstream file(dir + "/metrics.jsonl");
-  for (std::string line; std::getline(file, line);) {
-    const auto entry = nlohmann::json::parse(line);
-    if (entry["type"] == "step") out.losses.push_back(entry["loss"]);
-    else for (const char* key : {"train_loss", "val_loss", "val_mae", "train_mae"}) out.validation.push_back(entry[key]);
-  }
-  for (const TensorInfo& t : task.params().tensors()) {
-    const auto values = task.params().get(t);
-    out.parameters.insert(out.parameters.end(), values.begin(), values.end());
-  }
-  for (const TensorInfo& t : task.params().buffer_tensors()) {
-    const auto values = task.params().get_buffer(t);
-    out.parameters.insert(out.parameters.end(), values.begin(), values.end());
-  }
+  Numbers out{test::read_trained_numbers<double>(dir, task, {"train_loss", "val_loss", "val_mae", "train_mae"}), {}};
   std::ifstream rows(dir + "/predictions.csv");
   std::string line;
   std::getline(rows, line);
@@ -99,6 +85,7 @@ TEST(MpiTraining, RanksAgreeWithOne) {
     EXPECT_EQ(a.predictions.size(), 36u);
     expect_close(b.losses, a.losses, "loss");
     expect_close(b.parameters, a.parameters, "parameter");
+    expect_close(b.buffers, a.buffers, "buffer");
     expect_close(b.validation, a.validation, "metric");
     expect_close(b.predictions, a.predictions, "prediction");
     world.barrier();
@@ -121,6 +108,7 @@ TEST(MpiTraining, AStopOnOneRankStopsAllAndTheRestIsTheSame) {
   const Numbers a = numbers_of(whole, shared + "/whole"), b = numbers_of(resumed, shared + "/stopped");
   EXPECT_EQ(a.losses, b.losses);
   EXPECT_EQ(a.parameters, b.parameters);
+  EXPECT_EQ(a.buffers, b.buffers);
   EXPECT_EQ(a.validation, b.validation);
   EXPECT_EQ(a.predictions, b.predictions);
   world.barrier();

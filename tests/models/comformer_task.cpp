@@ -2,12 +2,11 @@
 // The task as the trainer drives it: memory, threads, empty shares.
 #include "models/comformer/task.hpp"
 #include "models/comformer_files.hpp"
+#include "support/task_steps.hpp"
 #include "support/views.hpp"
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -37,90 +36,12 @@ ComformerTask<T> task_in(const test::TemporaryFolder& folder, Reduction reductio
   return {data_options(folder.path().string(), 40, true), graph, network_options(reduction), 3};
 }
 
-/// Steps as the trainer makes them.
-template <class T>
-class Steps {
- public:
-  Steps(Task<T>& task, Mode mode) : task_(task), mode_(mode), batch_(task.new_batch()) {}
-
-  /// Loss of the batch; adds to the parameter gradients when training.
-  double run(const std::vector<std::int64_t>& samples, double divisor) {
-    arena_.reset();
-    Step<T> step{exec_, arena_, mode_, RandomKey{1, 0}, comm_};
-    task_.collate(samples, *batch_);
-    task_.upload(*batch_, step);
-    task_.forward(step);
-    const auto loss = task_.loss(step, divisor);
-    if (step.training()) task_.backward(step);
-    double value = 0.0;
-    Kokkos::fence();
-    Kokkos::deep_copy(Kokkos::View<double, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>>(&value), Kokkos::View<double, Memory>(loss, 0));
-    return value;
-  }
-  Measures measure() {
-    Step<T> step{exec_, arena_, mode_, RandomKey{1, 0}, comm_};
-    Measures m;
-    m.keep_predictions = true;
-    task_.measure(*batch_, step, m);
-    return m;
-  }
-  double loss_weight() const { return batch_->loss_weight; }
-  const Arena& arena() const { return arena_; }
-
- private:
-  Task<T>& task_;
-  Mode mode_;
-  std::unique_ptr<HostBatch> batch_;
-  Exec exec_;
-  Arena arena_;
-  Comm comm_;
-};
-
-std::atomic<int> g_allocations{0};
-void count_allocation(Kokkos::Profiling::SpaceHandle, const char*, const void*, std::uint64_t) { ++g_allocations; }
-
-/// Calls of Kokkos' allocators while this object lives.
-class AllocationCount {
- public:
-  AllocationCount() {
-    g_allocations = 0;
-    Kokkos::Tools::Experimental::set_allocate_data_callback(count_allocation);
-  }
-  ~AllocationCount() { Kokkos::Tools::Experimental::set_allocate_data_callback(nullptr); }
-  int value() const { return g_allocations; }
-};
-
-template <class T>
-void expect_no_allocation() {
-  const test::TemporaryFolder folder;
-  auto task = task_in<T>(folder);
-  task.open_data(Comm::self());
-  std::vector<std::int64_t> order = task.splits().train;
-  std::sort(order.begin(), order.end(), [&](auto a, auto b) { return task.cost(a) > task.cost(b); });
-  const std::vector<std::int64_t> largest(order.begin(), order.begin() + 12);
-  Steps<T> train(task, Mode::train), evaluate(task, Mode::evaluate);
-  for (int step = 0; step < 2; ++step) {
-    train.run(largest, 12.0);
-    evaluate.run(largest, 12.0);
-  }
-  const std::size_t bytes = train.arena().capacity();
-  const AllocationCount count;
-  {
-    const View1<float> proof("proof that the count works", 1);
-    ASSERT_EQ(count.value(), 1);
-  }
-  for (std::size_t begin = 0; begin + 12 <= order.size(); begin += 4) {
-    const std::vector<std::int64_t> samples(order.begin() + static_cast<std::ptrdiff_t>(begin), order.begin() + static_cast<std::ptrdiff_t>(begin + 12));
-    train.run(samples, 12.0);
-    evaluate.run(samples, 12.0);
-  }
-  EXPECT_EQ(count.value() - 1, 0);
-  EXPECT_EQ(train.arena().capacity(), bytes);
-}
-
 TEST(ComformerMemory, NothingIsAllocatedAfterTheSecondStep) {
-  expect_no_allocation<float>();
-  expect_no_allocation<double>();
+  const test::TemporaryFolder folder;
+  auto in_float = task_in<float>(folder);
+  test::expect_no_allocation<float>(in_float);
+  auto in_double = task_in<double>(folder);
+  test::expect_no_allocation<double>(in_double);
 }
 
 TEST(ComformerTask, SharesAddUpToTheBatchInEvaluationMode) {
@@ -128,7 +49,7 @@ TEST(ComformerTask, SharesAddUpToTheBatchInEvaluationMode) {
   auto task = task_in<double>(folder);
   task.open_data(Comm::self());
   const std::vector<std::int64_t>& all = task.splits().train;
-  Steps<double> steps(task, Mode::evaluate);
+  test::Steps<double> steps(task, Mode::evaluate);
   steps.run(all, 1.0);
   const double divisor = steps.loss_weight();
   EXPECT_GT(divisor, static_cast<double>(all.size()));  // two targets, some missing
@@ -144,7 +65,7 @@ TEST(ComformerTask, AnEmptyShareDoesNothing) {
     auto task = task_in<float>(folder, reduction);
     task.open_data(Comm::self());
     const auto buffers = test::values_of(task.params().buffers());
-    Steps<float> train(task, Mode::train), evaluate(task, Mode::evaluate);
+    test::Steps<float> train(task, Mode::train), evaluate(task, Mode::evaluate);
     EXPECT_EQ(train.run({}, 5.0), 0.0);
     EXPECT_EQ(train.loss_weight(), 0.0);
     EXPECT_EQ(evaluate.run({}, 5.0), 0.0);
@@ -159,7 +80,7 @@ TEST(ComformerTask, MeasuresAreInLabelUnits) {
   const test::TemporaryFolder folder;
   auto task = task_in<double>(folder);
   task.open_data(Comm::self());
-  Steps<double> steps(task, Mode::evaluate);
+  test::Steps<double> steps(task, Mode::evaluate);
   steps.run(task.splits().validation, 1.0);
   const Measures m = steps.measure();
   ASSERT_EQ(m.predictions.size(), task.splits().validation.size());
@@ -187,7 +108,7 @@ std::vector<double> numbers_of_steps() {
   const test::TemporaryFolder folder;
   auto task = task_in<T>(folder);
   task.open_data(Comm::self());
-  Steps<T> steps(task, Mode::train);
+  test::Steps<T> steps(task, Mode::train);
   std::vector<double> out;
   for (int k = 0; k < 3; ++k) {
     task.params().zero_gradients(Exec());

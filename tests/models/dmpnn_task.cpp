@@ -3,6 +3,7 @@
 #include "models/dmpnn_diffpool/task.hpp"
 #include "io/smiles.hpp"
 #include "models/dmpnn_files.hpp"
+#include "support/task_steps.hpp"
 #include "support/views.hpp"
 #include "train/predict.hpp"
 #include "train/trainer.hpp"
@@ -25,41 +26,6 @@ class DmpnnTaskTest : public ::testing::Test {
   test::TemporaryFolder folder_;
 };
 
-/// Steps as the trainer makes them.
-template <class T>
-class Steps {
- public:
-  Steps(Task<T>& task, Mode mode) : task_(task), mode_(mode), batch_(task.new_batch()) {}
-  double run(const std::vector<std::int64_t>& samples, double divisor) {
-    arena_.reset();
-    Step<T> step{exec_, arena_, mode_, RandomKey{1, 0}, comm_};
-    task_.collate(samples, *batch_);
-    task_.upload(*batch_, step);
-    task_.forward(step);
-    const auto loss = task_.loss(step, divisor);
-    if (step.training()) task_.backward(step);
-    Kokkos::fence();
-    return static_cast<double>(Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), loss)(0));
-  }
-  Measures measure(bool embeddings = false) {
-    Step<T> step{exec_, arena_, mode_, RandomKey{1, 0}, comm_};
-    Measures m;
-    m.keep_predictions = true;
-    m.keep_embeddings = embeddings;
-    task_.measure(*batch_, step, m);
-    return m;
-  }
-  double loss_weight() const { return batch_->loss_weight; }
-
- private:
-  Task<T>& task_;
-  Mode mode_;
-  std::unique_ptr<HostBatch> batch_;
-  Exec exec_;
-  Arena arena_;
-  Comm comm_;
-};
-
 /// Targets and predictions of target k, class c.
 std::pair<std::vector<double>, std::vector<double>> columns(const Measures& m, std::size_t k, std::size_t classes) {
   std::pair<std::vector<double>, std::vector<double>> out;
@@ -75,7 +41,7 @@ TEST_F(DmpnnTaskTest, SharesAddUpAndAnEmptyOneDoesNothing) {
   task.open_data(Comm::self());
   const std::vector<std::int64_t>& all = task.splits().train;
   ASSERT_GT(all.size(), 20U);
-  Steps<double> steps(task, Mode::evaluate);
+  test::Steps<double> steps(task, Mode::evaluate);
   steps.run(all, 1.0);
   const double divisor = steps.loss_weight();
   EXPECT_GT(divisor, static_cast<double>(all.size()));  // two targets, some missing
@@ -85,15 +51,25 @@ TEST_F(DmpnnTaskTest, SharesAddUpAndAnEmptyOneDoesNothing) {
   EXPECT_NEAR(steps.run(first, divisor) + steps.run({}, divisor) + steps.run(rest, divisor), whole, 1e-12 * whole);
   steps.run({}, divisor);
   EXPECT_TRUE(steps.measure().sums.empty());
-  Steps<double> train(task, Mode::train);
+  test::Steps<double> train(task, Mode::train);
   EXPECT_EQ(train.run({}, 5.0), 0.0);
   EXPECT_EQ(test::values_of(task.params().gradients()), std::vector<double>(task.params().gradients().size(), 0.0));
+}
+
+TEST_F(DmpnnTaskTest, NothingIsAllocatedAfterTheSecondStep) {
+  for (const int depth : {1, 2}) {
+    ModelOptions o = model_options();
+    o.diffpool_depth = depth;
+    DmpnnTask<float> task(data(depth == 1), o, 3);
+    SCOPED_TRACE(depth);
+    test::expect_no_allocation<float>(task);
+  }
 }
 
 TEST_F(DmpnnTaskTest, AuxiliaryTermsCountInTrainingOnly) {
   DmpnnTask<double> task(data(), model_options(), 3);
   task.open_data(Comm::self());
-  Steps<double> train(task, Mode::train), evaluate(task, Mode::evaluate);
+  test::Steps<double> train(task, Mode::train), evaluate(task, Mode::evaluate);
   EXPECT_GT(train.run(task.splits().train, 30.0), evaluate.run(task.splits().train, 30.0) + 0.1);
 }
 
@@ -117,7 +93,7 @@ TEST_F(DmpnnTaskTest, WeightsOfBondsCountInWdmpnnOnly) {
       o.encoder = encoder;
       DmpnnTask<double> task(d, o, 3);
       task.open_data(Comm::self());
-      Steps<double> steps(task, Mode::evaluate);
+      test::Steps<double> steps(task, Mode::evaluate);
       steps.run({5}, 1.0);
       predictions.push_back(steps.measure().predictions[0].prediction[0]);
     }
@@ -132,7 +108,7 @@ TEST_F(DmpnnTaskTest, WeightsOfBondsCountInWdmpnnOnly) {
 TEST_F(DmpnnTaskTest, MetricsFromSumsAreThoseOfThePredictions) {
   DmpnnTask<double> task(data(), model_options(), 3);
   task.open_data(Comm::self());
-  Steps<double> steps(task, Mode::evaluate);
+  test::Steps<double> steps(task, Mode::evaluate);
   steps.run(task.splits().train, 1.0);
   const Measures m = steps.measure();
   const auto metrics = task.metrics(m);
@@ -156,7 +132,7 @@ TEST_F(DmpnnTaskTest, ClassesHaveProbabilitiesAndMeansOverClasses) {
   task.open_data(Comm::self());
   EXPECT_EQ(task.num_classes(), 3);
   EXPECT_EQ(task.target_kind(), TargetKind::classes);
-  Steps<double> steps(task, Mode::evaluate);
+  test::Steps<double> steps(task, Mode::evaluate);
   steps.run(task.splits().train, 1.0);
   const Measures m = steps.measure();
   for (const Prediction& row : m.predictions) EXPECT_NEAR(row.prediction[0] + row.prediction[1] + row.prediction[2], 1.0, 1e-12);
@@ -171,7 +147,7 @@ TEST_F(DmpnnTaskTest, ClassesHaveProbabilitiesAndMeansOverClasses) {
   options.task = "binary";
   DmpnnTask<double> binary(options, model_options(), 3);
   binary.open_data(Comm::self());
-  Steps<double> of_binary(binary, Mode::evaluate);
+  test::Steps<double> of_binary(binary, Mode::evaluate);
   of_binary.run(binary.splits().train, 1.0);
   const Measures b = of_binary.measure();
   const auto [labels, p] = columns(b, 0, 1);

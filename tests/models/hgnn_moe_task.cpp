@@ -5,13 +5,13 @@
 #include "models/generate.hpp"
 #include "models/hgnn_moe/decoder.hpp"
 #include "models/hgnn_moe_files.hpp"
+#include "support/task_steps.hpp"
 #include "support/views.hpp"
 #include "train/trainer.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <fstream>
 #include <iterator>
@@ -19,58 +19,6 @@
 
 namespace gnn_hpc::hgnn_moe {
 namespace {
-
-/// Steps as the trainer makes them.
-template <class T>
-class Steps {
- public:
-  Steps(Task<T>& task, Mode mode) : task_(task), mode_(mode), batch_(task.new_batch()) {}
-
-  /// Loss of the batch; adds to the parameter gradients when training.
-  double run(const std::vector<std::int64_t>& samples, double divisor) {
-    arena_.reset();
-    Step<T> step{exec_, arena_, mode_, RandomKey{1, 0}, comm_};
-    task_.collate(samples, *batch_);
-    task_.upload(*batch_, step);
-    task_.forward(step);
-    const auto loss = task_.loss(step, divisor);
-    if (step.training()) task_.backward(step);
-    double value = 0.0;
-    Kokkos::fence();
-    Kokkos::deep_copy(Kokkos::View<double, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>>(&value), Kokkos::View<double, Memory>(loss, 0));
-    return value;
-  }
-  Measures measure() {
-    Step<T> step{exec_, arena_, mode_, RandomKey{1, 0}, comm_};
-    Measures m;
-    task_.measure(*batch_, step, m);
-    return m;
-  }
-  double loss_weight() const { return batch_->loss_weight; }
-  const Arena& arena() const { return arena_; }
-
- private:
-  Task<T>& task_;
-  Mode mode_;
-  std::unique_ptr<HostBatch> batch_;
-  Exec exec_;
-  Arena arena_;
-  Comm comm_;
-};
-
-std::atomic<int> g_allocations{0};
-void count_allocation(Kokkos::Profiling::SpaceHandle, const char*, const void*, std::uint64_t) { ++g_allocations; }
-
-/// Calls of Kokkos' allocators while this object lives.
-class AllocationCount {
- public:
-  AllocationCount() {
-    g_allocations = 0;
-    Kokkos::Tools::Experimental::set_allocate_data_callback(count_allocation);
-  }
-  ~AllocationCount() { Kokkos::Tools::Experimental::set_allocate_data_callback(nullptr); }
-  int value() const { return g_allocations; }
-};
 
 ModelOptions orthogonal() {
   ModelOptions o = model_options();
@@ -90,28 +38,8 @@ TEST(HgnnMoeMemory, NothingIsAllocatedAfterTheSecondStep) {
   for (const ModelOptions& model : {model_options(CouplerType::hgnn), model_options(CouplerType::gnn), orthogonal(), with_ghosts()}) {
     const test::TemporaryFolder folder;
     LanguageTask<float> task(data_options(folder.path().string(), 60, true), model, 3);
-    task.open_data(Comm::self());
-    std::vector<std::int64_t> order = task.splits().train;
-    std::sort(order.begin(), order.end(), [&](auto a, auto b) { return task.cost(a) > task.cost(b); });
-    const std::vector<std::int64_t> largest(order.begin(), order.begin() + 12);
-    Steps<float> train(task, Mode::train), evaluate(task, Mode::evaluate);
-    for (int step = 0; step < 2; ++step) {
-      train.run(largest, 12.0);
-      evaluate.run(largest, 12.0);
-    }
-    const std::size_t bytes = train.arena().capacity();
-    const AllocationCount count;
-    {
-      const View1<float> proof("proof that the count works", 1);
-      ASSERT_EQ(count.value(), 1);
-    }
-    for (std::size_t begin = 0; begin + 12 <= order.size(); begin += 4) {
-      const std::vector<std::int64_t> samples(order.begin() + static_cast<std::ptrdiff_t>(begin), order.begin() + static_cast<std::ptrdiff_t>(begin + 12));
-      train.run(samples, 12.0);
-      evaluate.run(samples, 12.0);
-    }
-    EXPECT_EQ(count.value() - 1, 0) << "coupler " << static_cast<int>(model.coupler_type) << ", " << model.num_ghost_experts << " ghosts";
-    EXPECT_EQ(train.arena().capacity(), bytes);
+    SCOPED_TRACE(fmt::format("coupler {}, {} ghosts", static_cast<int>(model.coupler_type), model.num_ghost_experts));
+    test::expect_no_allocation<float>(task);
   }
 }
 
@@ -122,7 +50,7 @@ TEST(HgnnMoeTask, SharesAddUpAndAnEmptyOneDoesNothing) {
     task.open_data(Comm::self());
     const std::vector<std::int64_t>& all = task.splits().train;
     ASSERT_EQ(all.size(), 40U);
-    Steps<double> steps(task, Mode::evaluate);
+    test::Steps<double> steps(task, Mode::evaluate);
     steps.run(all, 1.0);
     const double divisor = steps.loss_weight();
     EXPECT_GT(divisor, 13.0 * 40.0);
@@ -132,7 +60,7 @@ TEST(HgnnMoeTask, SharesAddUpAndAnEmptyOneDoesNothing) {
     EXPECT_NEAR(steps.run(first, divisor) + steps.run({}, divisor) + steps.run(rest, divisor), whole, 1e-12 * whole);
     steps.run({}, divisor);
     EXPECT_TRUE(steps.measure().sums.empty() || steps.measure().sums.at("loss").second == 0.0);
-    Steps<double> train(task, Mode::train);
+    test::Steps<double> train(task, Mode::train);
     EXPECT_EQ(train.run({}, 5.0), 0.0);
     EXPECT_EQ(test::values_of(task.params().gradients()), std::vector<double>(task.params().gradients().size(), 0.0));
   }
@@ -148,7 +76,7 @@ TEST(HgnnMoeTask, EvaluationIsTheMeanOverTargetsWithoutDropoutAndExtraLosses) {
   plain.open_data(Comm::self());
   orthogonal.open_data(Comm::self());
   const std::vector<std::int64_t>& part = plain.splits().validation;
-  Steps<double> steps(plain, Mode::evaluate), others(orthogonal, Mode::evaluate), train(orthogonal, Mode::train);
+  test::Steps<double> steps(plain, Mode::evaluate), others(orthogonal, Mode::evaluate), train(orthogonal, Mode::train);
   Measures m;
   for (const std::size_t begin : {0UL, 3UL, 7UL}) {  // uneven batches: weighted by targets
     const std::size_t end = begin == 0 ? 3 : begin == 3 ? 7 : part.size();

@@ -68,18 +68,9 @@ void print_data(Job<T>& job, const Comm& comm, std::ostream& out) {
     fmt::print(out, "{:<28} {} per epoch, {} in all\n", "steps", format_count(steps), format_count(steps * train.epochs));
   }
   const BatchPlan plan = BatchPlan::training(splits.train, train.batches(), static_cast<std::uint64_t>(job.options.run.seed), 0);
-  std::int64_t costliest = 0, largest = -1;
-  for (std::int64_t b = 0; b < plan.num_batches(); ++b) {
-    std::int64_t cost = 0;
-    for (const std::int64_t s : plan.batch(b)) cost += task.cost(s);
-    if (cost > largest) {
-      largest = cost;
-      costliest = b;
-    }
-  }
   if (plan.num_batches() == 0) return;
   const auto batch = task.new_batch();
-  collate_share(task, comm, plan, costliest, *batch);
+  collate_share(task, comm, plan, costliest_batch(task, plan), *batch);
   Optimizer<T> optimizer(task.params(), train);
   StepRunner<T> runner(task, comm, static_cast<std::uint64_t>(job.options.run.seed));
   runner.warm_up(*batch, comm.sum(batch->loss_weight), optimizer);

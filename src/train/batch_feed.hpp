@@ -18,6 +18,21 @@ void collate_share(const Task<T>& task, const Comm& comm, const BatchPlan& plan,
   task.collate(rank_share(plan.batch(b), [&](std::int64_t s) { return task.cost(s); }, comm.rank(), comm.size()), out);
 }
 
+/// The batch of a plan that costs most; 0 of an empty plan.
+template <class T>
+std::int64_t costliest_batch(const Task<T>& task, const BatchPlan& plan) {
+  std::int64_t costliest = 0, largest = -1;
+  for (std::int64_t b = 0; b < plan.num_batches(); ++b) {
+    std::int64_t cost = 0;
+    for (const std::int64_t s : plan.batch(b)) cost += task.cost(s);
+    if (cost > largest) {
+      largest = cost;
+      costliest = b;
+    }
+  }
+  return costliest;
+}
+
 /// This rank's shares of all steps of a training run, from step `first` on, filled ahead by a thread. One feed serves all epochs, so
 /// that the next one's first batches are ready when validation ends.
 template <class T>

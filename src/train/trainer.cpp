@@ -4,11 +4,12 @@
 #include "base/log.hpp"
 #include "base/signals.hpp"
 #include "base/text.hpp"
-#include "io/checksum.hpp"
+#include "train/average_buffers.hpp"
 #include "train/batch_feed.hpp"
 #include "train/metrics_log.hpp"
 #include "train/restart.hpp"
 #include "train/run_folder.hpp"
+#include "train/step_speed.hpp"
 
 #include <algorithm>
 #include <array>
@@ -31,17 +32,14 @@ const Clock::time_point kProcessStart = Clock::now();
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-/// Running statistics that are not synchronised step by step differ between ranks; evaluation and checkpoints take the mean.
-/// Does nothing where all ranks hold the same bits. Collective.
+/// The ids of the first samples, and how many more there are.
 template <class T>
-void average_buffers(ParamStore<T>& store, const Comm& comm) {
-  if (comm.size() == 1 || store.buffers().extent(0) == 0) return;
-  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), store.buffers());
-  const auto digest = static_cast<std::int64_t>(xxh3_64(host.data(), host.extent(0) * sizeof(T)) >> 1);
-  if (comm.max(digest) == -comm.max(-digest)) return;
-  comm.sum(std::span<T>(host.data(), host.extent(0)));
-  for (std::size_t i = 0; i < host.extent(0); ++i) host(i) /= static_cast<T>(comm.size());
-  Kokkos::deep_copy(store.buffers(), host);
+std::string named_samples(const Task<T>& task, std::span<const std::int64_t> samples) {
+  constexpr std::size_t kNamed = 8;
+  std::string ids;
+  for (std::size_t i = 0; i < std::min(samples.size(), kNamed); ++i) ids += (i > 0 ? ", " : "") + task.sample_id(samples[i]);
+  if (samples.size() > kNamed) ids += fmt::format(" and {} more", samples.size() - kNamed);
+  return ids;
 }
 
 template <class T>
@@ -156,7 +154,7 @@ class Trainer {
       }
       if (progress.due()) {
         progress.show(state_.step * graphs, fmt::format("epoch {}/{}  loss {:.4g}  rate {:.2e}{} ", state_.epoch + 1, options_.epochs,
-                                                        result.loss, rate.learning_rate, speed_text()));
+                                                        result.loss, rate.learning_rate, speed_.text(gemm_rate_)));
       }
       longest_step_ = std::max(longest_step_, seconds_since(begin));
       const bool more = state_.step_in_epoch < steps_per_epoch_;
@@ -166,24 +164,6 @@ class Trainer {
     if (whole) step_seconds_ = seconds_since(epoch_begin);
     progress.finish();
     return true;
-  }
-
-  /// Work and time of steps, evaluation apart.
-  struct Speed {
-    double seconds = 0.0, tokens = 0.0, flops = 0.0;
-    void add(double s, double t, double f) { seconds += s, tokens += t, flops += f; }
-  };
-
-  /// "  41,000 tokens/s, 71 % of the GEMM rate", as far as the task knows.
-  std::string speed_text() {
-    std::string out;
-    if (speed_.seconds <= 0.0) return out;
-    if (speed_.tokens > 0.0) out += fmt::format("  {} tokens/s", format_count(static_cast<long long>(speed_.tokens / speed_.seconds)));
-    if (speed_.flops > 0.0 && gemm_rate_ > 0.0) {
-      out += fmt::format(", {:.3g} GFLOP/s, {:.0f} % of the GEMM rate", 1e-9 * speed_.flops / speed_.seconds,
-                         100.0 * speed_.flops / speed_.seconds / gemm_rate_);
-    }
-    return out;
   }
 
   /// Counts the step, judges it, writes its line. Throws Error(Exit::diverged).
@@ -206,12 +186,8 @@ class Trainer {
     }
     const BatchPlan plan = plan_of(state_.epoch);
     const auto samples = plan.batch(state_.step_in_epoch - 1);
-    std::string ids;
-    constexpr std::size_t kNamed = 8;
-    for (std::size_t i = 0; i < std::min(samples.size(), kNamed); ++i) ids += (i > 0 ? ", " : "") + task_.sample_id(samples[i]);
-    if (samples.size() > kNamed) ids += fmt::format(" and {} more", samples.size() - kNamed);
     const std::string what = fmt::format("step {} (epoch {}): loss {}, gradient norm {}; samples: {}", state_.step, state_.epoch + 1,
-                                         result.loss, result.gradient_norm, ids);
+                                         result.loss, result.gradient_norm, named_samples(task_, samples));
     if (state_.bad_in_a_row < options_.max_bad_steps) {
       log_warning("{}: not finite, this step changes nothing ({} in a row)", what, state_.bad_in_a_row);
       return;
@@ -224,17 +200,8 @@ class Trainer {
   /// Takes the memory of the epoch's costliest batch before the first step.
   void warm_up() {
     const BatchPlan plan = plan_of(state_.epoch);
-    std::int64_t costliest = 0, largest = -1;
-    for (std::int64_t b = 0; b < plan.num_batches(); ++b) {
-      std::int64_t cost = 0;
-      for (const std::int64_t s : plan.batch(b)) cost += task_.cost(s);
-      if (cost > largest) {
-        largest = cost;
-        costliest = b;
-      }
-    }
     const auto batch = task_.new_batch();
-    collate_share(task_, comm_, plan, costliest, *batch);
+    collate_share(task_, comm_, plan, costliest_batch(task_, plan), *batch);
     runner_.warm_up(*batch, comm_.sum(batch->loss_weight), *optimizer_);
     // All ranks at once, as in a step; here and not at the first progress line, which only the root may print.
     if (hooks_.gemm_rate && comm_.sum(task_.flops(*batch)) > 0.0) {
@@ -276,7 +243,7 @@ class Trainer {
     log_->evaluation(state_.epoch + 1, state_.step, rate, *validation, best);
     std::string text = fmt::format("step {}  val loss {:.5g}", state_.step, validation->loss);
     for (const auto& [name, value] : validation->metrics) text += fmt::format("  val {} {:.5g}", name, value);
-    log_info("{}{}{}", text, speed_text(), best ? "  best" : "");
+    log_info("{}{}{}", text, speed_.text(gemm_rate_), best ? "  best" : "");
     report_parameters();
     if (best) {
       best_weights_.take(runner_.exec(), task_.params());
@@ -362,7 +329,7 @@ class Trainer {
     for (const auto& [name, value] : validation.metrics) text += fmt::format("  val {} {:.5g}", name, value);
     if (training != nullptr) text += fmt::format("  train {} {:.5g}", training->metrics.front().first, training->metrics.front().second);
     text += fmt::format("  rate {:.2e}", rate);
-    const std::string speed = speed_text();
+    const std::string speed = speed_.text(gemm_rate_);
     if (!speed.empty()) text += speed;
     else if (graphs_per_second_ > 0.0) text += fmt::format("  {:.0f} graphs/s", graphs_per_second_);
     log_info("{}{}{}", text, time_text(), best ? "  best" : "");
@@ -483,7 +450,7 @@ class Trainer {
   std::int64_t steps_per_epoch_ = 0;
   std::size_t chunks_ = 0;  ///< of the arena, to notice when it grows
   std::optional<TrainingFeed<T>> feed_;
-  Speed speed_;              ///< of the epoch under way
+  StepSpeed speed_;          ///< of the epoch under way
   double gemm_rate_ = 0.0;   ///< of all ranks together; 0: not measured
   bool warned_of_no_target_ = false;
   double longest_step_ = 0.0, checkpoint_seconds_ = 0.0, graphs_per_second_ = 0.0;

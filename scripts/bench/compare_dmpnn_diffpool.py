@@ -14,15 +14,15 @@ printed and, last, one JSON line with every time and ratio; "ratio" = reference 
 The reference needs torch, numpy and rdkit: --python, or the environment variable GNN_HPC_REFERENCE_PYTHON, names an interpreter that has them.
 """
 import argparse
-import importlib.util
 import json
 import os
 import statistics
-import sys
 import tempfile
 import time
 
-REPOSITORY = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+import comparison
+from comparison import fail, load_reference, run_json
+
 STEPS = {  # name in the reference's bench -> options of gnn_hpc
     "dmpnn": ["model.encoder=dmpnn"],
     "diffpool": [],
@@ -30,14 +30,6 @@ STEPS = {  # name in the reference's bench -> options of gnn_hpc
     "diffpool_levels2_dense": ["model.diffpool_depth=2", "model.diffpool_topk=0"],
 }
 SIZES = (16, 64, 256)
-
-
-def load_reference(path):
-    spec = importlib.util.spec_from_file_location("dmpnn_diffpool", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["dmpnn_diffpool"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
 
 
 def write_molecules(a):
@@ -74,28 +66,11 @@ def loop_step(a):
     print(json.dumps({"loop_s": loop, "step_s": step + loop}))
 
 
-def compare(run_json, check_torch, fail):
-    """The helpers come from compare_pytorch.py."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("system", choices=["dmpnn_diffpool"])
-    p.add_argument("--threads", type=int, default=2)
-    p.add_argument("--repeat", type=int, default=7, help="timed repetitions of the reference a round")
-    p.add_argument("--our-repeat", type=int, default=60, help="timed repetitions of gnn_hpc a round")
-    p.add_argument("--rounds", type=int, default=3)
+def compare():
+    p = comparison.parser(__doc__, repeat=7, our_repeat=60, rounds=3)
     p.add_argument("--no-loop", action="store_true", help="leave the triple loop out")
-    p.add_argument("--program", default=os.path.join(REPOSITORY, "build", "openmp", "gnn_hpc"))
-    p.add_argument("--shared", default=os.environ.get("GNN_HPC_SHARED", os.path.join(REPOSITORY, "..", "shared")))
-    p.add_argument("--python", default=os.environ.get("GNN_HPC_REFERENCE_PYTHON", sys.executable))
-    p.add_argument("override", nargs="*", help="key=value for gnn_hpc")
-    a = p.parse_intermixed_args()
-    shared = os.path.realpath(a.shared)
-    reference, data = os.path.join(shared, "reference", "dmpnn_diffpool.py"), os.path.join(shared, "data", "polymers")
-    if not os.path.exists(reference):
-        fail(f"no reference at {reference}; set GNN_HPC_SHARED or --shared")
-    if not os.path.exists(a.program):
-        fail(f"no program at {a.program}; run scripts/build.sh or name one with --program")
-    torch = check_torch(a.python, "torch, numpy, rdkit")
-
+    a = comparison.parse(p, "torch, numpy, rdkit")
+    reference, data = a.reference, os.path.join(a.shared, "data", "polymers")
     times, sizes, rates = {}, {}, {}
 
     def note(name, seconds):
@@ -151,7 +126,7 @@ def compare(run_json, check_torch, fail):
               f"the loop alone {median['loop_coarsen_batch64']:.2f} s, ratio {ratios['loop_coarsen_batch64']:.0f} (both dense)")
     rate = {name: statistics.median(values) for name, values in rates.items()}
     print(f"featurisation, one thread: gnn_hpc {rate['gnn_hpc']:.0f} molecules/s, reference {rate['reference']:.0f}")
-    print(json.dumps(dict(system="dmpnn_diffpool", threads=a.threads, batch=64, nodes=sizes["dmpnn"][0], edges=sizes["dmpnn"][1], torch=torch,
+    print(json.dumps(dict(system="dmpnn_diffpool", threads=a.threads, batch=64, nodes=sizes["dmpnn"][0], edges=sizes["dmpnn"][1], torch=a.torch,
                           seconds=median, ratios=ratios, molecules_per_second=rate, ratio=ratios["diffpool"])))
 
 

@@ -14,23 +14,14 @@ B = 32, L = 128, E = 4, D = 256, V = 256, 4 layers, dropout 0.1, float. Runs of 
 last, one JSON line: every time and ratio, and "ratio" = reference / gnn_hpc of the first of hgnn, gnn, coupler that was measured.
 """
 import argparse
-import importlib.util
 import json
 import os
 import statistics
-import sys
+import tempfile
 import time
 
-REPOSITORY = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-
-
-def load_reference(path):
-    spec = importlib.util.spec_from_file_location("hgnn_moe", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["hgnn_moe"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
+import comparison
+from comparison import load_reference, run_json
 
 def published_step(a):
     """A training step with the GNN coupler as published: a loop over receivers and senders, with a concatenation for each pair."""
@@ -113,35 +104,18 @@ def published_coupler(a):
     print(json.dumps({"forward_backward_s": statistics.median(times)}))
 
 
-def compare(run_json, check_torch, fail):
-    """The helpers come from compare_pytorch.py."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("system", choices=["hgnn_moe"])
+def compare():
+    p = comparison.parser(__doc__, repeat=3, our_repeat=5, rounds=2)
     p.add_argument("--what", nargs="+", choices=("coupler", "hgnn", "gnn"), default=["coupler", "hgnn", "gnn"])
-    p.add_argument("--threads", type=int, default=2)
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--length", type=int, default=128)
     p.add_argument("--dim", type=int, default=256)
     p.add_argument("--experts", type=int, default=4)
     p.add_argument("--layers", type=int, default=4)
-    p.add_argument("--repeat", type=int, default=3, help="timed steps of the reference a round")
-    p.add_argument("--our-repeat", type=int, default=5, help="timed steps of gnn_hpc a round")
-    p.add_argument("--rounds", type=int, default=2)
     p.add_argument("--no-published", action="store_true", help="leave the published loops out")
-    p.add_argument("--program", default=os.path.join(REPOSITORY, "build", "openmp", "gnn_hpc"))
-    p.add_argument("--shared", default=os.environ.get("GNN_HPC_SHARED", os.path.join(REPOSITORY, "..", "shared")))
-    p.add_argument("--python", default=os.environ.get("GNN_HPC_REFERENCE_PYTHON", sys.executable))
-    p.add_argument("override", nargs="*", help="key=value for gnn_hpc")
-    a = p.parse_intermixed_args()
-    shared = os.path.realpath(a.shared)
-    reference = os.path.join(shared, "reference", "hgnn_moe.py")
-    if not os.path.exists(reference):
-        fail(f"no reference at {reference}; set GNN_HPC_SHARED or --shared")
-    if not os.path.exists(a.program):
-        fail(f"no program at {a.program}; run scripts/build.sh or name one with --program")
-    torch = check_torch(a.python)
+    a = comparison.parse(p)
+    reference, shared = a.reference, a.shared
 
-    import tempfile
     times, best = {}, {}  # name -> seconds of every round; name -> the last JSON of gnn_hpc
 
     def note(name, seconds):
@@ -186,7 +160,7 @@ def compare(run_json, check_torch, fail):
                     note("gnn_published", peer["step_s"])
 
     median = {name: statistics.median(values) for name, values in times.items()}
-    result = dict(system="hgnn_moe", threads=a.threads, batch=a.batch, length=a.length, dim=a.dim, experts=a.experts, layers=a.layers, torch=torch,
+    result = dict(system="hgnn_moe", threads=a.threads, batch=a.batch, length=a.length, dim=a.dim, experts=a.experts, layers=a.layers, torch=a.torch,
                   seconds=median, ratios={})
     for theirs_name in ("coupler_published", "coupler_loop", "coupler_collapsed", "hgnn_reference", "gnn_reference", "gnn_published"):
         mine = theirs_name.split("_")[0] + "_gnn_hpc"

@@ -39,7 +39,7 @@ int run(const gnn_hpc::CommandLine& line, const gnn_hpc::Comm& comm, const char*
 }  // namespace
 
 int main(int argc, char** argv) {
-  gnn_hpc::start_with_short_waits(argv);
+  gnn_hpc::start_with_better_settings(argv);
   // 1. The command line: help and mistakes need neither MPI nor a device.
   const gnn_hpc::ParsedCommandLine parsed = gnn_hpc::parse_command_line(argc, argv);
   if (parsed.exit) {

@@ -2,6 +2,7 @@
 #include "cli/launch.hpp"
 
 #include "base/config.hpp"
+#include "cli/blas_kernels.hpp"
 
 #include <fmt/format.h>
 
@@ -10,19 +11,62 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <string_view>
 #include <system_error>
 
+#include <dlfcn.h>
 #include <sched.h>
 #include <unistd.h>
 
 namespace gnn_hpc {
 
-void start_with_short_waits(char** argv) {
-  const auto set = [](const char* name) { return std::getenv(name) != nullptr; };
-  if (set("GOMP_SPINCOUNT") || set("OMP_WAIT_POLICY") || threads_are_bound()) return;
-  if (!set("OMP_PROC_BIND") && (set("OMP_PLACES") || set("GOMP_CPU_AFFINITY"))) return;  // places alone bind, too
-  ::setenv("GOMP_SPINCOUNT", "3000", 0);
+namespace {
+
+/// Cores given to this process, also where an OpenMP runtime has bound its main thread to one of them since. Asks the runtime that is
+/// loaded, if any: BLAS may bring one into a build without OpenMP.
+cpu_set_t allowed_cores() {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  const auto num_places = reinterpret_cast<int (*)()>(::dlsym(RTLD_DEFAULT, "omp_get_num_places"));
+  const auto place_size = reinterpret_cast<int (*)(int)>(::dlsym(RTLD_DEFAULT, "omp_get_place_num_procs"));
+  const auto place_ids = reinterpret_cast<void (*)(int, int*)>(::dlsym(RTLD_DEFAULT, "omp_get_place_proc_ids"));
+  if (num_places != nullptr && place_size != nullptr && place_ids != nullptr) {
+    std::vector<int> ids;
+    for (int place = 0; place < num_places(); ++place) {
+      ids.resize(static_cast<std::size_t>(place_size(place)));
+      place_ids(place, ids.data());
+      for (const int id : ids) CPU_SET(static_cast<std::size_t>(id), &cores);
+    }
+  }
+  if (CPU_COUNT(&cores) == 0) sched_getaffinity(0, sizeof cores, &cores);
+  return cores;
+}
+
+bool is_set(const char* variable) { return std::getenv(variable) != nullptr; }
+
+}  // namespace
+
+void start_with_better_settings(char** argv) {
+  bool again = false;
+  const bool waits_chosen = is_set("GOMP_SPINCOUNT") || is_set("OMP_WAIT_POLICY");
+  const bool places_bind = !is_set("OMP_PROC_BIND") && (is_set("OMP_PLACES") || is_set("GOMP_CPU_AFFINITY"));
+  if (!waits_chosen && !places_bind && !threads_are_bound()) {
+    ::setenv("GOMP_SPINCOUNT", "3000", 0);
+    again = true;
+  }
+  if (!is_set("OPENBLAS_CORETYPE")) {
+    std::ifstream cpuinfo("/proc/cpuinfo");
+    const std::string kernels = better_blas_kernels(blas_kernels(), cpuinfo);
+    if (!kernels.empty()) {
+      ::setenv("OPENBLAS_CORETYPE", kernels.c_str(), 0);
+      again = true;
+    }
+  }
+  if (!again) return;
+  // The second start must not inherit the binding of the first one's main thread as its only core.
+  const cpu_set_t cores = allowed_cores();
+  sched_setaffinity(0, sizeof cores, &cores);
   // Both return only where they cannot. The real path first: it gives the process its name in `ps`.
   std::error_code none;
   ::execv(std::filesystem::read_symlink("/proc/self/exe", none).c_str(), argv);
@@ -62,9 +106,8 @@ LaunchLayout current_layout(const Comm& comm) {
   layout.ranks_here = comm.local_size();
   layout.threads = kExecIsHost ? Exec().concurrency() : 1;
   layout.cores_online = static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  layout.cores_allowed = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : layout.cores_online;
+  const cpu_set_t allowed = allowed_cores();
+  layout.cores_allowed = CPU_COUNT(&allowed) > 0 ? CPU_COUNT(&allowed) : layout.cores_online;
   layout.cores_online = std::max(layout.cores_online, layout.cores_allowed);
   if (!kExecIsHost) {
     layout.devices = Kokkos::num_devices();

@@ -11,12 +11,14 @@ namespace gnn_hpc {
 /// This process among the ranks, as the launcher's environment tells before MPI is started; 0 if it does not.
 int launcher_rank();
 
-/// Threads that wait for each other should not do so by spinning for long: where other programs use the same cores, a spinning thread
-/// keeps the one it waits for from running (measured: docs/performance.md, section "Waiting threads"). GNU's thread library reads its
-/// setting when a program is loaded, so the program starts itself once more with GOMP_SPINCOUNT set. Not where the environment says how
-/// threads wait, nor where it binds them: whoever binds has the cores alone, and a second start would inherit the binding of the
-/// first one's main thread as its only core. Call before anything else.
-void start_with_short_waits(char** argv);
+/// Two settings that libraries read from the environment when they are loaded are chosen here where the user has not: the program sets
+/// them and starts itself once more. Call before anything else.
+///   GOMP_SPINCOUNT     Threads that wait for each other should not do so by spinning for long: where other programs use the same cores,
+///                      a spinning thread keeps the one it waits for from running (measured: docs/performance.md, section "Waiting
+///                      threads"). Not where the environment says how threads wait, nor where it binds them: whoever binds has the
+///                      cores alone.
+///   OPENBLAS_CORETYPE  see `better_blas_kernels`
+void start_with_better_settings(char** argv);
 
 /// The arguments for Kokkos::initialize: those of the user, plus a device by rank on this machine where neither an option nor
 /// the environment (KOKKOS_DEVICE_ID, KOKKOS_MAP_DEVICE_ID_BY) chooses one. Kokkos' own warnings are off: `launch_warnings`
@@ -27,7 +29,7 @@ std::vector<std::string> kokkos_arguments(const std::vector<std::string>& user, 
 struct LaunchLayout {
   int ranks = 1, ranks_here = 1;
   int threads = 1;          ///< of this rank's backend
-  int cores_allowed = 1;    ///< to this process by its affinity mask
+  int cores_allowed = 1;    ///< to this process by its affinity mask or OpenMP's places
   int cores_online = 1;     ///< of this machine
   int devices = 0;          ///< GPUs visible here; 0 on a host backend
   int device = -1;

@@ -3,6 +3,7 @@
 
 #include "base/provenance.hpp"
 #include "base/text.hpp"
+#include "cli/blas_kernels.hpp"
 #include "io/atomic_file.hpp"
 #include "io/smiles.hpp"
 #include "nn/matmul.hpp"
@@ -105,6 +106,7 @@ nlohmann::ordered_json machine_json(const LaunchLayout& layout) {
     j["threads_per_rank"] = layout.threads;
     j["cores_allowed_per_rank"] = layout.cores_allowed;
   }
+  if (const std::string kernels = blas_kernels(); !kernels.empty()) j["blas_kernels"] = "OpenBLAS " + kernels;
   j["mpi"] = mpi_description();
   j["kokkos"] = p.kokkos_version;
   j["compiler"] = p.compiler;

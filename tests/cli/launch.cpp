@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/launch.hpp"
+#include "cli/blas_kernels.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <sstream>
 
 namespace gnn_hpc {
 namespace {
@@ -59,6 +62,21 @@ TEST(Launch, RankOfTheLauncher) {
   EXPECT_EQ(launcher_rank(), 2);
   unsetenv("SLURM_PROCID");
   unsetenv("PMI_RANK");
+}
+
+TEST(Launch, NarrowKernelsWhereWideOnesRunInHalves) {
+  const auto kernels = [](const std::string& chosen, const std::string& vendor, int family, const std::string& flags) {
+    std::istringstream cpuinfo(fmt::format("processor\t: 0\nvendor_id\t: {}\ncpu family\t: {}\nmodel\t\t: 17\nflags\t\t: fpu {} sse\n\n"
+                                           "processor\t: 1\nvendor_id\t: Other\n", vendor, family, flags));
+    return better_blas_kernels(chosen, cpuinfo);
+  };
+  EXPECT_EQ(kernels("Cooperlake", "AuthenticAMD", 25, "avx512f"), "Haswell");
+  EXPECT_EQ(kernels("SkylakeX", "AuthenticAMD", 25, "avx2 avx512f"), "Haswell");
+  EXPECT_EQ(kernels("Zen", "AuthenticAMD", 25, "avx512f"), "");
+  EXPECT_EQ(kernels("SkylakeX", "AuthenticAMD", 26, "avx512f"), "");
+  EXPECT_EQ(kernels("SkylakeX", "GenuineIntel", 6, "avx512f"), "");
+  EXPECT_EQ(kernels("SkylakeX", "AuthenticAMD", 25, "avx512fnothing"), "");
+  EXPECT_EQ(kernels("", "AuthenticAMD", 25, "avx512f"), "");
 }
 
 TEST(Launch, LayoutOfThisProcess) {

@@ -12,7 +12,8 @@ ModelOptions ModelOptions::parse(Config node) {
   std::string coupler = "GNN", strategy = "all_pairs", norm = "pyg", transform = "none", form = "collapsed", aggregation = "mean",
               type = "gram_identity", target = "ffn_input";
   node.number("vocab_size", o.vocab_size, at_least_one, "number of different tokens V; 256: bytes");
-  node.number("max_seq_length", o.max_seq_length, at_least_one, "longest sequence L, prompt included");
+  constexpr Range at_least_two{2.0, kInfinity, false, false};  // a token to read and one to predict
+  node.number("max_seq_length", o.max_seq_length, at_least_two, "longest sequence L, prompt included");
   node.number("embed_dim", o.embed_dim, at_least_one, "width D");
   node.number("num_layers", o.num_layers, at_least_one, "layers");
   int heads = 0;

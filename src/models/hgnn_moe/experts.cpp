@@ -69,10 +69,10 @@ void ExpertBank<T>::fold(Step<T>& step) {
   }
 }
 
-/// From h of expert e (rows [begin, end) of `after`) to X_e.
+/// From h of expert e (rows [begin, end) of `after`) and its normalised rows to X_e.
 template <class T>
 void ExpertBank<T>::feed_forward(Step<T>& step, const RowSites& sites, RandomKey key, const ChunkExec& exec, int begin, int end, int e,
-                                 View2<T> hat, View2<T> gelu, View2<T> scratch, View2<T> out) const {
+                                 View2<T> normalised, View2<T> w1, View1<T> b1, View2<T> gelu, View2<T> scratch, View2<T> out) const {
   const Expert& x = experts_[static_cast<std::size_t>(e)];
   const ExpertSaved& s = saved_.expert[static_cast<std::size_t>(e)];
   const auto h = row_range(s.after, begin, end), u = row_range(s.hidden, begin, end);
@@ -80,9 +80,8 @@ void ExpertBank<T>::feed_forward(Step<T>& step, const RowSites& sites, RandomKey
   const auto at = [&](int site) {
     return RowStreams{mask(step, key, e, site), elements(sites.key, begin, end), elements(sites.position, begin, end)};
   };
-  LayerNorm<T>::normalise_keep(exec, h, hat, elements(s.mean, begin, end), elements(s.rdev, begin, end));
-  Matmul<T>::nt(exec, hat, saved_.w1[static_cast<std::size_t>(e)], u);
-  activate(exec, u, saved_.b1[static_cast<std::size_t>(e)], at(kHidden), gelu);
+  Matmul<T>::nt(exec, normalised, w1, u);
+  activate(exec, u, b1, at(kHidden), gelu);
   const RowStreams last = at(kOutput);
   if (last.mask.active()) {
     Matmul<T>::nt(exec, gelu, x.w2.value(), scratch);
@@ -128,8 +127,10 @@ void ExpertBank<T>::forward(Step<T>& step, const TokenBatch& batch, RandomKey ke
       const auto h = row_range(saved.after, begin, end);
       add_bias_to(exec, in, p.out_bias.value1(), h);
       Matmul<T>::nt(exec, row_range(saved.context, begin, end), p.out_weight.value(), h, T(1));
-      feed_forward(step, sites, key, exec, begin, end, e, hat_rows(lane, end - begin), gelu_rows(lane, end - begin),
-                   scratch_rows(lane, dropout_ > 0.0 ? end - begin : 0), out);
+      const auto hat = hat_rows(lane, end - begin);
+      LayerNorm<T>::normalise_keep(exec, h, hat, elements(saved.mean, begin, end), elements(saved.rdev, begin, end));
+      feed_forward(step, sites, key, exec, begin, end, e, hat, s.w1[static_cast<std::size_t>(e)], s.b1[static_cast<std::size_t>(e)],
+                   gelu_rows(lane, end - begin), scratch_rows(lane, dropout_ > 0.0 ? end - begin : 0), out);
     }
   });
 }
@@ -165,30 +166,42 @@ void ExpertBank<T>::decode(Step<T>& step, int sequences, int past, int new_token
   Arena& arena = step.arena;
   const int rows = sequences * new_tokens;
   const std::size_t n = static_cast<std::size_t>(rows), d = static_cast<std::size_t>(width_);
-  fold(step);
+  // A few rows do not pay for weights folded with the norms: the affine maps are applied to the rows.
   Saved& s = saved_;
   s.expert.resize(static_cast<std::size_t>(count_));
-  const auto hat = arena.matrix<T>(n, d), qkv = arena.matrix<T>(n, 3 * d * static_cast<std::size_t>(count_));
-  const auto hat2 = arena.matrix<T>(n, d), gelu = arena.matrix<T>(n, 4 * d);
+  const std::size_t columns = 3 * d * static_cast<std::size_t>(count_);
+  const auto hat = arena.matrix<T>(n, d), normal = arena.matrix<T>(n, d), qkv = arena.matrix<T>(n, columns), gelu = arena.matrix<T>(n, 4 * d);
+  const auto qkv_bias = arena.array<T>(columns);
   const auto scores = arena.matrix<T>(n * static_cast<std::size_t>(heads_), static_cast<std::size_t>(capacity));
   const auto rdev = arena.array<T>(n);
-  for (ExpertSaved& e : s.expert) {
-    e = {arena.matrix<T>(n, d), arena.matrix<T>(n, d), arena.matrix<T>(n, 4 * d), arena.array<T>(n), arena.array<T>(n), {}};
+  for (int e = 0; e < count_; ++e) {
+    ExpertSaved& saved = s.expert[static_cast<std::size_t>(e)];
+    saved = {};
+    saved.context = arena.matrix<T>(n, d);
+    saved.after = arena.matrix<T>(n, d);
+    saved.hidden = arena.matrix<T>(n, 4 * d);
+    Kokkos::deep_copy(step.exec, elements(qkv_bias, 3 * width_ * e, 3 * width_ * (e + 1)), experts_[static_cast<std::size_t>(e)].in_bias.value1());
   }
   const View1<std::uint64_t> no_key(nullptr, n);
   const View1<int> no_position(nullptr, n);
   const RowSites sites{no_key, no_position};
   for_each_chunk(step.exec, 1, [&](int, const ChunkExec& exec, int) {
     LayerNorm<T>::normalise(exec, x, hat, rdev);
-    Matmul<T>::nt(exec, hat, s.qkv_weight, qkv);
-    append_to_cache(exec, qkv, s.qkv_bias, past, new_tokens, capacity, column, cache);
+    for (int e = 0; e < count_; ++e) {
+      const Expert& p = experts_[static_cast<std::size_t>(e)];
+      p.norm1.affine(exec, hat, normal);
+      Matmul<T>::nt(exec, normal, p.in_weight.value(), column_range(qkv, 3 * width_ * e, 3 * width_ * (e + 1)));
+    }
+    append_to_cache(exec, qkv, qkv_bias, past, new_tokens, capacity, column, cache);
     for (int e = 0; e < count_; ++e) {
       const Expert& p = experts_[static_cast<std::size_t>(e)];
       const ExpertSaved& saved = s.expert[static_cast<std::size_t>(e)];
       attend_to_cache(exec, cache, column + 3 * width_ * e, past, new_tokens, capacity, heads_, scores, saved.context);
       add_bias_to(exec, x, p.out_bias.value1(), saved.after);
       Matmul<T>::nt(exec, saved.context, p.out_weight.value(), saved.after, T(1));
-      feed_forward(step, sites, {}, exec, 0, rows, e, hat2, gelu, {}, out);
+      LayerNorm<T>::normalise(exec, saved.after, hat, rdev);
+      p.norm2.affine(exec, hat, normal);
+      feed_forward(step, sites, {}, exec, 0, rows, e, normal, p.w1.value(), p.b1.value1(), gelu, {}, out);
     }
   });
 }

@@ -27,7 +27,7 @@ struct OutputGradient {
 ///   X_e = h + drop(W2 drop(gelu(W1 LN(h; norm2) + b1)) + b2)
 /// The experts share mean and deviation of x: both norms' affine maps fold into the weights behind them, so that one product makes q, k
 /// and v of all experts. Whole sequences go through the layer in chunks, one thread each. Kept: normalised x, q k v without bias, contexts,
-/// h, the arguments of gelu; normalised h and gelu are made again in the backward pass. Weight gradients are products over all rows.
+/// h, the arguments of gelu; normalised h and gelu are made again in the backward pass. Weight gradients are summed chunk by chunk.
 template <class T>
 class ExpertBank {
  public:
@@ -90,8 +90,8 @@ class ExpertBank {
   RandomMask mask(const Step<T>& step, RandomKey key, int expert, int site) const;
   void attend(Step<T>& step, const TokenBatch& batch, RandomKey key, const CausalAttention<T>& attention, int lane, const ChunkExec& exec,
               const TokenChunk& chunk, int e) const;
-  void feed_forward(Step<T>& step, const RowSites& sites, RandomKey key, const ChunkExec& exec, int begin, int end, int e, View2<T> hat,
-                    View2<T> gelu, View2<T> scratch, View2<T> out) const;
+  void feed_forward(Step<T>& step, const RowSites& sites, RandomKey key, const ChunkExec& exec, int begin, int end, int e,
+                    View2<T> normalised, View2<T> w1, View1<T> b1, View2<T> gelu, View2<T> scratch, View2<T> out) const;
   void expert_backward(Step<T>& step, const TokenBatch& batch, RandomKey key, int e, const OutputGradient<T>& gradient,
                        const CausalAttention<T>& attention, View2<T> dx);
 

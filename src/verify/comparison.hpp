@@ -44,7 +44,7 @@ inline constexpr double kSmallGradient = 1e-5;
 
 /// How far rounding noise can move the norm of a parameter of `size` elements that has no gradient: Adam divides the noise g by
 /// |g| + 1e-8, so that each step moves an element by up to lr |g| / (|g| + 1e-8). `noise`: the largest |g| seen in the first
-/// step; twice that is allowed for in later ones. `rate_sum`: sum of the learning rates.
+/// step (or the largest error of g, where g is small but not nothing); twice that is allowed for in later ones. `rate_sum`: sum of the learning rates.
 double noise_walk(double noise, double rate_sum, std::size_t size);
 
 /// One line of the report.

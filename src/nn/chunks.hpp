@@ -44,6 +44,45 @@ void for_each_chunk(const Exec& exec, int n, const Body& body) {
   });
 }
 
+/// Entries [begin, end) of an array: a chunk's share where every row has one.
+template <class V>
+V elements(const V& x, int begin, int end) {
+  return V(Kokkos::subview(x, Kokkos::make_pair(begin, end)));
+}
+
+/// Strips of `column_sums`.
+template <class T>
+struct ColumnSums {
+  View2<T> x;
+  View1<double> sums;
+  template <int W>
+  KOKKOS_INLINE_FUNCTION void run(int c) const {
+    double total[W] = {};
+    const int rows = x.extent_int(0);
+    for (int begin = 0; begin < rows; begin += 8) {  // eight rows in T, then double
+      const int end = begin + 8 < rows ? begin + 8 : rows;
+      T part[W] = {};
+      for (int r = begin; r < end; ++r) {
+        const T* row = &x(r, c);
+        GNN_HPC_SIMD
+        for (int j = 0; j < W; ++j) part[j] += row[j];
+      }
+      GNN_HPC_SIMD
+      for (int j = 0; j < W; ++j) total[j] += static_cast<double>(part[j]);
+    }
+    for (int j = 0; j < W; ++j) sums(c + j) = total[j];
+  }
+};
+
+/// sums[c] = sum over the rows of x[r,c], for one chunk.
+template <class T>
+void column_sums(const ChunkExec& exec, View2<T> x, View1<double> sums) {
+  const int width = x.extent_int(1);
+  Kokkos::parallel_for(
+      "gnn_hpc::column_sums::chunk", Kokkos::TeamPolicy<ChunkExec>(exec, 1, Kokkos::AUTO),
+      KOKKOS_LAMBDA(const ChunkTeam& team) { each_strip(team, width, ColumnSums<T>{x, sums}); });
+}
+
 /// Scratch rows of every lane: one matrix, a block of rows each.
 template <class T>
 class LaneRows {

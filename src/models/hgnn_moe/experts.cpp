@@ -12,15 +12,6 @@ namespace gnn_hpc::hgnn_moe {
 
 using namespace experts_kernels;
 
-namespace {
-
-template <class V>
-V elements(const V& x, int begin, int end) {
-  return V(Kokkos::subview(x, Kokkos::make_pair(begin, end)));
-}
-
-}  // namespace
-
 template <class T>
 ExpertBank<T>::ExpertBank(ParamStore<T>& store, const std::string& name, const ModelOptions& o, int count)
     : count_(count), width_(o.embed_dim), heads_(o.num_heads), dropout_(o.dropout_rate) {

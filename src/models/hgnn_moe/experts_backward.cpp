@@ -11,11 +11,6 @@ using namespace experts_kernels;
 
 namespace {
 
-template <class V>
-V elements(const V& x, int begin, int end) {
-  return V(Kokkos::subview(x, Kokkos::make_pair(begin, end)));
-}
-
 /// Sums over chunks: three biases of an expert side by side.
 template <class T>
 struct BiasSums {

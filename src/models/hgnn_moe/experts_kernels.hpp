@@ -3,7 +3,7 @@
 
 // Row kernels of the expert blocks, on one chunk of rows each. Views hold the rows of the chunk.
 
-#include "nn/channels.hpp"
+#include "nn/chunks.hpp"
 #include "nn/gelu.hpp"
 #include "nn/random_mask.hpp"
 #include "nn/row_sums.hpp"
@@ -154,38 +154,6 @@ void add_rows(const ChunkExec& exec, View2<T> x, View2<T> y) {
         T* to = &y(r, 0);
         each_channel(team, width, [&](const int c) { to[c] += from[c]; });
       });
-}
-
-template <class T>
-struct ColumnSums {
-  View2<T> x;
-  View1<double> sums;
-  template <int W>
-  KOKKOS_INLINE_FUNCTION void run(int c) const {
-    double total[W] = {};
-    const int rows = x.extent_int(0);
-    for (int begin = 0; begin < rows; begin += 8) {  // eight rows in T, then double
-      const int end = begin + 8 < rows ? begin + 8 : rows;
-      T part[W] = {};
-      for (int r = begin; r < end; ++r) {
-        const T* row = &x(r, c);
-        GNN_HPC_SIMD
-        for (int j = 0; j < W; ++j) part[j] += row[j];
-      }
-      GNN_HPC_SIMD
-      for (int j = 0; j < W; ++j) total[j] += static_cast<double>(part[j]);
-    }
-    for (int j = 0; j < W; ++j) sums(c + j) = total[j];
-  }
-};
-
-/// sums[c] = sum over the rows of x[r,c]
-template <class T>
-void column_sums(const ChunkExec& exec, View2<T> x, View1<double> sums) {
-  const int width = x.extent_int(1);
-  Kokkos::parallel_for(
-      "gnn_hpc::ExpertBank::column_sums", Kokkos::TeamPolicy<ChunkExec>(exec, 1, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) { each_strip(team, width, ColumnSums<T>{x, sums}); });
 }
 
 /// Appends q, k, v (with bias) of new tokens to the rows of a cache.

@@ -17,11 +17,6 @@ namespace {
 
 constexpr int kPieceRows = kExecIsHost ? 128 : INT_MAX;  // tokens; products have E times as many rows
 
-template <class V>
-V elements(const V& x, int begin, int end) {
-  return V(Kokkos::subview(x, Kokkos::make_pair(begin, end)));
-}
-
 template <class T>
 View2<T> as_row(const View1<T>& x) {
   return View2<T>(x.data(), 1, x.extent(0));

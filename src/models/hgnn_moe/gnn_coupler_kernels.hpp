@@ -3,7 +3,7 @@
 
 // Kernels of the pairwise coupler on one chunk of tokens: Views hold R rows of E D columns, or R E rows of D.
 
-#include "nn/channels.hpp"
+#include "nn/chunks.hpp"
 #include "nn/gelu.hpp"
 #include "nn/row_sums.hpp"
 
@@ -191,31 +191,6 @@ void spread_rows(const ChunkExec& exec, View2<T> dz, View2<T> dx) {
           each_channel(team, width, [&](const int c) { to[c] = share * from[c]; });
         }
       });
-}
-
-template <class T>
-struct ColumnSums {
-  View2<T> x;
-  View1<double> sums;
-  template <int W>
-  KOKKOS_INLINE_FUNCTION void run(int c) const {
-    double total[W] = {};
-    for (int r = 0; r < x.extent_int(0); ++r) {
-      const T* row = &x(r, c);
-      GNN_HPC_SIMD
-      for (int j = 0; j < W; ++j) total[j] += static_cast<double>(row[j]);
-    }
-    for (int j = 0; j < W; ++j) sums(c + j) = total[j];
-  }
-};
-
-/// sums[c] = sum over the rows of x
-template <class T>
-void column_sums(const ChunkExec& exec, View2<T> x, View1<double> sums) {
-  const int width = x.extent_int(1);
-  Kokkos::parallel_for(
-      "gnn_hpc::GnnCoupler::column_sums", Kokkos::TeamPolicy<ChunkExec>(exec, 1, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) { each_strip(team, width, ColumnSums<T>{x, sums}); });
 }
 
 /// dmessage [2,D] += sum over rows and experts of (receive, send) x_e: a product of two columns is too thin for the library.

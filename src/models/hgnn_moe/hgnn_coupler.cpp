@@ -21,11 +21,6 @@ int set_size(HyperedgeStrategy strategy) {
   return strategy == HyperedgeStrategy::all_pairs ? 2 : strategy == HyperedgeStrategy::all_triplets ? 3 : 0;
 }
 
-template <class V>
-V elements(const V& x, int begin, int end) {
-  return V(Kokkos::subview(x, Kokkos::make_pair(begin, end)));
-}
-
 template <class T>
 View2<T> as_row(const View1<T>& x) {
   return View2<T>(x.data(), 1, x.extent(0));

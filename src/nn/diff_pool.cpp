@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nn/diff_pool.hpp"
 
+#include "base/error.hpp"
 #include "nn/channels.hpp"
 #include "nn/gather_row.hpp"
 
 #include <algorithm>
+#include <climits>
 
 namespace gnn_hpc {
 
@@ -290,6 +292,9 @@ Assignment DiffPool<T>::assign(Step<T>& step, const PoolLevel<T>& level, View2<T
   Assignment s;
   s.slots = options.topk == 0 ? largest_clusters : std::min(options.topk, largest_clusters);
   const auto nodes = static_cast<std::size_t>(level.num_nodes), slots = static_cast<std::size_t>(s.slots);
+  if (nodes * slots > static_cast<std::size_t>(INT_MAX)) {
+    throw Error(Exit::usage, fmt::format("a batch of {} nodes with {} clusters each: no more than 2^31 shares; lower train.batch_size", nodes, slots));
+  }
   Arena& arena = step.arena;
   s.value = arena.matrix<double>(nodes, slots);
   s.dvalue = arena.matrix<double>(nodes, slots);

@@ -160,7 +160,7 @@ struct PairsBackward {
           for (int f = 0; f < width; ++f) dot += static_cast<double>(grad[f]) * static_cast<double>(x[f]);
           t = (dot - constant(first + q)) * inverse;
           if (dfeatures.extent(0) > 0) {
-            const T share = static_cast<T>(w * inverse);
+            const T share = static_cast<T>(w * inverse);  // rows that take a gradient are this graph's own: no one else adds to them
             for (int f = 0; f < width; ++f) dfeatures(row, f) += share * grad[f];
           }
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The polymers' task as trainer and prediction drive it.
 #include "models/dmpnn_diffpool/task.hpp"
+#include "base/error.hpp"
 #include "io/smiles.hpp"
 #include "models/dmpnn_files.hpp"
 #include "support/task_steps.hpp"
@@ -73,25 +74,39 @@ TEST_F(DmpnnTaskTest, AuxiliaryTermsCountInTrainingOnly) {
   EXPECT_GT(train.run(task.splits().train, 30.0), evaluate.run(task.splits().train, 30.0) + 0.1);
 }
 
+/// Twelve stochastic polymers of two units each, whose bonds have this weight or one minus it.
+DataOptions stochastic_polymers(DataOptions d, double weight) {
+  std::ofstream file(d.paths[0]);
+  file << "smiles,a\n";
+  for (int i = 1; i <= 12; ++i) {
+    const double w = weight, v = 1.0 - weight;
+    file << fmt::format("\"[*:1]{}[*:2].[*:3]CO[*:4]|0.5|0.5|<1-3:{}:{}<1-4:{}:{}<2-3:{}:{}<2-4:{}:{}\",{}\n",
+                        std::string(static_cast<std::size_t>(i), 'C'), w, w, v, v, v, v, w, w, i);
+  }
+  d.targets = {"a"};
+  d.ignore = {};
+  return d;
+}
+
+TEST_F(DmpnnTaskTest, StochasticPolymersAreNotPooled) {
+  DmpnnTask<double> task(stochastic_polymers(data(false), 0.5), model_options(), 3);
+  try {
+    task.open_data(Comm::self());
+    FAIL() << "opened";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Exit::usage);
+    EXPECT_NE(std::string(error.what()).find("set model.encoder: wdmpnn"), std::string::npos) << error.what();
+  }
+}
+
 /// The same molecules with rules of other weights: the prediction of one under each.
 TEST_F(DmpnnTaskTest, WeightsOfBondsCountInWdmpnnOnly) {
   for (const Encoder encoder : {Encoder::dmpnn, Encoder::wdmpnn}) {
     std::vector<double> predictions;
     for (const double weight : {0.5, 0.25}) {
-      DataOptions d = data(false);
-      std::ofstream file(d.paths[0]);
-      file << "smiles,a\n";
-      for (int i = 1; i <= 12; ++i) {
-        const double w = weight, v = 1.0 - weight;
-        file << fmt::format("\"[*:1]{}[*:2].[*:3]CO[*:4]|0.5|0.5|<1-3:{}:{}<1-4:{}:{}<2-3:{}:{}<2-4:{}:{}\",{}\n",
-                            std::string(static_cast<std::size_t>(i), 'C'), w, w, v, v, v, v, w, w, i);
-      }
-      file.close();
-      d.targets = {"a"};
-      d.ignore = {};
       ModelOptions o = model_options();
       o.encoder = encoder;
-      DmpnnTask<double> task(d, o, 3);
+      DmpnnTask<double> task(stochastic_polymers(data(false), weight), o, 3);
       task.open_data(Comm::self());
       test::Steps<double> steps(task, Mode::evaluate);
       steps.run({5}, 1.0);

@@ -129,6 +129,10 @@ class Task {
   /// Work of a sample, used to balance ranks (e.g. nodes + edges).
   virtual std::int64_t cost(std::int64_t sample) const = 0;
 
+  /// Parts of the names of parameters that took no part in the last forward pass: an optimiser step leaves them alone, decay included.
+  /// The same on all ranks.
+  virtual std::vector<std::string> resting() const { return {}; }
+
   virtual BatchSize upload(const HostBatch& batch, Step<T>& step) = 0;
   virtual void forward(Step<T>& step) = 0;
   /// This rank's part of the loss, sum / divisor, in a device scalar (read it after a fence); `divisor` is the sum of

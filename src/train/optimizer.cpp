@@ -156,7 +156,7 @@ void Optimizer<T>::mark_tensors() {
   const auto host = Kokkos::create_mirror_view(Kokkos::HostSpace(), flags_);
   std::fill_n(host.data(), host.extent(0), static_cast<unsigned char>(0));
   for (const TensorInfo& t : store_.tensors()) {
-    if (!t.used || contains_any(t.name, frozen_)) continue;
+    if (!t.used || contains_any(t.name, frozen_) || contains_any(t.name, resting_)) continue;
     const bool decays = rule_ != UpdateRule::adam && options_.weight_decay > 0.0 && !contains_any(t.name, options_.no_decay);
     const unsigned char flag = decays ? kUpdate | kDecay : kUpdate;
     std::fill_n(host.data() + t.offset / kBlock, (t.size + kBlock - 1) / kBlock, flag);
@@ -167,6 +167,13 @@ void Optimizer<T>::mark_tensors() {
 template <class T>
 void Optimizer<T>::freeze(const std::vector<std::string>& parts) {
   frozen_ = parts;
+  mark_tensors();
+}
+
+template <class T>
+void Optimizer<T>::rest(const std::vector<std::string>& parts) {
+  if (parts == resting_) return;
+  resting_ = parts;
   mark_tensors();
 }
 

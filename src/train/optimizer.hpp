@@ -53,6 +53,8 @@ class Optimizer {
 
   /// From now on, tensors whose name contains one of `parts` are frozen (a training stage); empty: none is.
   void freeze(const std::vector<std::string>& parts);
+  /// The same for tensors without part in the next step; the list replaces that of the step before.
+  void rest(const std::vector<std::string>& parts);
 
  private:
   void mark_tensors();
@@ -60,7 +62,7 @@ class Optimizer {
   ParamStore<T>& store_;
   TrainOptions options_;
   UpdateRule rule_;
-  std::vector<std::string> frozen_;
+  std::vector<std::string> frozen_, resting_;
   View1<T> m_, v_, saved_buffers_;
   View1<unsigned char> flags_;    ///< [flat/64] what to do with each block of 64 elements; tensors are padded to blocks
   View1<double> report_;

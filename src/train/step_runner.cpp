@@ -61,6 +61,7 @@ StepResult StepRunner<T>::train(const HostBatch& share, double divisor, Optimize
   clock.end(seconds.backward);
   comm_.sum(exec_, task_.params().gradients());  // already divided by the global divisor
   clock.end(seconds.reduce);
+  optimizer.rest(task_.resting());
   optimizer.apply(exec_, rate);
   clock.end(seconds.update);
 

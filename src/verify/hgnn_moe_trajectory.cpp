@@ -60,6 +60,7 @@ class Trajectory {
       model_.backward(step, batch);
       if (s == 0) note_noise();
       const StepRate rate = schedule.at(s);
+      optimizer.rest(model_.resting());
       optimizer.apply(exec_, rate);
       exec_.fence("gnn_hpc::verify::trajectory");
       losses.values.push_back(Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), loss)(1));  // without specialisation losses

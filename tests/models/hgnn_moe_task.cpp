@@ -7,6 +7,8 @@
 #include "models/hgnn_moe_files.hpp"
 #include "support/task_steps.hpp"
 #include "support/views.hpp"
+#include "train/optimizer.hpp"
+#include "train/step_runner.hpp"
 #include "train/trainer.hpp"
 
 #include <gtest/gtest.h>
@@ -41,6 +43,41 @@ TEST(HgnnMoeMemory, NothingIsAllocatedAfterTheSecondStep) {
     SCOPED_TRACE(fmt::format("coupler {}, {} ghosts", static_cast<int>(model.coupler_type), model.num_ghost_experts));
     test::expect_no_allocation<float>(task);
   }
+}
+
+TEST(HgnnMoeTask, SleepingGhostsAreLeftAlone) {
+  const test::TemporaryFolder folder;
+  LanguageTask<double> task(data_options(folder.path().string(), 50, true), with_ghosts(), 3);
+  task.open_data(Comm::self());
+  const Comm alone;
+  const TrainOptions options = train_options();
+  ASSERT_GT(options.weight_decay, 0.0);
+  Optimizer<double> optimizer(task.params(), options);
+  StepRunner<double> runner(task, alone, 7);
+  const auto batch = task.new_batch();
+  task.collate(std::span<const std::int64_t>(task.splits().train).first(8), *batch);
+  const auto values = [&](const std::string& part) {
+    std::vector<double> out;
+    for (const TensorInfo& t : task.params().tensors()) {
+      if (t.name.find(part) == std::string::npos) continue;
+      const auto v = task.params().get(t);
+      out.insert(out.end(), v.begin(), v.end());
+    }
+    return out;
+  };
+  const std::vector<std::string> parts{"ghost_experts.0.", "ghost_experts.1.", "ghost_coupler.", "mixed_coupler."};
+  std::vector<std::vector<double>> before;
+  for (const std::string& part : parts) before.push_back(values(part));
+  const auto primaries = values("primary_experts");
+  int step = 0;
+  const auto steps = [&](int count) {
+    for (int i = 0; i < count; ++i) runner.train(*batch, batch->loss_weight, optimizer, StepRate{.learning_rate = 1e-3}, step++);
+  };
+  steps(10);  // both have woken, but no level exceeds 0.1
+  EXPECT_NE(values("primary_experts"), primaries);
+  for (std::size_t i = 0; i < parts.size(); ++i) EXPECT_EQ(values(parts[i]), before[i]) << parts[i];
+  steps(5);
+  for (std::size_t i = 0; i < parts.size(); ++i) EXPECT_NE(values(parts[i]), before[i]) << parts[i];
 }
 
 TEST(HgnnMoeTask, SharesAddUpAndAnEmptyOneDoesNothing) {

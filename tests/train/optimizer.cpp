@@ -164,5 +164,24 @@ TEST(Optimizer, FrozenTensorsKeepTheirBits) {
   EXPECT_NE(f.values("layer.bias"), bias);
 }
 
+TEST(Optimizer, RestingTensorsSitOutTheStep) {
+  Fixture<float> f;
+  Optimizer<float> optimizer(f.store, TrainOptions{});
+  const Exec exec;
+  const auto weight = f.values("layer.weight"), bias = f.values("layer.bias");
+  optimizer.rest({"bias"});
+  f.set_gradients(0);
+  optimizer.begin_step(exec);
+  optimizer.apply(exec, {1e-2, 0.9});
+  exec.fence();
+  EXPECT_NE(f.values("layer.weight"), weight);
+  EXPECT_EQ(f.values("layer.bias"), bias);
+  optimizer.rest({});
+  optimizer.begin_step(exec);
+  optimizer.apply(exec, {1e-2, 0.9});
+  exec.fence();
+  EXPECT_NE(f.values("layer.bias"), bias);
+}
+
 }  // namespace
 }  // namespace gnn_hpc

@@ -122,7 +122,8 @@ void residual_sums(const Exec& exec, View2<T> x, View2<T> out, int experts, View
 
 template <class T>
 GhostLayer<T>::GhostLayer(ParamStore<T>& store, const std::string& name, const ModelOptions& o, int index)
-    : index_(index),
+    : name_(name),
+      index_(index),
       primaries_(o.num_experts),
       ghosts_(o.num_ghost_experts),
       width_(o.embed_dim),
@@ -252,6 +253,18 @@ void GhostLayer<T>::forward(Step<T>& step, const TokenBatch& batch, View2<T> x, 
   }
   choose(before);
   couple(step, x, y);
+}
+
+template <class T>
+std::vector<std::string> GhostLayer<T>::resting() const {
+  const std::vector<int>& active = saved_.active;
+  std::vector<std::string> out;
+  for (int g = 0; g < ghosts_; ++g) {
+    if (std::find(active.begin(), active.end(), g) == active.end()) out.push_back(fmt::format("{}.ghost_experts.{}.", name_, g));
+  }
+  if (active.size() < 2) out.push_back(name_ + ".coupler.ghost_coupler.");
+  if (active.empty()) out.push_back(name_ + ".coupler.mixed_coupler.");
+  return out;
 }
 
 template <class T>

@@ -22,6 +22,9 @@ class GhostLayer final : public Layer<T> {
   void backward(Step<T>& step, const TokenBatch& batch, View2<T> dx) override;
   void decode(Step<T>& step, int sequences, int past, int new_tokens, View2<T> x, View2<T> cache, int capacity, View2<T> y) override;
 
+  /// Ghosts that sleep, and the couplers that wait for them.
+  std::vector<std::string> resting() const override;
+
   std::vector<std::pair<std::string, const ExpertBank<T>*>> banks() const override { return {{"primary", &primary_}, {"ghost", &ghost_}}; }
   View2<T> outputs(const std::string& bank) const override;
   std::vector<CouplerTap> taps(Step<T>& step) const override;
@@ -37,6 +40,7 @@ class GhostLayer final : public Layer<T> {
   void choose(const std::vector<double>& scale);
   void couple(Step<T>& step, View2<T> x, View2<T> y);
 
+  std::string name_;
   int index_, primaries_, ghosts_, width_;
   double threshold_;
   ExpertBank<T> primary_, ghost_;

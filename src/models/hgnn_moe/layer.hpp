@@ -23,6 +23,9 @@ class Layer {
   /// `new_tokens` more tokens of every sequence; see ExpertBank::decode.
   virtual void decode(Step<T>& step, int sequences, int past, int new_tokens, View2<T> x, View2<T> cache, int capacity, View2<T> y) = 0;
 
+  /// Parts of the names of parameters without gradient in the last forward pass.
+  virtual std::vector<std::string> resting() const { return {}; }
+
   /// Experts in groups with the names that intermediates carry: "expert" (all), or "primary" and "ghost".
   virtual std::vector<std::pair<std::string, const ExpertBank<T>*>> banks() const = 0;
   virtual View2<T> outputs(const std::string& bank) const = 0;   ///< X [R, E D] of the last forward

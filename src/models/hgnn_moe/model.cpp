@@ -182,6 +182,16 @@ std::vector<std::string> Model<T>::degree_warnings() const {
 }
 
 template <class T>
+std::vector<std::string> Model<T>::resting() const {
+  std::vector<std::string> out;
+  for (const auto& layer : layers_) {
+    const auto parts = layer->resting();
+    out.insert(out.end(), parts.begin(), parts.end());
+  }
+  return out;
+}
+
+template <class T>
 double Model<T>::flops(std::span<const int> seq_ptr) const {
   const double d = options_.embed_dim, experts = options_.num_experts + options_.num_ghost_experts, n = options_.gnn_layers;
   double rows = 0.0, pairs = 0.0;

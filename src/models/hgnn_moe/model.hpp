@@ -73,6 +73,9 @@ class Model {
   /// One message for every layer whose smallest |D_v| is below 1e-3 (its couplings are then very large). Fences.
   std::vector<std::string> degree_warnings() const;
 
+  /// Parts of the names of parameters that took no part in the last forward pass (ghosts that sleep).
+  std::vector<std::string> resting() const;
+
   /// Floating-point operations of forward and backward for sequences of these lengths, nothing counted twice.
   double flops(std::span<const int> seq_ptr) const;
 

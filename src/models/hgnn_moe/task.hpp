@@ -39,6 +39,7 @@ class LanguageTask final : public Task<T> {
   void forward(Step<T>& step) override { model_.forward(step, batch_); }
   View1<double> loss(Step<T>& step, double divisor) override;
   void backward(Step<T>& step) override { model_.backward(step, batch_); }
+  std::vector<std::string> resting() const override { return model_.resting(); }
   void measure(const HostBatch& batch, Step<T>& step, Measures& measures) override;
   std::vector<std::pair<std::string, double>> metrics(const Measures& reduced) const override;
   bool loss_decides() const override { return true; }

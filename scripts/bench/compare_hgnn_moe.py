@@ -23,6 +23,7 @@ import time
 import comparison
 from comparison import load_reference, run_json
 
+
 def published_step(a):
     """A training step with the GNN coupler as published: a loop over receivers and senders, with a concatenation for each pair."""
     import torch

@@ -10,7 +10,7 @@ namespace gnn_hpc {
 std::string blas_kernels();
 
 /// Kernels that are faster than the chosen ones; empty: the choice is good. OpenBLAS takes its AVX-512 kernels on AMD's Zen 4, which
-/// runs a 512-bit operation as two halves: the AVX2 ones gain 5 % there (measured: docs/performance.md, section "BLAS kernels").
+/// runs a 512-bit operation as two halves: products gain 5 % with the AVX2 ones there (measured: docs/performance.md, section "BLAS kernels").
 /// @param cpuinfo text of /proc/cpuinfo, of which the first processor is read
 std::string better_blas_kernels(const std::string& chosen, std::istream& cpuinfo);
 

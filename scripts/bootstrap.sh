@@ -90,7 +90,8 @@ choose_options() {
   local march=()
   [ "$native" = ON ] && march=(-DKokkos_ARCH_NATIVE=ON)
   # One OpenMP runtime for BLAS and Kokkos: Debian's libopenblas-openmp-dev, not the variant with its own thread pool.
-  local blas=(-DKokkosKernels_ENABLE_TPL_BLAS=ON -DBLA_VENDOR=OpenBLAS)
+  # The names of BLAS routines as every vendor on Linux has them (sgemm_): told, so that configuring needs no Fortran compiler.
+  local blas=(-DKokkosKernels_ENABLE_TPL_BLAS=ON -DBLA_VENDOR=OpenBLAS "-DF77_BLAS_MANGLE=(name,NAME) name ## _")
   local checks=(-DKokkos_ENABLE_DEBUG=ON -DKokkos_ENABLE_DEBUG_BOUNDS_CHECK=ON)
   kokkos_options=(-DKokkos_ENABLE_SERIAL=ON -DCMAKE_BUILD_TYPE=Release)
   kernels_options=(-DCMAKE_BUILD_TYPE=Release)

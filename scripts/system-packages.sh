@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # The Debian 12 packages of a build, in one list. Installs what is missing as root or with sudo that asks no password;
 # otherwise prints the exact line to run and exits with code 2. Quick when nothing is missing: one dpkg query, no apt.
-#   scripts/system-packages.sh [--hip] [--plot] [--cluster] [--check]
-# --hip adds the AMD compiler, --plot gnuplot (failure to install it is no error), --cluster Slurm for one machine; --check never installs.
+#   scripts/system-packages.sh [--hip] [--plot] [--fresh] [--cluster] [--check]
+# --hip adds the AMD compiler, --plot gnuplot, --fresh debootstrap (failure to install these two is no error), --cluster Slurm for one
+# machine; --check never installs.
 set -euo pipefail
 
 required=(
@@ -22,9 +23,10 @@ for argument in "$@"; do
   case $argument in
     --hip) required+=(hipcc libamdhip64-dev rocm-device-libs) ;;
     --plot) optional+=(gnuplot-nox) ;;
+    --fresh) optional+=(debootstrap) ;;
     --cluster) required+=(slurm-wlm munge) ;;
     --check) check=1 ;;
-    *) echo "system-packages: unknown argument '$argument' (known: --hip --plot --cluster --check)" >&2; exit 2 ;;
+    *) echo "system-packages: unknown argument '$argument' (known: --hip --plot --fresh --cluster --check)" >&2; exit 2 ;;
   esac
 done
 
@@ -71,5 +73,5 @@ if ((${#missing[@]})) && ! install "${missing[@]}"; then
   exit 2
 fi
 if ((${#wanted[@]})) && ! install "${wanted[@]}"; then
-  echo "system-packages: ${wanted[*]} could not be installed; plots are left out" >&2
+  echo "system-packages: ${wanted[*]} could not be installed; what needs them is left out" >&2
 fi

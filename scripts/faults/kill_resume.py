@@ -244,8 +244,10 @@ def damage_checkpoints(runner, count, rng, crystals, cache, clean_run, duration)
         if not runner.kill_after(command, rng.uniform(0.0, window), previous):
             window *= 0.7                                    # it was done before: sooner next time
             continue
-        if not os.path.exists(last) or os.path.samefile(last, previous):
-            continue                                         # killed while one file had both names: there is no other to use
+        if not os.path.exists(last):
+            continue                                         # killed between two renames, where names cannot be exchanged
+        if os.path.samefile(last, previous):
+            raise Failure(f"{last} and {previous} are one file: damage to one is damage to both")
         how = (truncate if done % 2 else flip)(last, rng)
         text = runner.finish(command)
         if "last.h5" not in text:

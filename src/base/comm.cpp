@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <thread>
+#include <utility>
 
 #ifdef GNN_HPC_HAVE_MPI
 #include <mpi.h>
@@ -131,6 +132,47 @@ void Comm::broadcast([[maybe_unused]] std::string& text) const {
 }
 void Comm::broadcast([[maybe_unused]] std::span<std::int64_t> values) const {
   GNN_HPC_IF_MANY(MPI_Bcast(values.data(), static_cast<int>(values.size()), MPI_INT64_T, 0, MPI_COMM_WORLD))
+}
+
+namespace {
+/// Texts one after the other, and their lengths: no character is a separator.
+std::pair<std::string, std::vector<std::int64_t>> packed(const std::vector<std::string>& texts) {
+  std::pair<std::string, std::vector<std::int64_t>> out;
+  for (const std::string& text : texts) {
+    out.first += text;
+    out.second.push_back(static_cast<std::int64_t>(text.size()));
+  }
+  return out;
+}
+
+std::vector<std::string> unpacked(const std::string& text, const std::vector<std::int64_t>& lengths) {
+  std::vector<std::string> out;
+  std::size_t at = 0;
+  for (const std::int64_t length : lengths) {
+    out.push_back(text.substr(at, static_cast<std::size_t>(length)));
+    at += static_cast<std::size_t>(length);
+  }
+  return out;
+}
+}  // namespace
+
+void Comm::broadcast(std::vector<std::string>& texts) const {
+  if (size_ == 1) return;
+  auto [text, lengths] = packed(texts);
+  std::int64_t count = static_cast<std::int64_t>(lengths.size());
+  broadcast(std::span<std::int64_t>(&count, 1));
+  lengths.resize(static_cast<std::size_t>(count));
+  broadcast(std::span<std::int64_t>(lengths));
+  broadcast(text);
+  texts = unpacked(text, lengths);
+}
+
+std::vector<std::string> Comm::gather(const std::vector<std::string>& texts) const {
+  if (size_ == 1) return texts;
+  const auto [text, lengths] = packed(texts);
+  std::string all;
+  for (const std::string& part : gather(text)) all += part;
+  return unpacked(all, gather(std::span<const std::int64_t>(lengths)));
 }
 
 std::vector<std::string> Comm::gather(const std::string& text) const {

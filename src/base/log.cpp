@@ -132,7 +132,7 @@ bool log_enabled(LogLevel level) { return console().logger->should_log(level_of(
 
 void log_text(LogLevel level, std::string_view text) {
   const char* prefix = level == LogLevel::warning ? "warning: " : level == LogLevel::error ? "error: " : "";
-  console().logger->log(level_of(level), "{}{}", prefix, text);
+  console().logger->log(level_of(level), "{}{}", prefix, printable(text, 0, LineEnds::keep));
 }
 
 namespace detail {

@@ -28,7 +28,8 @@ struct LogOptions {
 /// Before this is called, warnings and errors go to stderr on every rank.
 void setup_log(const LogOptions& options, int rank, std::FILE* out);
 
-/// Safe from any thread. The line of an active Progress stays below.
+/// Safe from any thread. The line of an active Progress stays below. Messages may hold names from data: what would steer a terminal is
+/// written out (`printable`).
 void log_text(LogLevel level, std::string_view text);
 bool log_enabled(LogLevel level);
 

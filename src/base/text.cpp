@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <utility>
 
 namespace gnn_hpc {
 
@@ -60,6 +61,50 @@ std::vector<std::string> split(std::string_view text, char separator) {
     from = to + 1;
   }
 }
+
+namespace {
+
+/// Length of the UTF-8 character at the beginning of the text and its code point; 0 for a byte that begins none.
+std::pair<std::size_t, char32_t> first_character(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char lead = byte(0);
+  const std::size_t length = lead < 0x80 ? 1 : lead >= 0xC2 && lead < 0xE0 ? 2 : lead >= 0xE0 && lead < 0xF0 ? 3 : lead >= 0xF0 && lead < 0xF5 ? 4 : 0;
+  if (length == 0 || length > text.size()) return {0, 0};
+  char32_t code = length == 1 ? lead : lead & (0x7FU >> length);
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return {0, 0};
+    code = (code << 6) | (byte(i) & 0x3FU);
+  }
+  static constexpr char32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
+  if (code < kSmallest[length] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) return {0, 0};
+  return {length, code};
+}
+
+/// Characters that change what a terminal does or how the line reads.
+bool is_control(char32_t code) {
+  return code < 0x20 || (code >= 0x7F && code < 0xA0) || code == 0x061C || code == 0x200E || code == 0x200F || code == 0x2028 || code == 0x2029 ||
+         (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
+}
+
+}  // namespace
+
+std::string printable(std::string_view text, std::size_t longest, LineEnds line_ends) {
+  std::string out;
+  for (std::size_t characters = 0; !text.empty(); ++characters) {
+    if (longest > 0 && characters == longest) return out + "...";
+    const auto [length, code] = first_character(text);
+    if (length == 0) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[0]));
+    else if (!is_control(code) || (line_ends == LineEnds::keep && (code == '\n' || code == '\t'))) out += text.substr(0, length);
+    else if (code == '\n') out += "\\n";
+    else if (code == '\t') out += "\\t";
+    else if (code == '\r') out += "\\r";
+    else out += code < 0x80 ? fmt::format("\\x{:02x}", static_cast<unsigned>(code)) : fmt::format("\\u{:04x}", static_cast<unsigned>(code));
+    text.remove_prefix(std::max<std::size_t>(1, length));
+  }
+  return out;
+}
+
+std::string printable_name(std::string_view name) { return printable(name, 60); }
 
 std::string format_duration(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0) return "?";

@@ -21,6 +21,13 @@ std::string join(std::span<const std::string> words, std::string_view separator)
 /// `parts` of `text` between `separator`; an empty text has one empty part.
 std::vector<std::string> split(std::string_view text, char separator);
 
+enum class LineEnds { escape, keep };
+/// Text that may come from data, for a terminal or a log: control characters (escape sequences, carriage returns, direction marks) and
+/// bytes that are not UTF-8 are written out, `\n`, `\x1b`, `\u202e`; a longer text than `longest` characters ends with `...` (0: whole).
+std::string printable(std::string_view text, std::size_t longest = 0, LineEnds line_ends = LineEnds::escape);
+/// A name from data within a line: `printable`, at most 60 characters.
+std::string printable_name(std::string_view name);
+
 /// "850 ms", "12.3 s", "4m05s", "3h07m", "2d04h": a duration a person can read at a glance.
 std::string format_duration(double seconds);
 

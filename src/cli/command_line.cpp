@@ -118,6 +118,8 @@ void describe(CLI::App& app, CommandLine& line) {
       ->expected(0, 1)->default_str("")
       ->each([&line](const std::string&) { line.schema = true; });
   info->add_flag("--full", line.full, "list every tensor");
+  info->add_option("--option", line.option, "with FILE an input file: print the value that this key has, e.g. run.dir (for scripts)")->type_name("KEY");
+  info->add_option("OVERRIDES", line.overrides, "with --option: changed keys of the input")->type_name("KEY=VALUE ...");
 
   for (CLI::App* command : app.get_subcommands({})) {
     command->set_help_flag("-h,--help", "this text");

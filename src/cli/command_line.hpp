@@ -41,6 +41,7 @@ struct CommandLine {
   bool schema = false;                 ///< info
   std::string system;                  ///< info --schema SYSTEM; empty = the only or first one
   bool full = false;                   ///< info FILE: every tensor
+  std::string option;                  ///< info INPUT.yaml: only the value of this key (run.dir); empty = none
 };
 
 /// What to print and how to end instead of doing anything.

@@ -25,12 +25,17 @@ bool is_number(const Hdf5Reader& file, const std::string& dataset) { return !fil
 std::string short_value(const Hdf5Reader& file, const std::string& dataset) {
   const Shape shape = file.shape(dataset);
   if (file.is_text(dataset)) {
-    if (!shape.empty()) return {};
-    std::string text = file.read_text(dataset);
+    if (!shape.empty() && (shape.size() > 1 || shape[0] > kFewNumbers)) return {};
+    if (!shape.empty()) {
+      std::vector<std::string> shown;
+      for (const std::string& text : file.read_texts(dataset)) shown.push_back(printable_name(text));
+      return fmt::format("[{}]", fmt::join(shown, ", "));
+    }
+    const std::string text = file.read_text(dataset);
     if (text.find('\n') != std::string::npos) {
       return fmt::format("{} lines (--full shows them)", std::count(text.begin(), text.end(), '\n'));
     }
-    return text.size() > kLongText ? text.substr(0, kLongText - 3) + "..." : text;
+    return printable(text, kLongText);
   }
   if (element_count(shape) > kFewNumbers || shape.size() > 1) return {};
   const std::vector<double> values = file.read<double>(dataset);
@@ -50,7 +55,7 @@ void print_attributes(const Hdf5Reader& file, const std::string& object, std::os
   for (const std::string& name : file.attributes(object)) {
     const std::string value = file.attribute_is_text(object, name) ? file.attribute_text(object, name)
                                                                    : fmt::format("{}", fmt::join(file.attribute_numbers(object, name), ", "));
-    fmt::print(out, "  {:<27} {}\n", object == "/" ? name : fmt::format("{}@{}", object.substr(1), name), value);
+    fmt::print(out, "  {:<27} {}\n", object == "/" ? name : fmt::format("{}@{}", object.substr(1), name), printable(value));
   }
 }
 
@@ -93,7 +98,7 @@ void print_file(const std::string& path, bool full, std::ostream& out) {
       if (full) fmt::print(out, "  {:<50} {} [{}]\n", dataset, name_of(file.dtype(dataset)), fmt::join(shape, ", "));
     } else if (!value.empty()) {
       fmt::print(out, "  {:<27} {}\n", dataset.substr(1), value);
-      if (full && value.ends_with("(--full shows them)")) fmt::print(out, "{}\n", file.read_text(dataset));
+      if (full && value.ends_with("(--full shows them)")) fmt::print(out, "{}\n", printable(file.read_text(dataset), 0, LineEnds::keep));
     } else if (full) {
       fmt::print(out, "  {:<50} text [{}]\n", dataset, fmt::join(shape, ", "));
     }

@@ -5,6 +5,7 @@
 #include "base/log.hpp"
 #include "base/signals.hpp"
 #include "base/text.hpp"
+#include "base/yaml_tree.hpp"
 #include "cli/bench.hpp"
 #include "cli/dry_run.hpp"
 #include "cli/generate.hpp"
@@ -86,11 +87,11 @@ void log_scores(const std::vector<PredictedRow>& rows, const std::vector<std::st
     if (truth.empty()) continue;
     if (kind == TargetKind::number) {
       const RegressionScore score = regression_score(truth, prediction);
-      log_info("{}: MAE {:.6g}, RMSE {:.6g}, R2 {:.6g} over {} with a known value", targets[t], score.mae, score.rmse, score.r2, score.count);
+      log_info("{}: MAE {:.6g}, RMSE {:.6g}, R2 {:.6g} over {} with a known value", printable_name(targets[t]), score.mae, score.rmse, score.r2, score.count);
       continue;
     }
     const ClassScore score = kind == TargetKind::probability ? binary_score(truth, prediction) : multiclass_score(truth, prediction, num_classes);
-    log_info("{}: accuracy {:.6g}, F1 {:.6g}, ROC AUC {:.6g} over {} with a known label", targets[t], score.accuracy, score.f1, score.roc_auc,
+    log_info("{}: accuracy {:.6g}, F1 {:.6g}, ROC AUC {:.6g} over {} with a known label", printable_name(targets[t]), score.accuracy, score.f1, score.roc_auc,
              score.count);
   }
 }
@@ -124,13 +125,24 @@ int predict_job(Job<T> job, const CommandLine& line, const Comm& comm) {
   return 0;
 }
 
+/// The value of one key of an input file, as text, after defaults and overrides.
+std::string option_of(const CommandLine& line) {
+  if (line.input.empty()) throw Error(Exit::usage, fmt::format("info --option {}: name the input file", line.option));
+  std::vector<YamlProblem> problems;
+  const YamlTree options = read_yaml(resolved_input(read_input(line.input, Comm::self()), line.input, line.overrides), line.input, problems);
+  const YamlTree* value = &options;
+  for (const std::string& key : split(line.option, '.')) value = value == nullptr ? nullptr : value->find(key);
+  if (value == nullptr) throw Error(Exit::usage, fmt::format("info --option {}: {} has no such key; gnn_hpc info --schema lists them", line.option, line.input));
+  return value->kind == YamlTree::Kind::scalar ? value->text : value->flow();
+}
+
 /// What `--data` stands for.
 std::vector<std::string> overrides_of(const CommandLine& line, const std::string& system) {
   std::vector<std::string> out = line.overrides;
   if (line.command == "predict" && !line.data.empty() && system != "hgnn_moe") {  // which will say that it predicts nothing
     for (const char* o : {"data.train=[]", "data.validation=[]", "data.test=[]"}) out.emplace_back(o);
     if (system == "comformer") out.insert(out.end(), {"data.format=auto", "data.index="});
-    out.push_back("data.path=" + line.data);
+    out.push_back("data.path=" + yaml_scalar(line.data));  // a file may be called [x].csv
   }
   return out;
 }
@@ -172,6 +184,8 @@ int run_command(const CommandLine& line, const Comm& world) {
     on_root(world, [&] {
       if (line.schema) {
         std::cout << schema_of(line.system);
+      } else if (!line.option.empty()) {
+        std::cout << option_of(line) << "\n";
       } else if (!line.input.empty()) {
         print_file(line.input, line.full, std::cout);
       } else {
@@ -196,7 +210,7 @@ int run_command(const CommandLine& line, const Comm& world) {
 int report_failure(const Comm& comm, int code, const std::string& message) {
   std::cout.flush();
   const auto print = [](const std::string& text) {
-    for (const std::string& row : split(text, '\n')) std::fprintf(stderr, "error: %s\n", row.c_str());
+    for (const std::string& row : split(text, '\n')) std::fprintf(stderr, "error: %s\n", printable(row, 0, LineEnds::keep).c_str());
     std::fflush(stderr);
   };
   if (!comm.meet(kMeetingSeconds)) {

@@ -3,14 +3,16 @@
 
 #include "base/text.hpp"
 #include "cli/sweep.hpp"
+#include "io/csv.hpp"
 #include "train/run_folder.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <fstream>
+#include <filesystem>
 #include <iterator>
-#include <limits>
+#include <system_error>
+#include <utility>
 
 namespace gnn_hpc {
 
@@ -37,22 +39,13 @@ std::vector<std::string> further_keys(const std::vector<SweepPoint>& points) {
   return keys;
 }
 
-/// A row of results: the metrics, and what identifies it apart from its split.
-struct ResultRow {
-  std::vector<double> metrics;
-  std::string group;
-};
+/// A finished row: at least the metrics, the split and the target.
+constexpr std::size_t kFewestColumns = kMetrics + 2;
 
-ResultRow read_row(const std::string& line) {
-  ResultRow row;
-  std::size_t at = 0;
-  for (std::size_t i = 0; i <= kMetrics; ++i) {  // the metrics, then the split; they hold no quotes
-    const std::size_t end = std::min(line.find(',', at), line.size());
-    if (i < kMetrics) row.metrics.push_back(std::strtod(line.substr(at, end - at).c_str(), nullptr));
-    at = std::min(end + 1, line.size());
-  }
-  row.group = line.substr(at);
-  return row;
+std::string csv_line(const std::vector<std::string>& fields) {
+  std::string out;
+  for (std::size_t i = 0; i < fields.size(); ++i) out += (i > 0 ? "," : "") + csv_field(fields[i]);
+  return out + "\n";
 }
 
 }  // namespace
@@ -69,48 +62,64 @@ std::vector<std::vector<std::string>> with_replicates(std::vector<std::vector<st
   return out;
 }
 
-std::string collected_results(const std::string& folder, const std::vector<SweepPoint>& points) {
+std::string Results::csv() const {
+  if (header.empty()) return {};
+  std::string out = csv_line(header);
+  for (const auto& row : rows) out += csv_line(row);
+  return out;
+}
+
+Results collect_results(const std::string& folder, const std::vector<SweepPoint>& points) {
   const std::vector<std::string> keys = further_keys(points);
-  std::string header, rows;
+  Results out;
+  std::vector<std::string> header;  // of the first run
   for (const SweepPoint& point : points) {
-    std::ifstream file(fmt::format("{}/{}/results.csv", folder, point.name));
-    std::string line;
-    if (!std::getline(file, line)) continue;
-    if (header.empty()) header = line;
-    if (line != header) continue;
-    while (std::getline(file, line)) {
-      rows += line;
+    const std::string path = fmt::format("{}/{}/results.csv", folder, point.name);
+    std::error_code ignored;
+    if (!std::filesystem::exists(path, ignored)) continue;
+    CsvReader file(path);  // a name may hold line ends: rows are not lines
+    CsvReader::Row row;
+    const auto fields = [&row] { return std::vector<std::string>(row.fields.begin(), row.fields.begin() + static_cast<std::ptrdiff_t>(row.size)); };
+    if (!file.next(row) || row.size < kFewestColumns) continue;
+    if (header.empty()) header = fields();
+    if (fields() != header) continue;
+    while (file.next(row)) {
+      if (row.size != header.size()) continue;
+      out.rows.push_back(fields());
       for (const std::string& key : keys) {
         std::string value;
         for (const std::string& o : point.overrides) {
           if (const auto part = parts_of(o); part.first == key) value = part.second;
         }
-        rows += "," + csv_field(value);
+        out.rows.back().push_back(std::move(value));
       }
-      rows += "\n";
     }
   }
   if (header.empty()) return {};
-  for (const std::string& key : keys) header += "," + csv_field(key);
-  return header + "\n" + rows;
+  out.header = std::move(header);
+  out.header.insert(out.header.end(), keys.begin(), keys.end());
+  return out;
 }
 
-std::string results_table(const std::string& results) {
-  const std::vector<std::string> lines = split(results, '\n');
-  if (lines.size() < 2) return "no run is finished";
-  std::vector<std::string> names = split(lines.front(), ',');
-  names.resize(kMetrics);
-  std::vector<std::string> groups;
-  std::vector<std::vector<ResultRow>> members;
-  for (std::size_t i = 1; i < lines.size(); ++i) {
-    if (lines[i].empty()) continue;
-    ResultRow row = read_row(lines[i]);
-    const auto at = static_cast<std::size_t>(std::find(groups.begin(), groups.end(), row.group) - groups.begin());
-    if (at == groups.size()) {
-      groups.push_back(row.group);
+std::string results_table(const Results& results) {
+  if (results.header.empty()) return "no run is finished";
+  const std::vector<std::string> names(results.header.begin(), results.header.begin() + kMetrics);
+  std::vector<std::vector<std::string>> keys;  // what identifies a row apart from its split
+  std::vector<std::string> groups;             // the same for people
+  std::vector<std::vector<std::vector<double>>> members;
+  for (const auto& row : results.rows) {
+    const std::vector<std::string> key(row.begin() + kMetrics + 1, row.end());
+    const auto at = static_cast<std::size_t>(std::find(keys.begin(), keys.end(), key) - keys.begin());
+    if (at == keys.size()) {
+      std::string group;
+      for (const std::string& text : key) group += (group.empty() ? "" : ",") + csv_field(printable_name(text));
+      keys.push_back(key);
+      groups.push_back(std::move(group));
       members.emplace_back();
     }
-    members[at].push_back(std::move(row));
+    std::vector<double> metrics;
+    for (std::size_t m = 0; m < kMetrics; ++m) metrics.push_back(std::strtod(row[m].c_str(), nullptr));
+    members[at].push_back(std::move(metrics));
   }
   std::size_t width = 6;
   for (const std::string& group : groups) width = std::max(width, group.size());
@@ -121,8 +130,8 @@ std::string results_table(const std::string& results) {
     for (std::size_t m = 0; m < kMetrics; ++m) {
       const double n = static_cast<double>(members[g].size());
       double mean = 0.0, squares = 0.0;
-      for (const ResultRow& row : members[g]) mean += row.metrics[m] / n;
-      for (const ResultRow& row : members[g]) squares += (row.metrics[m] - mean) * (row.metrics[m] - mean);
+      for (const auto& row : members[g]) mean += row[m] / n;
+      for (const auto& row : members[g]) squares += (row[m] - mean) * (row[m] - mean);
       const std::string text = n > 1.0 ? fmt::format("{:.5g} +- {:.2g}", mean, std::sqrt(squares / (n - 1.0))) : fmt::format("{:.5g}", mean);
       fmt::format_to(std::back_inserter(out), " {:>22}", text);
     }

@@ -3,7 +3,7 @@
 
 #include "base/error.hpp"
 #include "base/signals.hpp"
-#include "base/text.hpp"
+#include "base/yaml_tree.hpp"
 #include "cli/machine.hpp"
 #include "cli/replicates.hpp"
 #include "io/atomic_file.hpp"
@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <filesystem>
 #include <fstream>
@@ -26,7 +27,9 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t kLongestName = 120;
-constexpr char kBetween = '\x1f';  // no name holds the unit separator
+
+/// A metric of a point: the part, the target (any name that the data hold) and what is measured.
+using MetricPlace = std::array<std::string, 3>;
 
 std::string safe(std::string text) {
   for (char& ch : text) {
@@ -82,8 +85,9 @@ std::vector<SweepPoint> name_points(const std::vector<std::vector<std::string>>&
 }
 
 std::string sweep_csv(const std::string& folder, const std::vector<SweepPoint>& points) {
-  std::vector<std::string> keys, metrics;
-  const auto add = [](std::vector<std::string>& names, const std::string& name) {
+  std::vector<std::string> keys;
+  std::vector<MetricPlace> metrics;
+  const auto add = [](auto& names, const auto& name) {
     if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
   };
   std::vector<nlohmann::json> summaries;
@@ -96,8 +100,7 @@ std::string sweep_csv(const std::string& folder, const std::vector<SweepPoint>& 
       if (!scores.contains("targets")) continue;
       for (const auto& [target, values] : scores["targets"].items()) {
         for (const auto& [name, value] : values.items()) {
-          const std::string metric = fmt::format("{}{}{}{}{}", part, kBetween, target, kBetween, name);
-          if (name != "count" && value.is_primitive()) add(metrics, metric);
+          if (name != "count" && value.is_primitive()) add(metrics, MetricPlace{part, target, name});
         }
       }
     }
@@ -105,10 +108,7 @@ std::string sweep_csv(const std::string& folder, const std::vector<SweepPoint>& 
   std::string out = "point,folder,status";
   for (const std::string& key : keys) out += "," + csv_field(key);
   out += ",best_epoch,best_validation,seconds";
-  for (const std::string& metric : metrics) {
-    const std::vector<std::string> p = split(metric, kBetween);
-    out += "," + csv_field(fmt::format("{}_{}_{}", p[0], p[2], p[1]));
-  }
+  for (const MetricPlace& p : metrics) out += "," + csv_field(fmt::format("{}_{}_{}", p[0], p[2], p[1]));
   out += "\n";
   for (std::size_t i = 0; i < points.size(); ++i) {
     const SweepPoint& point = points[i];
@@ -128,8 +128,7 @@ std::string sweep_csv(const std::string& folder, const std::vector<SweepPoint>& 
     for (const char* name : {"best_epoch", "best_validation", "seconds"}) {
       out += "," + (s.is_object() && s.contains(name) ? number(s[name]) : std::string());
     }
-    for (const std::string& metric : metrics) {
-      const std::vector<std::string> p = split(metric, kBetween);
+    for (const MetricPlace& p : metrics) {
       const nlohmann::json::json_pointer at = nlohmann::json::json_pointer() / "parts" / p[0] / "targets" / p[1] / p[2];
       out += "," + (s.is_object() && s.contains(at) ? number(s[at]) : std::string());
     }
@@ -169,7 +168,7 @@ class Sweep {
     log_info("sweep: results in {}/sweep.csv", base_.run.dir);
     if (replicates_ && comm_.is_root()) {
       log_info("test errors, mean +- standard deviation over splits; one row a split in {}/results.csv\n{}", base_.run.dir,
-               results_table(collected_results(base_.run.dir, points_)));
+               results_table(collect_results(base_.run.dir, points_)));
     }
     return worst;
   }
@@ -178,7 +177,7 @@ class Sweep {
   std::vector<std::string> overrides_of(const SweepPoint& point) const {
     std::vector<std::string> out = line_.overrides;
     out.insert(out.end(), point.overrides.begin(), point.overrides.end());
-    out.push_back(fmt::format("run.dir={}/{}", base_.run.dir, point.name));
+    out.push_back("run.dir=" + yaml_scalar(base_.run.dir + "/" + point.name));
     return out;
   }
 
@@ -198,8 +197,8 @@ class Sweep {
       fs::create_directories(fs::path(base_.run.dir) / point.name);
       write_file_atomically(fmt::format("{}/{}/status", base_.run.dir, point.name), status + "\n");
       write_file_atomically(base_.run.dir + "/sweep.csv", sweep_csv(base_.run.dir, points_));
-      if (const std::string results = replicates_ ? collected_results(base_.run.dir, points_) : std::string(); !results.empty()) {
-        write_file_atomically(base_.run.dir + "/results.csv", results);
+      if (const Results results = replicates_ ? collect_results(base_.run.dir, points_) : Results(); !results.header.empty()) {
+        write_file_atomically(base_.run.dir + "/results.csv", results.csv());
       }
     });
   }

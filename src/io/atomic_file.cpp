@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
@@ -72,14 +73,39 @@ void AtomicFile::discard() noexcept {
   pending_ = false;
 }
 
-void AtomicFile::commit() {
+namespace {
+
+/// `fresh` becomes `path`, and what stood there becomes `old`. Where the file system can exchange two names there is a file under
+/// `path` at any moment; elsewhere there is one under `old` while `path` has none.
+void replace_and_keep(const std::string& fresh, const std::string& path, const std::string& old) {
+  if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) == 0) {
+    if (::rename(fresh.c_str(), old.c_str()) != 0) fail(old, "rename");
+    return;
+  }
+  if (errno != ENOENT && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP) fail(path, "rename");
+  const bool kept = errno != ENOENT;  // there may be no file yet
+  if (kept && ::rename(path.c_str(), old.c_str()) != 0) fail(old, "rename");
+  if (::rename(fresh.c_str(), path.c_str()) == 0) return;
+  const int code = errno;
+  if (kept) static_cast<void>(::rename(old.c_str(), path.c_str()));
+  errno = code;
+  fail(path, "rename");
+}
+
+}  // namespace
+
+void AtomicFile::commit(const std::string& keep_old_as, const std::function<void(const std::string&)>& check) {
   GNN_HPC_REQUIRE(pending_, "{} was committed or discarded before", final_);
   {
     const Descriptor file{::open(temporary_.c_str(), O_RDONLY | O_CLOEXEC)};
     if (file.fd < 0) fail(temporary_, "open");
     if (::fsync(file.fd) != 0) fail(temporary_, "fsync");
+    // What is checked is what the disk holds, not what the page cache still does.
+    if (check) static_cast<void>(::posix_fadvise(file.fd, 0, 0, POSIX_FADV_DONTNEED));
   }
-  if (::rename(temporary_.c_str(), final_.c_str()) != 0) fail(final_, "rename");
+  if (check) check(temporary_);
+  if (!keep_old_as.empty()) replace_and_keep(temporary_, final_, keep_old_as);
+  else if (::rename(temporary_.c_str(), final_.c_str()) != 0) fail(final_, "rename");
   pending_ = false;
   sync_folder(folder_of(final_));
 }

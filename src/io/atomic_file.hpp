@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -20,7 +21,10 @@ class AtomicFile {
   const std::string& final_path() const noexcept { return final_; }
   /// fsync of the file, rename, fsync of the directory. Throws Error(Exit::data) naming the step that failed (disk full ...);
   /// the final file is then untouched.
-  void commit();
+  /// @param keep_old_as  a name in the same folder that the file which stood there gets, instead of the one that has it now. The two
+  ///                     names never mean one file: damage to one must not be damage to both
+  /// @param check        called with the name of the synced file before anything is replaced; throws if it must not be
+  void commit(const std::string& keep_old_as = {}, const std::function<void(const std::string&)>& check = {});
   /// Removes the temporary file now; `commit` may not follow.
   void discard() noexcept;
 

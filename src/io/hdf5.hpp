@@ -6,6 +6,7 @@
 #include "io/hdf5_handle.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -83,7 +84,8 @@ struct Layout {
 };
 
 /// A file being written beside its final name. Nothing is visible under `path` before `commit`; a crash or an exception leaves
-/// the old file. Groups on the way are created. Every whole dataset's XXH3-128 goes to `/Info/checksums`.
+/// the old file. Groups on the way are created. Names of groups, data sets and attributes are paths of this program's own choice:
+/// names that come from data (columns, classes, ids) go into text data sets. Every whole dataset's XXH3-128 goes to `/Info/checksums`.
 class Hdf5Writer {
  public:
   explicit Hdf5Writer(std::string path);
@@ -128,7 +130,8 @@ class Hdf5Writer {
   void seal_lazily(const std::string& dataset);
 
   /// Writes `/Info/checksums`, closes (a full disk is reported here), appends the seal, syncs, renames. The writer is then done.
-  void commit();
+  /// The parameters are those of AtomicFile::commit; `check` sees the sealed file.
+  void commit(const std::string& keep_old_as = {}, const std::function<void(const std::string&)>& check = {});
 
  private:
   hid_t open_dataset(const std::string& name);

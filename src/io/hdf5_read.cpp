@@ -84,9 +84,13 @@ herr_t collect_dataset(hid_t, const char* name, const H5O_info_t* info, void* ou
 }  // namespace
 
 Hdf5Reader::Hdf5Reader(std::string path, SealCheck check) : path_(std::move(path)) {
-  if (!std::filesystem::is_regular_file(path_)) throw Error(Exit::data, fmt::format("{}: no such file", path_));
+  std::error_code trouble;
+  if (!std::filesystem::is_regular_file(path_, trouble)) {
+    const bool absent = !trouble || trouble == std::errc::no_such_file_or_directory;
+    throw Error(Exit::data, absent ? fmt::format("{}: no such file", path_) : fmt::format("{}: cannot be read ({})", path_, trouble.message()));
+  }
   if (check != SealCheck::none && check_seal(path_) == SealState::absent && check == SealCheck::required) {
-    throw Error(Exit::data, fmt::format("{}: damaged: no seal at its end (truncated, or not written by gnn_hpc)", path_));
+    throw DamagedFile(fmt::format("{}: damaged: no seal at its end (truncated, or not written by gnn_hpc)", path_));
   }
   const Hdf5Lock lock;
   const H5Properties access(H5Pcreate(H5P_FILE_ACCESS), path_);

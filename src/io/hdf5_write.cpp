@@ -233,7 +233,7 @@ void Hdf5Writer::attribute(const std::string& object, const std::string& name, s
 
 void Hdf5Writer::seal_lazily(const std::string& dataset) { lazy_.push_back(dataset); }
 
-void Hdf5Writer::commit() {
+void Hdf5Writer::commit(const std::string& keep_old_as, const std::function<void(const std::string&)>& check) {
   std::vector<SealedRange> ranges;
   {
     const Hdf5Lock lock;
@@ -259,7 +259,7 @@ void Hdf5Writer::commit() {
     file_.close(path());
   }
   append_seal(target_.path(), std::move(ranges));
-  target_.commit();
+  target_.commit(keep_old_as, check);
 }
 
 #define GNN_HPC_INSTANTIATE(T)                                                                                     \

@@ -114,7 +114,7 @@ std::uint64_t hash_between(const RawFile& file, const std::vector<SealedRange>& 
 }
 
 [[noreturn]] void damaged(const std::string& path, std::string_view what) {
-  throw Error(Exit::data, fmt::format("{}: damaged: {}; delete the file or restore it from a copy", path, what));
+  throw DamagedFile(fmt::format("{}: damaged: {}; delete the file or restore it from a copy", path, what));
 }
 
 /// One number of the table; the table's own checksum was verified, so a failure means another format.
@@ -137,6 +137,7 @@ void append_seal(const std::string& path, std::vector<SealedRange> ranges) {
   for (const auto& range : ranges) {
     GNN_HPC_REQUIRE(range.offset >= at && range.offset + range.bytes <= file.size(), "{}: range of {} overlaps or leaves the file",
                     path, range.name);
+    GNN_HPC_REQUIRE(range.name.find('\n') == std::string::npos, "{}: a line end in the name of a data set", path);  // ends its line here
     at = range.offset + range.bytes;
   }
   // One line a range: offset, length, lazy, checksum, name.

@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/error.hpp"
+
 #include <cstdint>
 #include <string>
 #include <vector>
 
 namespace gnn_hpc {
+
+/// The bytes of a file are not those that were sealed, or its seal is gone. Only this is damage: a file that cannot be opened or read
+/// just now (permission, I/O error, stale handle) or that is of another format throws a plain Error, and nobody may move it away.
+class DamagedFile : public Error {
+ public:
+  explicit DamagedFile(const std::string& message) : Error(Exit::data, message) {}
+};
 
 /// A stretch of a file with a name people know, usually a dataset.
 struct SealedRange {
@@ -24,8 +33,9 @@ void append_seal(const std::string& path, std::vector<SealedRange> ranges);
 
 enum class SealState { absent, good };
 
-/// Verifies every byte outside the lazy ranges. `absent`: no seal at the end of the file. Throws Error(Exit::data) that names
-/// the file and the damaged range; no damage is overlooked within the strength of a 64-bit checksum.
+/// Verifies every byte outside the lazy ranges. `absent`: no seal at the end of the file. Throws DamagedFile that names
+/// the file and the damaged range; no damage is overlooked within the strength of a 64-bit checksum. Throws Error(Exit::data) if the
+/// file cannot be opened or read.
 SealState check_seal(const std::string& path);
 
 }  // namespace gnn_hpc

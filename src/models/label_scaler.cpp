@@ -2,6 +2,7 @@
 #include "models/label_scaler.hpp"
 
 #include "base/error.hpp"
+#include "base/text.hpp"
 
 #include <cmath>
 
@@ -24,7 +25,7 @@ LabelScaler LabelScaler::fit(std::span<const double> labels, std::span<const std
       count += 1.0;
       largest = std::max(largest, std::abs(label(s)));
     }
-    if (count == 0.0) throw Error(Exit::data, fmt::format("target {}: no label among the {} training samples", names[k], samples.size()));
+    if (count == 0.0) throw Error(Exit::data, fmt::format("target {}: no label among the {} training samples", printable_name(names[k]), samples.size()));
     const double mean = sum / count;
     double squares = 0.0;
     for (const auto s : samples) {
@@ -32,7 +33,7 @@ LabelScaler LabelScaler::fit(std::span<const double> labels, std::span<const std
     }
     double std = std::sqrt(squares / count);
     if (!(std > 1e-14 * largest)) {  // equal labels leave rounding noise
-      if (!constant_allowed) throw Error(Exit::data, fmt::format("target {}: all {} training labels equal {:.6g}: nothing to learn", names[k], count, mean));
+      if (!constant_allowed) throw Error(Exit::data, fmt::format("target {}: all {} training labels equal {:.6g}: nothing to learn", printable_name(names[k]), count, mean));
       std = 1.0;
     }
     out.mean[k] = mean;

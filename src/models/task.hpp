@@ -3,6 +3,7 @@
 
 #include "base/comm.hpp"
 #include "io/structure.hpp"
+#include "models/data_state.hpp"
 #include "nn/param.hpp"
 #include "nn/step.hpp"
 
@@ -119,9 +120,9 @@ class Task {
   virtual std::vector<InputRecord> records() const;
   /// Records that were left out, for `skipped.csv`; needed on the root only.
   virtual std::vector<BadRecord> skipped() const { return {}; }
-  /// State that belongs to the data and must stand in the checkpoint (label mean, standard deviation, data-set hash ...).
-  virtual std::map<std::string, std::vector<double>> data_state() const = 0;
-  virtual void set_data_state(const std::map<std::string, std::vector<double>>& state) = 0;
+  /// State that belongs to the data and must stand in the checkpoint.
+  virtual DataState data_state() const = 0;
+  virtual void set_data_state(const DataState& state) = 0;
 
   virtual std::unique_ptr<HostBatch> new_batch() const = 0;
   /// Thread-safe with respect to all other members but itself. An empty list of samples is legal.

@@ -21,7 +21,7 @@ namespace {
 
 AppendLog::AppendLog(std::string path, std::int64_t bytes)
     : path_(std::move(path)), last_flush_(std::chrono::steady_clock::now()) {
-  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (fd_ < 0) fail(path_, "open");
   struct stat info{};
   if (::fstat(fd_, &info) != 0) fail(path_, "fstat");
@@ -30,6 +30,10 @@ AppendLog::AppendLog(std::string path, std::int64_t bytes)
     if (::ftruncate(fd_, bytes) != 0) fail(path_, "truncate");
     written_ = bytes;
   }
+  missing_ = bytes - written_;
+  char last = '\n';
+  if (missing_ > 0 && written_ > 0 && ::pread(fd_, &last, 1, written_ - 1) != 1) fail(path_, "read");
+  if (last != '\n') pending_ = "\n";  // cut within a line: what follows starts one of its own
 }
 
 AppendLog::~AppendLog() {
@@ -48,6 +52,7 @@ AppendLog& AppendLog::operator=(AppendLog&& other) noexcept {
   std::swap(pending_, other.pending_);
   std::swap(fd_, other.fd_);
   std::swap(written_, other.written_);
+  std::swap(missing_, other.missing_);
   std::swap(last_flush_, other.last_flush_);
   return *this;
 }

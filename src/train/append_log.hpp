@@ -13,7 +13,8 @@ namespace gnn_hpc {
 class AppendLog {
  public:
   AppendLog() = default;
-  /// Opens or creates the file and cuts it to `bytes` (a shorter file stays as it is). Throws Error(Exit::data).
+  /// Opens or creates the file and cuts it to `bytes`. A shorter file stays as it is, but for a line that was cut, which is ended; see
+  /// `missing`. Throws Error(Exit::data).
   AppendLog(std::string path, std::int64_t bytes);
   ~AppendLog();
   AppendLog(AppendLog&& other) noexcept;
@@ -23,11 +24,13 @@ class AppendLog {
   void flush();
   std::int64_t bytes() const { return written_ + static_cast<std::int64_t>(pending_.size()); }
   bool is_open() const { return fd_ >= 0; }
+  const std::string& path() const { return path_; }
+  std::int64_t missing() const { return missing_; }  ///< bytes that the file lacked when it was opened
 
  private:
   std::string path_, pending_;
   int fd_ = -1;
-  std::int64_t written_ = 0;
+  std::int64_t written_ = 0, missing_ = 0;
   std::chrono::steady_clock::time_point last_flush_;
 };
 

@@ -3,15 +3,17 @@
 
 #include "base/error.hpp"
 #include "base/provenance.hpp"
-#include "base/text.hpp"
 #include "io/checksum.hpp"
 #include "io/hdf5.hpp"
+#include "io/seal.hpp"
 
 #include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <span>
+#include <string_view>
 #include <system_error>
 #include <type_traits>
 
@@ -22,7 +24,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kKind = "gnn_hpc checkpoint";
-constexpr std::int64_t kFormat = 1;
+constexpr std::int64_t kFormat = 2;
 
 /// Calls visit(name, member) for every number of a TrainState, so that writing and reading cannot part.
 template <class State, class Visit>
@@ -83,16 +85,43 @@ void read_tensors(const Hdf5Reader& file, const std::string& group, View1<T> fla
   Kokkos::deep_copy(flat, host);
 }
 
-/// The file under `path` also gets the name of the previous one; at no moment is `path` absent where links are supported.
-void keep_as_previous(const std::string& path) {
-  if (!fs::exists(path)) return;
-  const std::string previous = previous_checkpoint(path), link = previous + ".tmp";
-  std::error_code error;
-  fs::remove(link, error);
-  fs::create_hard_link(path, link, error);
-  if (error) fs::rename(path, link, error);
-  if (!error) fs::rename(link, previous, error);
-  if (error) throw Error(Exit::data, fmt::format("{}: cannot keep the previous checkpoint as {} ({})", path, previous, error.message()));
+constexpr std::string_view kDataState = "/data_state/";
+
+void write_data_state(Hdf5Writer& file, const DataState& state) {
+  file.group("/data_state");
+  for (const auto& [key, numbers] : state.numbers) file.write<double>(std::string(kDataState) + key, numbers);
+  for (const auto& [key, texts] : state.texts) file.write_texts(std::string(kDataState) + key, texts);
+}
+
+DataState read_data_state(const Hdf5Reader& file) {
+  DataState state;
+  for (const std::string& key : file.list("/data_state")) {
+    const std::string dataset = std::string(kDataState) + key;
+    if (file.is_text(dataset)) state.texts[key] = file.read_texts(dataset);
+    else state.numbers[key] = file.read<double>(dataset);
+  }
+  return state;
+}
+
+/// Format 1 had the names of columns in names of data sets, "target:<name>" -> {place}. A `/` in one made groups of it: the path
+/// below /data_state is the name again.
+DataState read_data_state_1(const Hdf5Reader& file) {
+  DataState state;
+  for (const std::string& dataset : file.datasets("/data_state")) {
+    const std::string key = dataset.substr(kDataState.size());
+    std::vector<double> numbers = file.read<double>(dataset);
+    bool is_name = false;
+    for (const std::string_view prefix : {"target:", "descriptor:"}) {
+      if (!key.starts_with(prefix) || numbers.size() != 1 || !(numbers[0] >= 0.0 && numbers[0] < 1e6)) continue;
+      const auto place = static_cast<std::size_t>(numbers[0]);
+      std::vector<std::string>& names = state.texts[prefix == "target:" ? "targets" : "descriptors"];
+      names.resize(std::max(names.size(), place + 1));
+      names[place] = key.substr(prefix.size());
+      is_name = true;
+    }
+    if (!is_name) state.numbers[key] = std::move(numbers);
+  }
+  return state;
 }
 
 }  // namespace
@@ -115,16 +144,20 @@ void write_checkpoint(const std::string& path, const ParamStore<T>& store, View1
   file.write_text("/Info/split_digest", info.split_digest);
   file.write_text("/config", info.resolved_yaml);
   for_each_member(state, [&](const char* name, const auto& value) { file.write_scalar("/state/" + std::string(name), value); });
-  file.group("/data_state");
-  for (const auto& [name, numbers] : info.data_state) file.write<double>("/data_state/" + name, numbers);
+  file.attribute("/Info", "seconds", info.seconds);  // no data set: equal runs have equal data sets
+  write_data_state(file, info.data_state);
   write_tensors<T>(file, "/params", values, store.tensors());
   write_tensors<T>(file, "/buffers", buffers, store.buffer_tensors());
   if (optimizer != nullptr) {
     write_tensors<T>(file, "/optimizer/m", optimizer->first_moment(), store.tensors());
     if (optimizer->has_second_moment()) write_tensors<T>(file, "/optimizer/v", optimizer->second_moment(), store.tensors());
   }
-  if (keep_previous) keep_as_previous(path);
-  file.commit();
+  file.commit(keep_previous ? previous_checkpoint(path) : std::string(), [&](const std::string& written) {
+    const CheckpointHeader back = read_checkpoint_header(written);
+    if (back.state.step != state.step || back.state.epoch != state.epoch || back.info.data_state != info.data_state) {
+      throw Error(Exit::data, fmt::format("{}: what was written does not read back; the checkpoint before it stands", path));
+    }
+  });
 }
 }  // namespace
 
@@ -157,8 +190,8 @@ CheckpointHeader read_checkpoint_header(const std::string& path) {
     throw Error(Exit::data, path + ": not a checkpoint of this program");
   }
   const auto format = file.read_scalar<std::int64_t>("/Info/format");
-  if (format != kFormat) {
-    throw Error(Exit::data, fmt::format("{}: checkpoint format {}, this program reads {}; use the program version it was written "
+  if (format != kFormat && format != 1) {
+    throw Error(Exit::data, fmt::format("{}: checkpoint format {}, this program reads 1 and {}; use the program version it was written "
                                         "with or start anew (run.restart=never)", path, format, kFormat));
   }
   CheckpointHeader out;
@@ -171,7 +204,8 @@ CheckpointHeader read_checkpoint_header(const std::string& path) {
     if (std::string_view(name) == "evaluated_step" && !file.exists(dataset)) return;  // files of earlier versions
     value = file.read_scalar<std::decay_t<decltype(value)>>(dataset);
   });
-  for (const std::string& name : file.list("/data_state")) out.info.data_state[name] = file.read<double>("/data_state/" + name);
+  out.info.data_state = format == 1 ? read_data_state_1(file) : read_data_state(file);
+  if (file.has_attribute("/Info", "seconds")) out.info.seconds = file.attribute_number("/Info", "seconds");  // not in format 1
   return out;
 }
 
@@ -192,45 +226,82 @@ void load_checkpoint(const std::string& path, ParamStore<T>& store, Optimizer<T>
 
 namespace {
 
-/// The root's part of `find_valid_checkpoint`. `failure` is set where nothing valid is left.
-std::string look_for_checkpoint(const std::string& path, std::vector<std::string>& warnings, std::string& failure) {
-  bool any = false;
+/// A name beside the file that nothing has yet: damage found once more must not overwrite what was kept of the first.
+fs::path damaged_name(const fs::path& path) {
+  std::error_code ignored;
+  for (int n = 1;; ++n) {
+    const std::string number = n == 1 ? "" : fmt::format(".{}", n);
+    fs::path aside = path.parent_path() / fmt::format("{}.damaged{}{}", path.stem().string(), number, path.extension().string());
+    if (!fs::exists(fs::symlink_status(aside, ignored))) return aside;
+  }
+}
+
+/// True if there is a file; throws where that cannot be said (no permission to search the folder, stale handle ...).
+bool is_there(const std::string& path) {
+  std::error_code trouble;
+  const bool there = fs::exists(path, trouble);
+  if (trouble) throw Error(Exit::data, fmt::format("{}: cannot be read ({}); the file stays as it is", path, trouble.message()));
+  return there;
+}
+
+/// The root's part of `find_valid_checkpoint`.
+std::string look_for_checkpoint(const std::string& path, std::vector<std::string>& warnings) {
   for (const std::string& candidate : {path, previous_checkpoint(path)}) {
-    if (!fs::exists(candidate)) continue;
-    any = true;
+    if (!is_there(candidate)) continue;
     try {
       read_checkpoint_header(candidate);
-      if (candidate != path && !warnings.empty()) warnings.push_back("using the previous checkpoint " + candidate);
+      if (candidate != path) warnings.push_back(fmt::format("{}using the previous checkpoint {}", warnings.empty() ? path + " is not there: " : "", candidate));
       return candidate;
-    } catch (const Error& error) {
-      const fs::path p(candidate);
-      const fs::path aside = p.parent_path() / (p.stem().string() + ".damaged" + p.extension().string());
-      std::error_code ignored;
-      fs::rename(p, aside, ignored);
-      warnings.push_back(fmt::format("damaged checkpoint: {} (moved to {})", error.what(), aside.filename().string()));
+    } catch (const DamagedFile& damage) {
+      const fs::path aside = damaged_name(candidate);
+      std::error_code trouble;
+      fs::rename(candidate, aside, trouble);
+      if (trouble) throw Error(Exit::data, fmt::format("damaged checkpoint: {}; it cannot be moved aside ({})", damage.what(), trouble.message()));
+      warnings.push_back(fmt::format("damaged checkpoint: {} (moved to {})", damage.what(), aside.filename().string()));
     }
   }
-  if (any) {
-    failure = fmt::format("{}\nno valid checkpoint is left; start anew with run.restart=never", fmt::join(warnings, "\n"));
-  }
   return {};
+}
+
+/// Runs `look` on the root; all ranks get the file and the warnings, or its Error.
+std::string root_looks(const Comm& comm, std::vector<std::string>& warnings, const std::function<std::string()>& look) {
+  std::string found, failure;
+  if (comm.is_root()) {
+    try {
+      found = look();
+    } catch (const Error& error) {
+      failure = error.what();
+    }
+  }
+  comm.broadcast(found);
+  comm.broadcast(failure);
+  comm.broadcast(warnings);
+  if (!failure.empty()) throw Error(Exit::data, failure);
+  return found;
 }
 
 }  // namespace
 
 std::string find_valid_checkpoint(const std::string& path, const Comm& comm, std::vector<std::string>& warnings) {
-  std::string found, failure, text;
-  if (comm.is_root()) {
-    found = look_for_checkpoint(path, warnings, failure);
-    text = join(warnings, "\n");
-  }
-  comm.broadcast(found);
-  comm.broadcast(failure);
-  comm.broadcast(text);
-  if (!failure.empty()) throw Error(Exit::data, failure);
-  warnings.clear();
-  if (!text.empty()) warnings = split(text, '\n');
-  return found;
+  return root_looks(comm, warnings, [&] { return look_for_checkpoint(path, warnings); });
+}
+
+std::string find_best_checkpoint(const std::string& best, const TrainState& state, const Comm& comm, std::vector<std::string>& warnings) {
+  return root_looks(comm, warnings, [&]() -> std::string {
+    for (const std::string& candidate : {best, previous_checkpoint(best)}) {
+      try {
+        if (!is_there(candidate)) continue;
+        const TrainState there = read_checkpoint_header(candidate).state;
+        if (there.best_epoch == state.best_epoch && there.best_metric == state.best_metric) return candidate;
+        warnings.push_back(fmt::format("{} holds the weights of epoch {} (validation {:.6g}), the best ones are those of epoch {} ({:.6g})",
+                                       candidate, there.best_epoch, there.best_metric, state.best_epoch, state.best_metric));
+      } catch (const Error& error) {
+        warnings.emplace_back(error.what());
+      }
+    }
+    if (warnings.empty()) warnings.push_back(best + " is not there");
+    return {};
+  });
 }
 
 template <class T>

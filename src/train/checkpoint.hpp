@@ -2,12 +2,12 @@
 #pragma once
 
 #include "base/comm.hpp"
+#include "models/data_state.hpp"
 #include "nn/param.hpp"
 #include "train/optimizer.hpp"
 
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -34,15 +34,17 @@ struct CheckpointInfo {
   std::string precision;      ///< float | double
   std::string resolved_yaml;  ///< all options of the run
   std::string split_digest;   ///< of the ids of the three parts
-  std::map<std::string, std::vector<double>> data_state;
+  DataState data_state;
+  double seconds = 0.0;       ///< wall time of the run up to here, over all its starts
 };
 
 /// Writes a checkpoint (HDF5, readable by h5py):
 ///   /params/<name>, /buffers/<name>      shapes and names of the reference
 ///   /optimizer/m/<name>, /optimizer/v/<name>   if `optimizer` is given
-///   /state/*  TrainState;  /data_state/*;  /config (resolved YAML);  /Info/* (format, system, precision, provenance)
-/// Written beside its name, sealed with checksums, synced and renamed; the file that stood there is kept as `<stem>.prev.h5`
-/// (if `keep_previous`). At no moment is there no valid file. Call on one rank.
+///   /state/*  TrainState;  /data_state/*  DataState;  /config (resolved YAML);  /Info/* (format, system, precision, provenance)
+/// Written beside its name, sealed with checksums, synced, read back (seal and header), and only then renamed; the file that stood
+/// there is kept as `<stem>.prev.h5` (if `keep_previous`). At no moment is there no valid file, and the two names never mean one file.
+/// Throws Error(Exit::data) if a step fails; what stood there then stands. Call on one rank.
 template <class T>
 void save_checkpoint(const std::string& path, const ParamStore<T>& store, const Optimizer<T>* optimizer, const TrainState& state,
                      const CheckpointInfo& info, bool keep_previous = true);
@@ -58,7 +60,8 @@ template <class T>
 void save_checkpoint(const std::string& path, const ParamStore<T>& store, const WeightSnapshot<T>& weights, const TrainState& state,
                      const CheckpointInfo& info);
 
-/// The small parts of a checkpoint. Throws Error(Exit::data) naming the file and what is damaged, missing or of another format.
+/// The small parts of a checkpoint. Throws DamagedFile if its seal fails, and Error(Exit::data) naming the file and what is missing, of
+/// another format or cannot be read. Formats: 2, and 1 (names of targets and descriptors in names of data sets).
 struct CheckpointHeader {
   TrainState state;
   CheckpointInfo info;
@@ -73,10 +76,16 @@ void load_checkpoint(const std::string& path, ParamStore<T>& store, Optimizer<T>
 /// `<folder>/last.h5` -> `<folder>/last.prev.h5`.
 std::string previous_checkpoint(const std::string& path);
 
-/// The file to use: `path`, or its previous version where `path` is damaged; empty if neither exists. A damaged
-/// file is renamed to `<stem>.damaged.h5` (so that it never becomes the previous one) and described in `warnings`.
-/// Throws Error(Exit::data) if files exist but none is valid. The root looks, all ranks get the answer.
+/// The file to use: `path`, or its previous version where `path` is damaged or gone; empty if there is none. A damaged file (its seal
+/// fails) is renamed to `<stem>.damaged.h5` (`.damaged.2.h5` ... where there is one), so that it never becomes the previous one, and
+/// described in `warnings`. Whatever else is wrong with a file (another format, no permission, an I/O error) is thrown as
+/// Error(Exit::data) and the file stays: nobody may train from an older one, or from nothing, because of it. The root looks, all
+/// ranks get the answer.
 std::string find_valid_checkpoint(const std::string& path, const Comm& comm, std::vector<std::string>& warnings);
+
+/// The file that holds the weights which `state` calls the best: `best` or its previous version, whichever has the same best epoch
+/// and metric in its header; empty if none has, and `warnings` then say what was found. Moves and throws nothing. Collective.
+std::string find_best_checkpoint(const std::string& best, const TrainState& state, const Comm& comm, std::vector<std::string>& warnings);
 
 /// 64-bit digest of the parameters, bit by bit.
 template <class T>

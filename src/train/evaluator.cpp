@@ -2,7 +2,6 @@
 #include "train/evaluator.hpp"
 
 #include "base/error.hpp"
-#include "base/text.hpp"
 #include "train/batch_feed.hpp"
 
 #include <array>
@@ -16,16 +15,11 @@ void reduce_measures(const Comm& comm, Measures& measures) {
   if (comm.size() == 1) return;
   std::vector<std::string> mine;
   for (const auto& [name, sum] : measures.sums) mine.push_back(name);
-  std::set<std::string> all;
-  for (const std::string& names : comm.gather(join(mine, "\n"))) {
-    for (const std::string& name : split(names, '\n')) {
-      if (!name.empty()) all.insert(name);
-    }
-  }
-  std::string text = join(std::vector<std::string>(all.begin(), all.end()), "\n");
-  comm.broadcast(text);
-  if (text.empty()) return;
-  const std::vector<std::string> names = split(text, '\n');
+  const std::vector<std::string> gathered = comm.gather(mine);
+  const std::set<std::string> all(gathered.begin(), gathered.end());
+  std::vector<std::string> names(all.begin(), all.end());
+  comm.broadcast(names);
+  if (names.empty()) return;
   std::vector<double> values;
   for (const std::string& name : names) {
     const auto& [sum, count] = measures.sums[name];  // a name that this rank lacks: 0, 0

@@ -1,70 +1,81 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/metrics_log.hpp"
 
-#include <cmath>
-#include <iterator>
+#include "base/log.hpp"
+
+#include <nlohmann/json.hpp>
 
 namespace gnn_hpc {
 
 namespace {
-/// Shortest digits that read back as the same number; JSON has no word for the others.
-std::string json_number(double x) { return std::isfinite(x) ? fmt::format("{}", x) : "null"; }
+
+using Json = nlohmann::ordered_json;  // numbers that are not finite become null
+
 std::string csv_number(double x) { return fmt::format("{}", x); }
+
+/// One line; names that are not UTF-8 get replacement characters.
+std::string text_of(const Json& line) { return line.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+void add_metrics(Json& line, const std::string& part, const std::vector<std::pair<std::string, double>>& metrics) {
+  for (const auto& [name, value] : metrics) line[part + "_" + name] = value;
+}
+
 }  // namespace
 
 MetricsLog::MetricsLog(const RunFolder& folder, bool root, const TrainState& state) {
   if (!root) return;
   jsonl_ = AppendLog(folder.path("metrics.jsonl"), state.jsonl_bytes);
   csv_ = AppendLog(folder.path("metrics.csv"), state.csv_bytes);
+  for (const AppendLog* log : {&jsonl_, &csv_}) {
+    if (log->missing() <= 0) continue;
+    log_warning("{} is {} bytes shorter than the checkpoint says: lines of earlier steps are missing in it, as after a crash of the machine "
+                "or an edit; the training itself goes on unharmed", log->path(), log->missing());
+  }
 }
 
 void MetricsLog::step(std::int64_t epoch, std::int64_t step, double learning_rate, double loss, double gradient_norm, bool bad) {
   if (!jsonl_.is_open()) return;
-  jsonl_.line(fmt::format(R"({{"type":"step","epoch":{},"step":{},"learning_rate":{},"loss":{},"gradient_norm":{}{}}})", epoch, step,
-                          json_number(learning_rate), json_number(loss), json_number(gradient_norm), bad ? R"(,"bad":true)" : ""));
+  Json line{{"type", "step"}, {"epoch", epoch}, {"step", step}, {"learning_rate", learning_rate}, {"loss", loss}, {"gradient_norm", gradient_norm}};
+  if (bad) line["bad"] = true;
+  jsonl_.line(text_of(line));
 }
 
 void MetricsLog::evaluation(std::int64_t epoch, std::int64_t step, double learning_rate, const Evaluation& validation, bool best) {
   if (!jsonl_.is_open()) return;
-  std::string json = fmt::format(R"({{"type":"evaluation","epoch":{},"step":{},"learning_rate":{},"val_loss":{})", epoch, step,
-                                 json_number(learning_rate), json_number(validation.loss));
-  for (const auto& [name, value] : validation.metrics) fmt::format_to(std::back_inserter(json), R"(,"val_{}":{})", name, json_number(value));
-  jsonl_.line(json + (best ? R"(,"best":true})" : R"(,"best":false})"));
+  Json line{{"type", "evaluation"}, {"epoch", epoch}, {"step", step}, {"learning_rate", learning_rate}, {"val_loss", validation.loss}};
+  add_metrics(line, "val", validation.metrics);
+  line["best"] = best;
+  jsonl_.line(text_of(line));
 }
 
 void MetricsLog::report(std::int64_t step, const std::vector<std::pair<std::string, std::vector<double>>>& values) {
   if (!jsonl_.is_open() || values.empty()) return;
-  std::string json = fmt::format(R"({{"type":"report","step":{})", step);
-  for (const auto& [name, numbers] : values) {
-    json += fmt::format(R"(,"{}":[)", name);
-    for (std::size_t i = 0; i < numbers.size(); ++i) json += (i > 0 ? "," : "") + json_number(numbers[i]);
-    json += "]";
-  }
-  jsonl_.line(json + "}");
+  Json line{{"type", "report"}, {"step", step}};
+  for (const auto& [name, numbers] : values) line[name] = numbers;
+  jsonl_.line(text_of(line));
 }
 
 void MetricsLog::epoch(std::int64_t epoch, std::int64_t step, double learning_rate, double train_loss, const Evaluation& validation,
                        const Evaluation* train, bool best) {
   if (!jsonl_.is_open()) return;
+  Json line{{"type", "epoch"}, {"epoch", epoch}, {"step", step}, {"learning_rate", learning_rate}, {"train_loss", train_loss},
+            {"val_loss", validation.loss}};
+  add_metrics(line, "val", validation.metrics);
+  if (train != nullptr) add_metrics(line, "train", train->metrics);
+  line["best"] = best;
+  jsonl_.line(text_of(line));
+
   std::string header = "epoch,step,learning_rate,train_loss,val_loss";
   std::string row = fmt::format("{},{},{},{},{}", epoch, step, csv_number(learning_rate), csv_number(train_loss),
                                 csv_number(validation.loss));
-  std::string json = fmt::format(R"({{"type":"epoch","epoch":{},"step":{},"learning_rate":{},"train_loss":{},"val_loss":{})", epoch, step,
-                                 json_number(learning_rate), json_number(train_loss), json_number(validation.loss));
-  const auto json_metric = [&](const char* part, const std::string& name, double value) {
-    fmt::format_to(std::back_inserter(json), R"(,"{}_{}":{})", part, name, json_number(value));
-  };
   for (const auto& [name, value] : validation.metrics) {
-    header += ",val_" + csv_field(name);
+    header += "," + csv_field("val_" + name);
     row += "," + csv_number(value);
-    json_metric("val", name, value);
   }
   for (std::size_t i = 0; i < validation.metrics.size(); ++i) {
-    header += ",train_" + csv_field(validation.metrics[i].first);
+    header += "," + csv_field("train_" + validation.metrics[i].first);
     row += train != nullptr ? "," + csv_number(train->metrics[i].second) : ",";
-    if (train != nullptr) json_metric("train", train->metrics[i].first, train->metrics[i].second);
   }
-  jsonl_.line(json + (best ? R"(,"best":true})" : R"(,"best":false})"));
   if (csv_.bytes() == 0) csv_.line(header);
   csv_.line(row);
 }

@@ -20,8 +20,9 @@ RunOptions RunOptions::parse(Config node) {
     o.walltime = 0.0;
   }
   node.choice("restart", o.restart, {"auto", "never", "require"},
-              "auto: continue from the newest checkpoint of run.dir if there is one; never: start anew (old results are moved to "
-              "previous.N); require: an error without a checkpoint");
+              "auto: continue from the newest checkpoint of run.dir if there is one, and refuse where an earlier run left none that can be "
+              "read; never: start anew (old results are moved to previous.N), but go on after exit code 5 or a requeue of the same job; "
+              "require: an error without a checkpoint");
   node.flag("restart_allow_change", o.restart_allow_change,
             "continue although options that change the meaning of the run differ from those of the checkpoint");
   if (o.dir.empty()) node.problem("dir", "must not be empty");

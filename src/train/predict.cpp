@@ -5,6 +5,7 @@
 #include "base/log.hpp"
 #include "io/atomic_file.hpp"
 #include "io/hdf5.hpp"
+#include "io/seal.hpp"
 #include "train/checkpoint.hpp"
 #include "train/evaluator.hpp"
 #include "train/run_folder.hpp"
@@ -15,10 +16,30 @@
 #include <iterator>
 #include <limits>
 #include <optional>
+#include <system_error>
 
 namespace gnn_hpc {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+/// A best.h5 that the last.h5 beside it knows a better epoch than: the file was replaced by an older one.
+void warn_of_an_older_best(const std::string& file, const TrainState& there) {
+  const fs::path last = fs::path(file).parent_path() / "last.h5";
+  if (fs::path(file).filename() == "last.h5" || fs::path(file).filename() == "last.prev.h5") return;
+  try {
+    std::error_code ignored;
+    if (!fs::exists(last, ignored)) return;
+    const TrainState run = read_checkpoint_header(last.string()).state;
+    if (run.best_epoch > there.best_epoch) {
+      log_warning("{} holds the weights of epoch {}, but the best ones of this run were those of epoch {}", file, there.best_epoch, run.best_epoch);
+    }
+  } catch (const Error&) {  // the weights do not come from there
+  }
+}
+
+}  // namespace
 
 std::string checkpoint_for_prediction(const std::string& path) {
   std::vector<std::string> candidates;
@@ -33,12 +54,16 @@ std::string checkpoint_for_prediction(const std::string& path) {
   }
   std::string damage;
   for (const std::string& file : candidates) {
-    if (!fs::exists(file)) continue;
+    std::error_code trouble;
+    const bool there = fs::exists(file, trouble);
+    if (trouble) throw Error(Exit::data, fmt::format("{}: cannot be read ({})", file, trouble.message()));
+    if (!there) continue;
     try {
-      read_checkpoint_header(file);
-      if (!damage.empty()) log_warning("using {} instead", file);
+      const CheckpointHeader header = read_checkpoint_header(file);
+      if (!damage.empty()) log_warning("using {} instead: other weights, of epoch {}", file, header.state.epoch);
+      warn_of_an_older_best(file, header.state);
       return file;
-    } catch (const Error& error) {
+    } catch (const DamagedFile& error) {  // only that: another format or no permission is for the user to mend
       log_warning("{}", error.what());
       damage += std::string("\n  ") + error.what();
     }

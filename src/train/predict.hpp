@@ -18,7 +18,8 @@ struct PredictedRow {
 };
 
 /// The checkpoint file that `path` means: the file itself, or for a run folder (or its `checkpoints`) `best.h5`, else `last.h5`.
-/// A damaged file is passed over for the version before it, with a warning. Throws Error(Exit::data) if nothing valid is there.
+/// A damaged file is passed over for the version before it, with a warning that tells the epoch of those weights. Throws
+/// Error(Exit::data) if nothing valid is there, or for a file that is not damaged but cannot be read or has another format.
 /// Every rank may call it alone.
 std::string checkpoint_for_prediction(const std::string& path);
 

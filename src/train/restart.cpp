@@ -33,9 +33,21 @@ std::map<std::string, std::string> options_of(const std::string& yaml, const std
   return out;
 }
 
-std::string in_words(const std::vector<double>& values) {
+template <class Value>
+std::string in_words(const std::vector<Value>& values) {
   if (values.size() > 8) return fmt::format("[{} values]", values.size());
   return fmt::format("[{}]", fmt::join(values, ", "));
+}
+
+/// One line for everything in `before` that is another in `after`, or none.
+template <class Value>
+void compare_states(const std::map<std::string, std::vector<Value>>& before, const std::map<std::string, std::vector<Value>>& after,
+                    std::vector<std::string>& lines) {
+  for (const auto& [key, values] : before) {
+    const auto now = after.find(key);
+    if (now == after.end()) lines.push_back(fmt::format("data: {}: was {}, is absent", key, in_words(values)));
+    else if (now->second != values) lines.push_back(fmt::format("data: {}: was {}, is {}", key, in_words(values), in_words(now->second)));
+  }
 }
 
 }  // namespace
@@ -79,13 +91,8 @@ std::vector<std::string> check_continuation(const std::string& path, const Check
     lines.push_back(fmt::format("split: the ids of the training, validation and test parts differ (digest was {}, is {})",
                                 old_run.split_digest, new_run.split_digest));
   }
-  for (const auto& [name, values] : old_run.data_state) {
-    const auto now = new_run.data_state.find(name);
-    if (now == new_run.data_state.end()) lines.push_back(fmt::format("data: {}: was {}, is absent", name, in_words(values)));
-    else if (now->second != values) {
-      lines.push_back(fmt::format("data: {}: was {}, is {}", name, in_words(values), in_words(now->second)));
-    }
-  }
+  compare_states(old_run.data_state.numbers, new_run.data_state.numbers, lines);
+  compare_states(old_run.data_state.texts, new_run.data_state.texts, lines);
   if (!lines.empty() && !allow_change) {
     throw Error(Exit::usage, fmt::format("{} belongs to a run with other options:\n  {}\nset them back, choose another run.dir, start anew "
                                          "with run.restart=never, or continue all the same with run.restart_allow_change=true",

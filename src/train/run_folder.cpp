@@ -63,7 +63,7 @@ void RunFolder::create_and_lock() {
   if (::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     throw Error(Exit::data, fmt::format("run.dir: {} is in use by another run; wait for it or choose another folder", dir_));
   }
-  for (const char* name : {"checkpoints/last.h5", "checkpoints/best.h5", "summary.json", "predictions.csv"}) {
+  for (const char* name : {"checkpoints/last.h5", "checkpoints/best.h5", "summary.json", "predictions.csv", "results.csv", "requeue.json"}) {
     remove_stale_temporaries(path(name));
   }
 }
@@ -71,8 +71,14 @@ void RunFolder::create_and_lock() {
 void RunFolder::set_old_results_aside() {
   if (!root_) return;
   std::vector<std::string> old;
-  for (const char* name : {"metrics.jsonl", "metrics.csv", "predictions.csv", "summary.json", "resolved.yaml", "plots"}) {
+  // Everything that a run, `predict` or scripts/plot.sh leaves here; results of two runs side by side would be taken for one's.
+  for (const char* name : {"metrics.jsonl", "metrics.csv", "predictions.csv", "results.csv", "summary.json", "resolved.yaml", "skipped.csv",
+                           "ids_train_val_test.json", "predicted.csv", "requeue.json", "learning_curve.png", "plots"}) {
     if (fs::exists(path(name))) old.emplace_back(name);
+  }
+  for (const auto& entry : fs::directory_iterator(dir_)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("parity") && name.ends_with(".png")) old.push_back(name);
   }
   if (!fs::is_empty(path("checkpoints"))) old.emplace_back("checkpoints");
   if (old.empty()) return;
@@ -82,6 +88,20 @@ void RunFolder::set_old_results_aside() {
   fs::create_directory(aside);
   for (const std::string& name : old) fs::rename(path(name), aside + "/" + name);
   fs::create_directories(path("checkpoints"));
+}
+
+std::vector<std::string> RunFolder::traces() const {
+  std::vector<std::string> out;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(path("checkpoints"), ignored)) {
+    if (entry.path().extension() == ".h5") out.push_back("checkpoints/" + entry.path().filename().string());
+  }
+  std::sort(out.begin(), out.end());
+  for (const char* name : {"metrics.jsonl", "metrics.csv"}) {
+    const auto bytes = fs::file_size(path(name), ignored);
+    if (bytes != static_cast<std::uintmax_t>(-1) && bytes > 0) out.emplace_back(name);
+  }
+  return out;
 }
 
 void RunFolder::write(const std::string& name, const std::string& content) {

@@ -25,7 +25,8 @@ void on_root(const Comm& comm, const std::function<void()>& work);
 ///   ids_train_val_test.json    the split, by id
 ///   skipped.csv                records that could not be used, and why
 ///   checkpoints/{last,best}.h5 and the version before each (*.prev.h5)
-///   predictions.csv, summary.json   at the end
+///   predictions.csv, results.csv, summary.json   at the end
+///   requeue.json               see train/beginning.hpp
 class RunFolder {
  public:
   RunFolder(std::string dir, const Comm& comm);
@@ -37,8 +38,10 @@ class RunFolder {
   std::string last() const { return path("checkpoints/last.h5"); }
   std::string best() const { return path("checkpoints/best.h5"); }
 
-  /// Moves checkpoints, metrics and results of an earlier run to `previous.<n>/`; does nothing if there are none.
+  /// Moves checkpoints, metrics, results and pictures of an earlier run to `previous.<n>/`; does nothing if there are none.
   void set_old_results_aside();
+  /// What shows that a run trained here: checkpoint files (whatever their name) and metrics that are not empty.
+  std::vector<std::string> traces() const;
   /// Atomically.
   void write(const std::string& name, const std::string& content);
 

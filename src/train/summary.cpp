@@ -3,6 +3,7 @@
 
 #include "base/error.hpp"
 #include "base/provenance.hpp"
+#include "base/text.hpp"
 #include "train/run_folder.hpp"
 
 #include <nlohmann/json.hpp>
@@ -35,7 +36,11 @@ PartScore score_part(const std::string& part, const Evaluation& evaluation, Targ
 
 std::string score_table(const std::vector<PartScore>& parts, const std::vector<std::string>& targets, TargetKind kind) {
   std::size_t width = 6;
-  for (const std::string& name : targets) width = std::max(width, name.size());
+  std::vector<std::string> shown;
+  for (const std::string& name : targets) {
+    shown.push_back(printable_name(name));
+    width = std::max(width, shown.back().size());
+  }
   const bool of_classes = kind != TargetKind::number;
   std::string out = fmt::format("{:<11} {:<{}} {:>9} {:>12} {:>12} {:>12}", "part", "target", width, "count", of_classes ? "accuracy" : "MAE",
                                 of_classes ? "F1" : "RMSE", of_classes ? "ROC AUC" : "R2");
@@ -53,11 +58,11 @@ std::string score_table(const std::vector<PartScore>& parts, const std::vector<s
     for (std::size_t k = 0; k < targets.size(); ++k) {
       if (of_classes) {
         const ClassScore& s = part.classes[k];
-        fmt::format_to(std::back_inserter(out), "\n{:<11} {:<{}} {:>9} {:>12.6g} {:>12.6g} {:>12.6g}", part.part, targets[k], width,
+        fmt::format_to(std::back_inserter(out), "\n{:<11} {:<{}} {:>9} {:>12.6g} {:>12.6g} {:>12.6g}", part.part, shown[k], width,
                        s.count, s.accuracy, s.f1, s.roc_auc);
       } else {
         const RegressionScore& s = part.regression[k];
-        fmt::format_to(std::back_inserter(out), "\n{:<11} {:<{}} {:>9} {:>12.6g} {:>12.6g} {:>12.6g}", part.part, targets[k], width,
+        fmt::format_to(std::back_inserter(out), "\n{:<11} {:<{}} {:>9} {:>12.6g} {:>12.6g} {:>12.6g}", part.part, shown[k], width,
                        s.count, s.mae, s.rmse, s.r2);
       }
     }
@@ -89,6 +94,7 @@ std::string summary_json(const SummaryInfo& info, const TrainState& state, const
   out["system"] = info.system;
   out["status"] = info.status;
   out["weights"] = info.weights;
+  out["weights_epoch"] = info.weights_epoch;
   out["epochs"] = info.epochs;
   out["epochs_done"] = state.epoch;
   out["steps"] = state.step;

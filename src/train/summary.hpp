@@ -34,10 +34,11 @@ std::string score_table(const std::vector<PartScore>& parts, const std::vector<s
 
 struct SummaryInfo {
   std::string system, status;  ///< finished | early_stopped
-  std::string weights;         ///< best | last
+  std::string weights;         ///< best | last: whose errors the parts hold
+  std::int64_t weights_epoch = 0;  ///< after which epoch they stood
   std::string deciding_metric;
   std::int64_t epochs = 0, parameters = 0, ranks = 1, skipped_records = 0;
-  double seconds = 0.0;        ///< of this process
+  double seconds = 0.0;        ///< wall time of the run over all its starts, reading of the data included; see docs/run_folder.md
 };
 /// `summary.json`; numbers that are not finite are null.
 std::string summary_json(const SummaryInfo& info, const TrainState& state, const std::vector<PartScore>& parts,

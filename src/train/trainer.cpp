@@ -6,8 +6,8 @@
 #include "base/text.hpp"
 #include "train/average_buffers.hpp"
 #include "train/batch_feed.hpp"
+#include "train/beginning.hpp"
 #include "train/metrics_log.hpp"
-#include "train/restart.hpp"
 #include "train/run_folder.hpp"
 #include "train/step_speed.hpp"
 
@@ -30,6 +30,12 @@ constexpr std::int64_t kGivenUp = std::numeric_limits<std::int64_t>::max();
 /// The time limit counts from here: a batch system's clock started with the process, not with the first step.
 const Clock::time_point kProcessStart = Clock::now();
 
+/// The first run of a process counts from the start of the process; the next points of a sweep from theirs.
+Clock::time_point begin_of_run() {
+  static bool first = true;
+  return std::exchange(first, false) ? kProcessStart : Clock::now();
+}
+
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 /// The ids of the first samples, and how many more there are.
@@ -37,7 +43,7 @@ template <class T>
 std::string named_samples(const Task<T>& task, std::span<const std::int64_t> samples) {
   constexpr std::size_t kNamed = 8;
   std::string ids;
-  for (std::size_t i = 0; i < std::min(samples.size(), kNamed); ++i) ids += (i > 0 ? ", " : "") + task.sample_id(samples[i]);
+  for (std::size_t i = 0; i < std::min(samples.size(), kNamed); ++i) ids += (i > 0 ? ", " : "") + printable_name(task.sample_id(samples[i]));
   if (samples.size() > kNamed) ids += fmt::format(" and {} more", samples.size() - kNamed);
   return ids;
 }
@@ -82,23 +88,14 @@ class Trainer {
   }
 
   void start_or_continue() {
-    if (run_.restart == "never") on_root(comm_, [&] { folder_.set_old_results_aside(); });
-    std::vector<std::string> warnings;
-    const std::string path = find_valid_checkpoint(folder_.last(), comm_, warnings);
-    for (const std::string& line : warnings) log_warning("{}", line);
-    if (path.empty() && run_.restart == "require") {
-      throw Error(Exit::usage, fmt::format("run.restart=require, but {} has no checkpoint", run_.dir));
-    }
-    if (!path.empty()) {
-      const CheckpointHeader header = read_checkpoint_header(path);
-      for (const std::string& line : check_continuation(path, header.info, info_, run_.restart_allow_change)) {
-        log_warning("continuing with another option: {}", line);
-      }
-      load_checkpoint(path, task_.params(), &*optimizer_);
-      state_ = header.state;
+    const Beginning from = find_beginning(folder_, run_, info_, comm_);
+    if (!from.checkpoint.empty()) {
+      load_checkpoint(from.checkpoint, task_.params(), &*optimizer_);
+      state_ = from.header.state;
       state_.step_in_epoch = std::min(state_.step_in_epoch, steps_per_epoch_);  // another batch size was allowed
       saved_ = state_;
-      log_info("continuing from {}: epoch {}, step {}", path, state_.epoch + 1, state_.step);
+      earlier_seconds_ = from.header.info.seconds;
+      log_info("continuing from {}: epoch {}, step {}", from.checkpoint, state_.epoch + 1, state_.step);
     }
     log_.emplace(folder_, comm_.is_root(), state_);
     on_root(comm_, [&] {
@@ -106,6 +103,7 @@ class Trainer {
       folder_.write("ids_train_val_test.json", splits_json(task_));
       folder_.write("skipped.csv", skipped_csv(task_.skipped()));
     });
+    if (from.checkpoint.empty()) save_last();  // metrics never stand there without a checkpoint: see find_beginning
   }
 
   // --- steps ---------------------------------------------------------------------------------------------------------
@@ -242,7 +240,7 @@ class Trainer {
     const double rate = schedule_->at(state_.step - 1).learning_rate;
     log_->evaluation(state_.epoch + 1, state_.step, rate, *validation, best);
     std::string text = fmt::format("step {}  val loss {:.5g}", state_.step, validation->loss);
-    for (const auto& [name, value] : validation->metrics) text += fmt::format("  val {} {:.5g}", name, value);
+    for (const auto& [name, value] : validation->metrics) text += fmt::format("  val {} {:.5g}", printable_name(name), value);
     log_info("{}{}{}", text, speed_.text(gemm_rate_), best ? "  best" : "");
     report_parameters();
     if (best) {
@@ -326,8 +324,8 @@ class Trainer {
   void report_epoch(double train_loss, const Evaluation& validation, const Evaluation* training, double rate, bool best) {
     std::string text = fmt::format("epoch {}/{}  train loss {:.5g}  val loss {:.5g}", state_.epoch, options_.epochs, train_loss,
                                    validation.loss);
-    for (const auto& [name, value] : validation.metrics) text += fmt::format("  val {} {:.5g}", name, value);
-    if (training != nullptr) text += fmt::format("  train {} {:.5g}", training->metrics.front().first, training->metrics.front().second);
+    for (const auto& [name, value] : validation.metrics) text += fmt::format("  val {} {:.5g}", printable_name(name), value);
+    if (training != nullptr) text += fmt::format("  train {} {:.5g}", printable_name(training->metrics.front().first), training->metrics.front().second);
     text += fmt::format("  rate {:.2e}", rate);
     const std::string speed = speed_.text(gemm_rate_);
     if (!speed.empty()) text += speed;
@@ -347,6 +345,7 @@ class Trainer {
   void save_last() {
     const auto begin = Clock::now();
     log_->flush(state_);
+    info_.seconds = run_seconds();
     on_root(comm_, [&] {
       if (best_state_) save_checkpoint<T>(folder_.best(), task_.params(), best_weights_, *best_state_, info_);
       save_checkpoint<T>(folder_.last(), task_.params(), &*optimizer_, state_, info_);
@@ -362,6 +361,7 @@ class Trainer {
   TrainResult stop_with_checkpoint() {
     const bool saved = saved_ && saved_->step == state_.step && saved_->epoch == state_.epoch;
     if (!saved) save_last();
+    note_stop();
     const std::string why = stop_requested() ? stop_signal_name() : "asked to stop";
     const bool limit = run_.walltime > 0.0 && !stop_requested();
     log_info("stopped ({}) at epoch {}, step {}; the same command continues from {}", limit ? "run.walltime" : why, state_.epoch + 1,
@@ -369,30 +369,40 @@ class Trainer {
     return {Exit::stopped, "stopped", state_, {}, runner_.arena().high_water()};
   }
 
-  /// The weights of the final evaluation; returns which ones they are.
-  std::string load_final_weights() {
-    if (options_.final_weights != "best" || state_.best_epoch == 0) return "last";
+  void note_stop() {
+    on_root(comm_, [&] { Requeue::note(folder_, run_, "stopped", JobStart::of_environment()); });
+  }
+
+  /// Wall time of the run: of this process, and of those before it up to their last checkpoints.
+  double run_seconds() const { return earlier_seconds_ + seconds_since(begin_); }
+
+  /// Which weights the final evaluation uses, and after which epoch they were so.
+  struct FinalWeights {
+    std::string name = "last";  ///< best | last
+    std::int64_t epoch = 0;
+    std::string note;           ///< for the table: why they are not those that were asked for
+  };
+
+  /// Loads the weights of the final evaluation. A file is the best one only if its own header says so.
+  FinalWeights load_final_weights() {
+    FinalWeights out{"last", state_.epoch, {}};
+    if (options_.final_weights != "best" || state_.best_epoch == 0) return out;
     std::vector<std::string> warnings;
-    std::string path;
-    try {
-      path = find_valid_checkpoint(folder_.best(), comm_, warnings);
-    } catch (const Error& error) {
-      warnings.emplace_back(error.what());
-    }
+    const std::string path = find_best_checkpoint(folder_.best(), state_, comm_, warnings);
     for (const std::string& line : warnings) log_warning("{}", line);
     if (path.empty()) {
-      log_warning("no valid {}: the final evaluation uses the last weights", folder_.best());
-      return "last";
+      out.note = fmt::format("; the best ones, of epoch {}, are in no file that can be read", state_.best_epoch);
+      return out;
     }
     load_checkpoint<T>(path, task_.params(), nullptr);
-    return "best";
+    return {"best", state_.best_epoch, {}};
   }
 
   TrainResult finish() {
     TrainResult result{Exit::ok, state_.epoch < options_.epochs ? "early_stopped" : "finished", state_, {}, 0};
     if (result.status == "early_stopped") log_info("no better validation {} for {} epochs: stopping early",
                                                     task_.loss_decides() ? "loss" : "metric", options_.early_stopping);
-    const std::string weights = load_final_weights();
+    const FinalWeights weights = load_final_weights();
     const Splits& splits = task_.splits();
     const std::vector<std::string> targets = task_.target_names();
     std::vector<std::pair<std::string, std::vector<Prediction>>> rows;
@@ -403,6 +413,7 @@ class Trainer {
       if (!task_.predicts() && (samples->empty() || samples == &splits.train)) continue;
       auto evaluation = evaluate_part(*samples, Keep::predictions);
       if (!evaluation) {  // the checkpoint at the end of training stands
+        note_stop();
         log_info("stopped during the final evaluation; the same command repeats it");
         return {Exit::stopped, "stopped", state_, {}, runner_.arena().high_water()};
       }
@@ -418,19 +429,20 @@ class Trainer {
         folder_.write("predictions.csv", predictions_csv(task_, rows));
         folder_.write("results.csv", results_csv(result.parts, targets, task_.target_kind(), task_.split_number()));
       }
-      const SummaryInfo info{task_.name(), result.status, weights, deciding, options_.epochs,
+      const SummaryInfo info{task_.name(), result.status, weights.name, weights.epoch, deciding, options_.epochs,
                              static_cast<std::int64_t>(task_.params().num_parameters()), comm_.size(),
-                             static_cast<std::int64_t>(task_.skipped().size()), seconds_since(begin_)};
+                             static_cast<std::int64_t>(task_.skipped().size()), run_seconds()};
       folder_.write("summary.json", summary_json(info, state_, result.parts, targets, task_.target_kind()));
+      Requeue::forget(folder_);
     });
     if (comm_.is_root()) {
-      log_info("errors with the {} weights (best epoch {}):\n{}", weights, state_.best_epoch,
+      log_info("errors with the {} weights (of epoch {}{}):\n{}", weights.name, weights.epoch, weights.note,
                score_table(result.parts, targets, task_.target_kind()));
     }
     return result;
   }
 
-  const Clock::time_point begin_ = Clock::now();
+  const Clock::time_point begin_ = begin_of_run();
   Task<T>& task_;
   const RunOptions& run_;
   const TrainOptions& options_;
@@ -454,6 +466,7 @@ class Trainer {
   double gemm_rate_ = 0.0;   ///< of all ranks together; 0: not measured
   bool warned_of_no_target_ = false;
   double longest_step_ = 0.0, checkpoint_seconds_ = 0.0, graphs_per_second_ = 0.0;
+  double earlier_seconds_ = 0.0;  ///< of the processes before this one
   double step_seconds_ = 0.0, evaluation_seconds_ = 0.0;  ///< of the last epoch; 0: it was not a whole one
   Clock::time_point last_save_ = Clock::now();
 };

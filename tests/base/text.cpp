@@ -24,6 +24,18 @@ TEST(Text, NearestWordFindsMisspellingsOnly) {
   EXPECT_EQ(nearest_word("x", {}), "");
 }
 
+TEST(Text, WhatSteersATerminalIsWrittenOut) {
+  EXPECT_EQ(printable("E (eV/atom), \xC3\xA9 \xE2\x82\xAC"), "E (eV/atom), \xC3\xA9 \xE2\x82\xAC");
+  EXPECT_EQ(printable("a\nb\tc\r"), "a\\nb\\tc\\r");
+  EXPECT_EQ(printable("a\nb\tc\r", 0, LineEnds::keep), "a\nb\tc\\r");
+  EXPECT_EQ(printable("\x1b[2J\x7f"), "\\x1b[2J\\x7f");
+  EXPECT_EQ(printable("\xC2\x9B" "31m"), "\\u009b31m") << "the same escape in eight bits";
+  EXPECT_EQ(printable("\xE2\x80\xAE" "cba"), "\\u202ecba") << "right to left";
+  EXPECT_EQ(printable("\xFF\xC3(\xC0\xAF\xED\xA0\x80"), "\\xff\\xc3(\\xc0\\xaf\\xed\\xa0\\x80") << "no UTF-8";
+  EXPECT_EQ(printable("\xC3\xA9\xC3\xA9\xC3\xA9", 2), "\xC3\xA9\xC3\xA9...") << "never within a character";
+  EXPECT_EQ(printable_name(std::string(300, 'x')).size(), 63U);
+}
+
 TEST(Text, SplitAndJoin) {
   EXPECT_EQ(split("a.b.c", '.'), (std::vector<std::string>{"a", "b", "c"}));
   EXPECT_EQ(split("", '.'), std::vector<std::string>{""});

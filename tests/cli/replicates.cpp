@@ -31,13 +31,13 @@ TEST(Replicates, RowsOfAllRunsBelowOneHeader) {
   const test::TemporaryFolder folder;
   const std::string header = "test/mae,test/rmse,test/r2,split,target\n";
   const auto points = name_points(with_replicates({{"data.targets=[x]"}, {"data.targets=[\"y, z\"]"}}, 2));
-  EXPECT_EQ(collected_results(folder.path().string(), points), "");
-  EXPECT_EQ(results_table(""), "no run is finished");
+  EXPECT_EQ(collect_results(folder.path().string(), points).csv(), "");
+  EXPECT_EQ(results_table({}), "no run is finished");
   write(folder / points[0].name, header + "1,2,0.5,0,x\n");
   write(folder / points[1].name, header + "3,2,0.7,1,x\n");
   write(folder / points[3].name, header + "7,8,-0.25,1,\"y, z\"\n");  // the third has not run
-  const std::string all = collected_results(folder.path().string(), points);
-  EXPECT_EQ(all, header + "1,2,0.5,0,x\n3,2,0.7,1,x\n7,8,-0.25,1,\"y, z\"\n");
+  const Results all = collect_results(folder.path().string(), points);
+  EXPECT_EQ(all.csv(), header + "1,2,0.5,0,x\n3,2,0.7,1,x\n7,8,-0.25,1,\"y, z\"\n");
   const std::string table = results_table(all);
   EXPECT_NE(table.find("x           2               2 +- 1.4                 2 +- 0            0.6 +- 0.14"), std::string::npos) << table;
   EXPECT_NE(table.find("\"y, z\"      1                      7"), std::string::npos) << table;
@@ -48,7 +48,7 @@ TEST(Replicates, OtherKeysOfASweepAreColumns) {
   const auto points = name_points(with_replicates({{"data.train_size=100"}, {"data.train_size=full"}}, 1));
   write(folder / points[0].name, "test/mae,test/rmse,test/r2,split,target\n1,2,0.5,0,x\n");
   write(folder / points[1].name, "test/mae,test/rmse,test/r2,split,target\n1,1,0.6,0,x\n");
-  EXPECT_EQ(collected_results(folder.path().string(), points),
+  EXPECT_EQ(collect_results(folder.path().string(), points).csv(),
             "test/mae,test/rmse,test/r2,split,target,data.train_size\n1,2,0.5,0,x,100\n1,1,0.6,0,x,full\n");
 }
 

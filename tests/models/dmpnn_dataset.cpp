@@ -346,7 +346,7 @@ TEST_F(Molecules, PredictionTakesColumnsFromTheState) {
   lacking.open_for_prediction(Comm::self());
   EXPECT_THROW(lacking.set_state(state), Error);
   auto without = state;
-  without.erase("label_mean");
+  without.numbers.erase("label_mean");
   EXPECT_THROW(d.set_state(without), Error);
 }
 
@@ -393,13 +393,13 @@ TEST(DescriptorScaler, DropsImputesAndStandardises) {
   scaler.apply(std::span(values).subspan(24, 6), out);
   EXPECT_DOUBLE_EQ(out[0], 97.5 / std::sqrt(1.25));
   EXPECT_DOUBLE_EQ(out[1], (1.0 - 1.5) / scaler.std[1]);
-  std::map<std::string, std::vector<double>> state;
+  DataState state;
   scaler.save(state);
   const auto again = DescriptorScaler::load(state, 6);
   EXPECT_EQ(again.kept, scaler.kept);
   EXPECT_EQ(again.std, scaler.std);
   EXPECT_THROW(DescriptorScaler::load(state, 4), Error);
-  state.erase("descriptor_std");
+  state.numbers.erase("descriptor_std");
   EXPECT_THROW(DescriptorScaler::load(state, 6), Error);
   EXPECT_EQ(DescriptorScaler::load({}, 0).width(), 0);
 }

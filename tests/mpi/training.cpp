@@ -158,6 +158,25 @@ TEST(MpiTraining, PredictionsReachTheRootInOrder) {
   world.barrier();
 }
 
+TEST(MpiTraining, NamesMayHoldAnythingWhenRanksGather) {
+  const Comm world = Comm::world();
+  const std::vector<std::string> names{"", "\n", "mae_E/atom\n(eV)", std::string("a\0b", 3), "\x1f,\"`$(x)", std::string(300, 'x')};
+  Measures m;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    // Some ranks lack some names.
+    if (static_cast<int>(i) % world.size() == world.rank() || i == 2) m.add(names[i], static_cast<double>(i) + 1.0, 1.0);
+  }
+  reduce_measures(world, m);
+  ASSERT_EQ(m.sums.size(), names.size());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const double count = i == 2 ? world.size() : 1.0;
+    EXPECT_EQ(m.sums.at(names[i]), (std::pair<double, double>{count * (static_cast<double>(i) + 1.0), count})) << i;
+  }
+  std::vector<std::string> texts = world.is_root() ? names : std::vector<std::string>{};
+  world.broadcast(texts);
+  EXPECT_EQ(texts, names);
+}
+
 TEST(MpiTraining, MeasuresOfEmptySharesHaveNoNames) {
   const Comm world = Comm::world();
   Measures m;

@@ -34,7 +34,7 @@ TrainState some_state() {
   return s;
 }
 
-CheckpointInfo some_info() { return {"fake", "double", "train:\n  epochs: 5\n", "abc", {{"mean", {1.5, 2.5}}, {"std", {3.0}}}}; }
+CheckpointInfo some_info() { return {"fake", "double", "train:\n  epochs: 5\n", "abc", {{{"mean", {1.5, 2.5}}, {"std", {3.0}}}, {{"targets", {"E (eV/atom)", "", "\"a\nb\""}}}}}; }
 
 void fill(View1<double> v, double first) {
   const auto host = Kokkos::create_mirror_view(v);
@@ -140,20 +140,157 @@ TEST(Checkpoint, DamageIsFoundAndThePreviousUsed) {
     const std::string found = find_valid_checkpoint(path, Comm::self(), warnings);
     ASSERT_EQ(found, previous_checkpoint(path)) << round;
     EXPECT_EQ(read_checkpoint_header(found).state.step, 1);
-    ASSERT_EQ(warnings.size(), 2u);
+    ASSERT_EQ(warnings.size(), 2u) << round;
     EXPECT_NE(warnings[0].find("last.h5"), std::string::npos);
     EXPECT_FALSE(fs::exists(path));  // set aside: the next save must not make it the previous one
     EXPECT_TRUE(fs::exists(folder / "last.damaged.h5"));
   }
 }
 
-TEST(Checkpoint, NothingValidIsAnErrorAndNothingAtAllIsNot) {
+TEST(Checkpoint, DamageIsSetAsideUnderANameOfItsOwn) {
   const test::TemporaryFolder folder;
   const std::string path = folder / "last.h5";
   std::vector<std::string> warnings;
   EXPECT_EQ(find_valid_checkpoint(path, Comm::self(), warnings), "");
-  std::ofstream(path) << "no checkpoint";
-  EXPECT_THROW(find_valid_checkpoint(path, Comm::self(), warnings), Error);
+  EXPECT_TRUE(warnings.empty());
+  for (const char* name : {"last.damaged.h5", "last.damaged.2.h5", "last.damaged.3.h5"}) {
+    std::ofstream(path) << name;
+    warnings.clear();
+    EXPECT_EQ(find_valid_checkpoint(path, Comm::self(), warnings), "");
+    ASSERT_EQ(warnings.size(), 1u);
+    std::ifstream kept(folder / name);
+    std::string text;
+    kept >> text;
+    EXPECT_EQ(text, name);
+  }
+}
+
+/// A sealed file that says it is a checkpoint of this format; `fill` writes the rest.
+template <class Fill>
+void write_as_checkpoint(const std::string& path, std::int64_t format, Fill fill) {
+  Hdf5Writer file(path);
+  file.write_text("/Info/kind", "gnn_hpc checkpoint");
+  file.write_scalar<std::int64_t>("/Info/format", format);
+  fill(file);
+  file.commit();
+}
+
+TEST(Checkpoint, OnlyAFailedSealIsDamage) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder / "last.h5";
+  test::FakeTask<double> a;
+  save_checkpoint<double>(previous_checkpoint(path), a.params(), nullptr, some_state(), some_info());
+  const auto failure = [&] {
+    std::vector<std::string> warnings;
+    try {
+      find_valid_checkpoint(path, Comm::self(), warnings);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Exit::data);
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  write_as_checkpoint(path, 99, [](Hdf5Writer&) {});
+  EXPECT_NE(failure().find("checkpoint format 99, this program reads 1 and 2"), std::string::npos) << failure();
+  EXPECT_TRUE(fs::exists(path)) << "a file of another version stays";
+
+  fs::remove(path);
+  fs::create_symlink(path, path);  // "too many levels": root may read a file without permission, but not this
+  EXPECT_NE(failure().find("cannot be read"), std::string::npos) << failure();
+  EXPECT_TRUE(fs::is_symlink(path)) << "what cannot be read stays";
+
+  fs::remove(path);
+  fs::create_directory(path);
+  EXPECT_NE(failure(), "no error");
+  EXPECT_TRUE(fs::is_directory(path));
+  EXPECT_FALSE(fs::exists(folder / "last.damaged.h5"));
+}
+
+TEST(Checkpoint, NamesFromDataAreTextNotPaths) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder / "last.h5";
+  test::FakeTask<double> a;
+  CheckpointInfo info = some_info();
+  info.data_state.texts["targets"] = {"E (eV/atom)", "/", "..", "a//b", ".", "\n`$(x)`\"',{}", std::string(300, 'x'), "\xC3\xA9"};
+  info.data_state.texts["descriptors"] = {};
+  save_checkpoint<double>(path, a.params(), nullptr, some_state(), info);
+  EXPECT_EQ(read_checkpoint_header(path).info.data_state, info.data_state);
+}
+
+TEST(Checkpoint, FormatOneIsRead) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder / "last.h5";
+  write_as_checkpoint(path, 1, [](Hdf5Writer& file) {
+    for (const char* name : {"/Info/system", "/Info/precision", "/Info/split_digest", "/config"}) file.write_text(name, "x");
+    for (const char* name : {"epoch", "step_in_epoch", "step", "best_epoch", "epochs_since_best", "bad_in_a_row", "jsonl_bytes", "csv_bytes"}) {
+      file.write_scalar<std::int64_t>(std::string("/state/") + name, 3);
+    }
+    for (const char* name : {"best_metric", "loss_sum", "loss_weight", "updates", "skipped"}) file.write_scalar<double>(std::string("/state/") + name, 0.5);
+    file.write<double>("/data_state/label_mean", {1.0, 2.0});
+    file.write<double>("/data_state/target:E (eV/atom)", {1.0});  // its `/` made a group
+    file.write<double>("/data_state/target:gap", {0.0});
+    file.write<double>("/data_state/descriptor:x", {0.0});
+    file.write<double>("/data_state/num_classes", {1.0});
+  });
+  const DataState state = read_checkpoint_header(path).info.data_state;
+  EXPECT_EQ(state.text("targets"), (std::vector<std::string>{"gap", "E (eV/atom)"}));
+  EXPECT_EQ(state.text("descriptors"), std::vector<std::string>{"x"});
+  EXPECT_EQ(state.number("label_mean"), (std::vector<double>{1.0, 2.0}));
+  EXPECT_EQ(state.number("num_classes"), std::vector<double>{1.0});
+  EXPECT_EQ(state.numbers.size(), 2u);
+}
+
+TEST(Checkpoint, LastAndPreviousAreNeverOneFile) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder / "last.h5", previous = previous_checkpoint(path);
+  test::FakeTask<double> a;
+  TrainState state = some_state();
+  for (state.step = 1; state.step <= 3; ++state.step) save_checkpoint<double>(path, a.params(), nullptr, state, some_info());
+  const auto steps = [&] { return std::pair(read_checkpoint_header(path).state.step, read_checkpoint_header(previous).state.step); };
+  EXPECT_FALSE(fs::equivalent(path, previous));
+  EXPECT_EQ(steps(), (std::pair<std::int64_t, std::int64_t>{3, 2}));
+  // What fails its check replaces nothing.
+  {
+    Hdf5Writer file(path);
+    file.write_text("/Info/kind", "half a checkpoint");
+    EXPECT_THROW(file.commit(previous, [](const std::string& written) { read_checkpoint_header(written); }), Error);
+  }
+  EXPECT_FALSE(fs::equivalent(path, previous));
+  EXPECT_EQ(steps(), (std::pair<std::int64_t, std::int64_t>{3, 2}));
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 2) << "no temporary file is left";
+  fs::remove(path);  // nothing to keep, and nothing lost
+  save_checkpoint<double>(path, a.params(), nullptr, some_state(), some_info());
+  EXPECT_EQ(steps(), (std::pair<std::int64_t, std::int64_t>{31, 2}));
+}
+
+TEST(Checkpoint, TheBestFileIsTheOneWhoseHeaderSaysSo) {
+  const test::TemporaryFolder folder;
+  const std::string best = folder / "best.h5";
+  test::FakeTask<double> a;
+  TrainState state = some_state();
+  const auto found = [&] {
+    std::vector<std::string> warnings;
+    const std::string file = find_best_checkpoint(best, state, Comm::self(), warnings);
+    EXPECT_TRUE(!file.empty() || !warnings.empty()) << "it is said why";
+    return file;
+  };
+  EXPECT_EQ(found(), "");
+  state.best_epoch = 2;
+  save_checkpoint<double>(best, a.params(), nullptr, state, some_info());
+  EXPECT_EQ(found(), best);
+  state.best_epoch = 8;
+  EXPECT_EQ(found(), "") << "the file holds epoch 2";
+  save_checkpoint<double>(best, a.params(), nullptr, state, some_info());
+  EXPECT_EQ(found(), best);
+  state.best_epoch = 2;
+  EXPECT_EQ(found(), previous_checkpoint(best)) << "a run that was killed before it noted epoch 8";
+  state.best_metric = 0.5;
+  EXPECT_EQ(found(), "");
+  state = some_state();
+  state.best_epoch = 8;
+  flip_byte(best, 2000);
+  EXPECT_EQ(found(), "");
+  EXPECT_TRUE(fs::exists(best));
 }
 
 TEST(Restart, NamesWhatChangesTheRun) {
@@ -171,7 +308,7 @@ TEST(Restart, NamesWhatChangesTheRun) {
 
   CheckpointInfo old_run = some_info(), new_run = some_info();
   EXPECT_TRUE(check_continuation("x", old_run, new_run, false).empty());
-  new_run.data_state["mean"] = {1.5, 2.75};
+  new_run.data_state.numbers["mean"] = {1.5, 2.75};
   EXPECT_EQ(check_continuation("x", old_run, new_run, true).size(), 1u);
   EXPECT_THROW(check_continuation("x", old_run, new_run, false), Error);
   new_run.precision = "float";

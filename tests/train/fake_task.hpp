@@ -48,8 +48,8 @@ class FakeTask : public Task<T> {
   const Splits& splits() const override { return splits_; }
   std::string sample_id(std::int64_t sample) const override { return "sample_" + std::to_string(sample); }
   std::vector<std::string> target_names() const override { return {"y"}; }
-  std::map<std::string, std::vector<double>> data_state() const override { return {{"mean", {settings_.mean}}}; }
-  void set_data_state(const std::map<std::string, std::vector<double>>& state) override { settings_.mean = state.at("mean").at(0); }
+  DataState data_state() const override { return {{{"mean", {settings_.mean}}}, {{"targets", target_names()}}}; }
+  void set_data_state(const DataState& state) override { settings_.mean = state.numbers.at("mean").at(0); }
 
   struct Share : HostBatch {
     std::vector<double> x, y;

@@ -74,24 +74,25 @@ void ComformerTask<T>::open_prediction_data(const Comm& comm) {
 }
 
 template <class T>
-std::map<std::string, std::vector<double>> ComformerTask<T>::data_state() const {
+DataState ComformerTask<T>::data_state() const {
   const LabelScaler& scaler = dataset_.scaler();
-  return {{"label_mean", scaler.mean}, {"label_std", scaler.std}, {"data_digest", digest_numbers(dataset_.digest())}};
+  return {{{"label_mean", scaler.mean}, {"label_std", scaler.std}, {"data_digest", digest_numbers(dataset_.digest())}},
+          {{"targets", dataset_.target_names()}}};
 }
 
 template <class T>
-void ComformerTask<T>::set_data_state(const std::map<std::string, std::vector<double>>& state) {
-  const auto mean = state.find("label_mean"), std = state.find("label_std"), digest = state.find("data_digest");
+void ComformerTask<T>::set_data_state(const DataState& state) {
+  const std::vector<double>&mean = state.number("label_mean"), &std = state.number("label_std"), &digest = state.number("data_digest");
   const std::size_t targets = dataset_.num_targets();
-  if (mean == state.end() || std == state.end() || mean->second.size() != targets || std->second.size() != targets) {
+  if (mean.size() != targets || std.size() != targets) {
     throw Error(Exit::data, fmt::format("the checkpoint does not hold the label scaling of {} target(s); it belongs to another "
                                         "task or to other data.targets", targets));
   }
-  if (!for_prediction_ && digest != state.end() && digest->second != digest_numbers(dataset_.digest())) {
+  if (!for_prediction_ && !digest.empty() && digest != digest_numbers(dataset_.digest())) {
     throw Error(Exit::data, "the crystals, their labels or the graph options changed since the checkpoint was written; restore "
                             "them, or start anew in another run.dir (restart: never)");
   }
-  dataset_.set_scaler({mean->second, std->second});
+  dataset_.set_scaler({mean, std});
 }
 
 template <class T>

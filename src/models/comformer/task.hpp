@@ -43,9 +43,9 @@ class ComformerTask final : public Task<T> {
   TargetKind target_kind() const override { return binary() ? TargetKind::probability : TargetKind::number; }
   std::vector<InputRecord> records() const override { return dataset_.records(); }
   std::vector<BadRecord> skipped() const override { return dataset_.skipped(); }
-  std::map<std::string, std::vector<double>> data_state() const override;
+  DataState data_state() const override;
   /// Throws Error(Exit::data) if a training run continues on other data than it started with.
-  void set_data_state(const std::map<std::string, std::vector<double>>& state) override;
+  void set_data_state(const DataState& state) override;
 
   std::unique_ptr<HostBatch> new_batch() const override { return std::make_unique<HostCrystalBatch>(); }
   void collate(std::span<const std::int64_t> samples, HostBatch& batch) const override;

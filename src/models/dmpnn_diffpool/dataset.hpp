@@ -72,13 +72,13 @@ class MoleculeDataset {
   std::vector<InputRecord> records() const { return samples_.records(); }
   std::vector<BadRecord> skipped() const { return samples_.skipped(); }
 
-  /// What a checkpoint must hold to predict other files: "label_mean", "label_std", "num_classes", "target:<name>" -> {column},
-  /// "descriptor:<name>" -> {column}, those of DescriptorScaler, and the digest of the data ("data_digest": two numbers).
-  std::map<std::string, std::vector<double>> state() const;
+  /// What a checkpoint must hold to predict other files: "label_mean", "label_std", "num_classes", those of DescriptorScaler, the digest
+  /// of the data ("data_digest": two numbers), and the texts "targets" and "descriptors": names of columns, in order.
+  DataState state() const;
   /// Takes scaling, classes, targets and descriptors from a checkpoint. Throws Error(Exit::data) if a training data set is not the one
   /// of the state. For prediction columns are found by their names: a target that the file lacks is NaN, a descriptor that the model
   /// uses must be there.
-  void set_state(const std::map<std::string, std::vector<double>>& state);
+  void set_state(const DataState& state);
 
   const DataOptions& options() const { return options_; }
   /// Keys of the caches, in order: equal texts, equal samples.
@@ -94,7 +94,7 @@ class MoleculeDataset {
   std::vector<std::int64_t> classes_to_stratify() const;
   void split();
   void apply_scaling();
-  void take_columns(const std::map<std::string, std::vector<double>>& state);
+  void take_columns(const DataState& state);
 
   DataOptions options_;
   std::vector<std::string> target_names_, descriptor_names_;

@@ -16,8 +16,6 @@ namespace gnn_hpc::dmpnn {
 
 namespace {
 
-constexpr std::string_view kTarget = "target:", kDescriptor = "descriptor:";
-
 /// A 64-bit digest as two numbers that a double holds exactly.
 std::vector<double> digest_numbers(const std::string& text) {
   const std::uint64_t h = fnv1a64(text);
@@ -38,18 +36,6 @@ void append_resident(const GraphCache& cache, int column, std::vector<double>& o
   if (column < 0) return;
   const auto values = cache.resident(column);
   out.insert(out.end(), values.begin(), values.end());
-}
-
-/// Names of the entries "<prefix>name" -> {place}, in the order of their places.
-std::vector<std::string> names_of(const std::map<std::string, std::vector<double>>& state, std::string_view prefix) {
-  std::vector<std::pair<double, std::string>> found;
-  for (const auto& [key, place] : state) {
-    if (key.starts_with(prefix) && place.size() == 1) found.emplace_back(place[0], key.substr(prefix.size()));
-  }
-  std::sort(found.begin(), found.end());
-  std::vector<std::string> out;
-  for (auto& entry : found) out.push_back(std::move(entry.second));
-  return out;
 }
 
 /// Columns `wanted` of a table [rows, names], NaN where `names` lacks one.
@@ -173,23 +159,19 @@ MoleculeView MoleculeDataset::view(std::int64_t sample) const {
   return out;
 }
 
-std::map<std::string, std::vector<double>> MoleculeDataset::state() const {
-  std::map<std::string, std::vector<double>> out{{"label_mean", scaler_.mean},
-                                                 {"label_std", scaler_.std},
-                                                 {"num_classes", {static_cast<double>(num_classes_)}},
-                                                 {"data_digest", digest_numbers(digest())}};
-  const auto put_names = [&out](std::string_view prefix, const std::vector<std::string>& names) {
-    for (std::size_t k = 0; k < names.size(); ++k) out[std::string(prefix) + names[k]] = {static_cast<double>(k)};
-  };
-  put_names(kTarget, target_names_);
-  put_names(kDescriptor, descriptor_names_);
+DataState MoleculeDataset::state() const {
+  DataState out{{{"label_mean", scaler_.mean},
+                 {"label_std", scaler_.std},
+                 {"num_classes", {static_cast<double>(num_classes_)}},
+                 {"data_digest", digest_numbers(digest())}},
+                {{"targets", target_names_}, {"descriptors", descriptor_names_}}};
   descriptor_scaler_.save(out);
   return out;
 }
 
 /// Prediction: targets and descriptors of the model instead of those found in the file.
-void MoleculeDataset::take_columns(const std::map<std::string, std::vector<double>>& state) {
-  const std::vector<std::string> targets = names_of(state, kTarget), descriptors = names_of(state, kDescriptor);
+void MoleculeDataset::take_columns(const DataState& state) {
+  const std::vector<std::string>&targets = state.text("targets"), &descriptors = state.text("descriptors");
   const DescriptorScaler scaler = DescriptorScaler::load(state, descriptors.size());
   for (const double place : scaler.kept) {
     const std::string& name = descriptors[static_cast<std::size_t>(place)];
@@ -204,21 +186,20 @@ void MoleculeDataset::take_columns(const std::map<std::string, std::vector<doubl
   descriptor_names_ = descriptors;
 }
 
-void MoleculeDataset::set_state(const std::map<std::string, std::vector<double>>& state) {
-  const auto mean = state.find("label_mean"), std = state.find("label_std"), classes = state.find("num_classes"), digest = state.find("data_digest");
-  const std::size_t targets = names_of(state, kTarget).size();
-  if (mean == state.end() || std == state.end() || classes == state.end() || classes->second.size() != 1 || targets == 0 ||
-      mean->second.size() != targets || std->second.size() != targets) {
+void MoleculeDataset::set_state(const DataState& state) {
+  const std::vector<double>&mean = state.number("label_mean"), &std = state.number("label_std"), &classes = state.number("num_classes");
+  const std::size_t targets = state.text("targets").size();
+  if (classes.size() != 1 || targets == 0 || mean.size() != targets || std.size() != targets) {
     throw Error(Exit::data, "the checkpoint does not hold the targets and label scaling of a molecule data set; it belongs to another system");
   }
   if (prediction_) {
     take_columns(state);
-  } else if (digest == state.end() || digest->second != digest_numbers(this->digest()) || names_of(state, kTarget) != target_names_) {
+  } else if (state.number("data_digest") != digest_numbers(digest()) || state.text("targets") != target_names_) {
     throw Error(Exit::data, "the molecules, their labels or the columns in use changed since the checkpoint was written; restore them, or start anew in "
                             "another run.dir (restart: never)");
   }
-  scaler_ = {mean->second, std->second};
-  num_classes_ = static_cast<int>(classes->second[0]);
+  scaler_ = {mean, std};
+  num_classes_ = static_cast<int>(classes[0]);
   if (prediction_) check_labels();  // a label beyond the head's columns would be read there
   descriptor_scaler_ = DescriptorScaler::load(state, descriptor_names_.size());
   apply_scaling();

@@ -82,20 +82,17 @@ void DescriptorScaler::apply(std::span<const double> in, std::span<double> out) 
   }
 }
 
-void DescriptorScaler::save(std::map<std::string, std::vector<double>>& state) const {
+void DescriptorScaler::save(DataState& state) const {
   if (kept.empty()) return;
-  state["descriptor_kept"] = kept;
-  state["descriptor_median"] = median;
-  state["descriptor_mean"] = mean;
-  state["descriptor_std"] = std;
+  state.numbers["descriptor_kept"] = kept;
+  state.numbers["descriptor_median"] = median;
+  state.numbers["descriptor_mean"] = mean;
+  state.numbers["descriptor_std"] = std;
 }
 
-DescriptorScaler DescriptorScaler::load(const std::map<std::string, std::vector<double>>& state, std::size_t columns) {
-  const auto part = [&state](const char* name) {
-    const auto found = state.find(name);
-    return found == state.end() ? std::vector<double>{} : found->second;
-  };
-  DescriptorScaler out{part("descriptor_kept"), part("descriptor_median"), part("descriptor_mean"), part("descriptor_std")};
+DescriptorScaler DescriptorScaler::load(const DataState& state, std::size_t columns) {
+  DescriptorScaler out{state.number("descriptor_kept"), state.number("descriptor_median"), state.number("descriptor_mean"),
+                       state.number("descriptor_std")};
   for (const auto* values : {&out.median, &out.mean, &out.std}) {
     if (values->size() != out.kept.size()) throw Error(Exit::data, "the checkpoint's preprocessing of descriptors is not complete");
   }

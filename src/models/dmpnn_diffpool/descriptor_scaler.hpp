@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "models/data_state.hpp"
+
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <span>
-#include <string>
 #include <vector>
 
 namespace gnn_hpc::dmpnn {
@@ -26,9 +26,9 @@ struct DescriptorScaler {
   void apply(std::span<const double> in, std::span<double> out) const;
 
   /// For checkpoints: "descriptor_kept", "descriptor_median", "descriptor_mean", "descriptor_std"; nothing without columns.
-  void save(std::map<std::string, std::vector<double>>& state) const;
+  void save(DataState& state) const;
   /// The same back; throws Error(Exit::data) if a part is missing or of another length, or a column is beyond `columns`.
-  static DescriptorScaler load(const std::map<std::string, std::vector<double>>& state, std::size_t columns);
+  static DescriptorScaler load(const DataState& state, std::size_t columns);
 };
 
 }  // namespace gnn_hpc::dmpnn

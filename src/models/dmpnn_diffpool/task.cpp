@@ -96,22 +96,22 @@ void DmpnnTask<T>::shape_model() {
 }
 
 template <class T>
-std::map<std::string, std::vector<double>> DmpnnTask<T>::data_state() const {
-  std::map<std::string, std::vector<double>> state = dataset_.state();
-  if (options_.levels() > 0) state["head_width"] = {static_cast<double>(options_.head_width)};
+DataState DmpnnTask<T>::data_state() const {
+  DataState state = dataset_.state();
+  if (options_.levels() > 0) state.numbers["head_width"] = {static_cast<double>(options_.head_width)};
   return state;
 }
 
 template <class T>
-void DmpnnTask<T>::set_data_state(const std::map<std::string, std::vector<double>>& state) {
+void DmpnnTask<T>::set_data_state(const DataState& state) {
   dataset_.set_state(state);
   if (options_.levels() > 0) {
-    const auto width = state.find("head_width");
-    if (width == state.end() || width->second.size() != 1 || !(width->second[0] >= 1.0)) {
+    const std::vector<double>& width = state.number("head_width");
+    if (width.size() != 1 || !(width[0] >= 1.0)) {
       throw Error(Exit::data, "the checkpoint does not hold the width of the assignment heads (data_state/head_width); it belongs to a "
                               "model without pooling: set model.encoder as it was in training");
     }
-    options_.head_width = static_cast<int>(width->second[0]);
+    options_.head_width = static_cast<int>(width[0]);
   }
   if (for_prediction_) {
     shape_model();

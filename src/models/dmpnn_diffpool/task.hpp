@@ -44,9 +44,9 @@ class DmpnnTask final : public Task<T> {
   std::vector<InputRecord> records() const override { return dataset_.records(); }
   std::vector<BadRecord> skipped() const override { return dataset_.skipped(); }
   /// What the data set keeps, and "head_width" with pooling.
-  std::map<std::string, std::vector<double>> data_state() const override;
+  DataState data_state() const override;
   /// Throws Error(Exit::data) if a training run continues on other data, or the checkpoint lacks a part of the state.
-  void set_data_state(const std::map<std::string, std::vector<double>>& state) override;
+  void set_data_state(const DataState& state) override;
   std::vector<std::string> describe() const override;
 
   std::unique_ptr<HostBatch> new_batch() const override { return std::make_unique<HostMoleculeBatch>(); }

@@ -36,14 +36,14 @@ void LanguageTask<T>::open_prediction_data(const Comm& /*comm*/) {
 }
 
 template <class T>
-std::map<std::string, std::vector<double>> LanguageTask<T>::data_state() const {
-  return {{"data_digest", digest_numbers(dataset_.digest())}};
+DataState LanguageTask<T>::data_state() const {
+  return {{{"data_digest", digest_numbers(dataset_.digest())}}, {}};
 }
 
 template <class T>
-void LanguageTask<T>::set_data_state(const std::map<std::string, std::vector<double>>& state) {
-  const auto digest = state.find("data_digest");
-  if (digest != state.end() && digest->second != digest_numbers(dataset_.digest())) {
+void LanguageTask<T>::set_data_state(const DataState& state) {
+  const auto digest = state.numbers.find("data_digest");
+  if (digest != state.numbers.end() && digest->second != digest_numbers(dataset_.digest())) {
     throw Error(Exit::data, "the text or the way it is cut changed since the checkpoint was written; restore it, or start anew in another "
                             "run.dir (restart: never)");
   }

@@ -28,8 +28,8 @@ class LanguageTask final : public Task<T> {
   const Splits& splits() const override { return dataset_.splits(); }
   std::string sample_id(std::int64_t sample) const override { return dataset_.id(sample); }
   std::vector<std::string> target_names() const override { return {}; }
-  std::map<std::string, std::vector<double>> data_state() const override;
-  void set_data_state(const std::map<std::string, std::vector<double>>& state) override;
+  DataState data_state() const override;
+  void set_data_state(const DataState& state) override;
 
   std::unique_ptr<HostBatch> new_batch() const override { return std::make_unique<HostTokenBatch>(); }
   void collate(std::span<const std::int64_t> samples, HostBatch& batch) const override;

@@ -1,87 +1,140 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Draws RUN_DIR/learning_curve.png from metrics.csv and RUN_DIR/parity*.png (one per target) from predictions.csv:
+# Draws RUN_DIR/learning_curve.png from metrics.csv and RUN_DIR/parity*.png (one per target) from predictions.csv and summary.json:
 #   scripts/plot.sh RUN_DIR
 # Columns are found by their names. Without gnuplot it says so and succeeds: pictures are an extra.
+#
+# Names of columns come from the user's data and may hold anything: gnuplot runs what stands in backquotes of a program, and takes a file
+# name that begins with < or | for a command. So no program text is made here: names reach gnuplot as arguments (ARGV, never read as
+# program) and are drawn without markup, and it works in a folder of its own on files that this script named.
 set -euo pipefail
 
 run_dir=${1:?usage: scripts/plot.sh RUN_DIR}
+[ -d "$run_dir" ] || { printf 'plot: no folder %q\n' "$run_dir" >&2; exit 2; }
 if ! command -v gnuplot >/dev/null; then
   echo "plot: gnuplot is not installed (Debian: gnuplot-nox); no pictures are drawn"
   exit 0
 fi
+run_dir=$(cd -- "$run_dir" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# CSV with quoted fields -> plain columns that gnuplot reads; prints one line per picture: KIND DATA TITLE.
-python3 - "$run_dir" "$work" >"$work/list" <<'PYTHON'
-import csv, os, re, sys
+# CSV with quoted fields -> columns of numbers. Writes $work/list, fields that end with a zero byte, per picture:
+#   KIND DATA PICTURE NUMBER TEXT*NUMBER
+python3 - "$run_dir" "$work" <<'PYTHON'
+import csv, json, math, os, re, sys, unicodedata
 run_dir, work = sys.argv[1:3]
 
 def rows(name):
     path = os.path.join(run_dir, name)
     if not os.path.exists(path):
         return []
-    with open(path, newline="") as file:
+    csv.field_size_limit(1 << 28)
+    with open(path, newline="", encoding="utf-8", errors="replace") as file:
         return list(csv.DictReader(file))
+
+def summary():
+    try:
+        with open(os.path.join(run_dir, "summary.json"), encoding="utf-8", errors="replace") as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return {}
 
 def number(text):
     try:
-        return f"{float(text):.9g}"
+        return float(text)
     except (TypeError, ValueError):
-        return "NaN"
+        return math.nan
 
+def shown(name, longest=70):
+    """One line of a picture: no control characters, not longer than the picture."""
+    text = "".join(c if unicodedata.category(c)[0] != "C" else c.encode("unicode_escape").decode() for c in name)
+    return text if len(text) <= longest else text[:longest - 3] + "..."
+
+def unit_of(name):
+    """`E (eV/atom)` and `E [eV/atom]` -> ` eV/atom`: labels and their errors have the unit that the column's name tells."""
+    found = re.search(r"[(\[]([^()\[\]]+)[)\]]\s*$", name)
+    return " " + shown(found.group(1), 20) if found else ""
+
+def errors(pairs, name):
+    """Of the points that are drawn: MAE, RMSE, R2."""
+    n = len(pairs)
+    mean = sum(t for t, _ in pairs) / n
+    squared, spread = sum((p - t) ** 2 for t, p in pairs), sum((t - mean) ** 2 for t, _ in pairs)
+    text = f"MAE {sum(abs(p - t) for t, p in pairs) / n:.4g}{unit_of(name)}, RMSE {math.sqrt(squared / n):.4g}{unit_of(name)}"
+    return text + (f", R2 {1 - squared / spread:.3f}" if spread > 0 else "")
+
+def scores(part, name, pairs):
+    known = summary_.get("parts", {}).get(part, {}).get("targets", {}).get(name, {})
+    if "accuracy" not in known:
+        return errors(pairs, name)
+    return ", ".join(f"{word} {known[key]:.3f}" for word, key in (("accuracy", "accuracy"), ("F1", "f1"), ("ROC AUC", "roc_auc"))
+                     if isinstance(known.get(key), (int, float)))
+
+pictures, summary_ = [], summary()
 metrics = rows("metrics.csv")
 if metrics and "epoch" in metrics[0]:
-    columns = [c for c in ("train_loss", "val_loss") if c in metrics[0]] + [c for c in metrics[0] if re.fullmatch(r"val_mae.*", c)]
+    columns = [c for c in ("train_loss", "val_loss") if c in metrics[0]] + [c for c in metrics[0] if c and c.startswith("val_mae")]
     with open(os.path.join(work, "curve.dat"), "w") as file:
-        file.write("epoch " + " ".join(columns) + "\n")
         for row in metrics:
-            file.write(" ".join(number(row[c]) for c in ["epoch", *columns]) + "\n")
-    print("curve", os.path.join(work, "curve.dat"), len(columns) + 1, "-", sep="\t")
+            file.write(" ".join(f"{number(row[c]):.9g}" for c in ["epoch", *columns]) + "\n")
+    pictures.append(["curve", "curve.dat", "learning_curve.png", [shown(c, 40) for c in columns]])
 
-groups = {}
+names = list(dict.fromkeys(t for part in summary_.get("parts", {}).values() for t in part.get("targets", {})))
+groups = {}  # name -> part -> pairs
 for row in rows("predictions.csv"):
-    # One target: columns target, prediction. Several: target_<name>, prediction_<name> each.
-    for column in [c for c in row if c == "target" or c.startswith("target_")]:
-        pair = (row[column], row.get(column.replace("target", "prediction", 1)))
-        groups.setdefault(column[len("target_"):], {}).setdefault(row.get("split") or "all", []).append(pair)
-for i, (name, splits) in enumerate(groups.items()):
-    data, kept = os.path.join(work, f"parity{i}.dat"), 0
-    with open(data, "w") as file:
-        for split in sorted(splits, key=lambda s: ({"train": 0, "val": 1, "test": 2}.get(s, 3), s)):
-            pairs = [(number(t), number(p)) for t, p in splits[split]]
-            pairs = [pair for pair in pairs if "nan" not in (pair[0].lower(), pair[1].lower())]
-            if not pairs:
-                continue
-            file.write(f'"{split} ({len(pairs)})"\n' + "".join(f"{t} {p}\n" for t, p in pairs) + "\n\n")
-            kept += 1
-    if kept:
-        picture = "parity.png" if len(groups) == 1 else "parity_" + re.sub(r"[^A-Za-z0-9_.-]", "_", name) + ".png"
-        print("parity", data, kept, picture + "\t" + (name or "target"), sep="\t")
+    # One target: columns target, prediction, and its name stands in summary.json. Several: target_<name>, prediction_<name> each.
+    for column in [c for c in row if c and (c == "target" or c.startswith("target_"))]:
+        name = column[len("target_"):] if column != "target" else names[0] if len(names) == 1 else "target"
+        pair = (number(row[column]), number(row.get("prediction" + column[len("target"):])))
+        if not (math.isnan(pair[0]) or math.isnan(pair[1])):
+            groups.setdefault(name, {}).setdefault(row.get("split") or "all", []).append(pair)
+used = set()
+for i, (name, parts) in enumerate(groups.items()):
+    data, legend = f"parity{i}.dat", []
+    with open(os.path.join(work, data), "w") as file:
+        for part in sorted(parts, key=lambda s: ({"train": 0, "validation": 1, "test": 2}.get(s, 3), s)):
+            file.write("".join(f"{t:.9g} {p:.9g}\n" for t, p in parts[part]) + "\n\n")
+            legend.append(shown(f"{part} ({len(parts[part])}): {scores(part, name, parts[part])}", 100))
+    picture = "parity"
+    if len(groups) > 1:
+        picture += "_" + re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:100]
+        if picture in used:
+            picture += f"_{i}"
+    used.add(picture)
+    pictures.append(["parity", data, picture + ".png", [shown(name) + ", known", shown(name) + ", predicted", *legend]])
+
+with open(os.path.join(work, "list"), "wb") as file:
+    for kind, data, picture, texts in pictures:
+        for field in (kind, data, picture, str(len(texts)), *texts):
+            file.write(field.encode("utf-8", "replace") + b"\0")
 PYTHON
 
-style='set terminal pngcairo size 900,700; set grid; set tics out; set border 3; set tics nomirror; set key top right'
-while IFS=$'\t' read -r kind data count picture title; do
-  case $kind in
-    curve)
-      picture=learning_curve.png
-      gnuplot <<GNUPLOT
-$style
-set output "$run_dir/$picture"
+# ARGV[1]: data, ARGV[2]: picture, then the texts.
+cat >"$work/common.gp" <<'GNUPLOT'
+set encoding utf8
+set terminal pngcairo noenhanced size 900,700; set grid; set tics out; set border 3; set tics nomirror
+GNUPLOT
+cat >"$work/curve.gp" <<'GNUPLOT'
+load "common.gp"; set output ARGV[2]
+set key top right
 set xlabel "epoch"; set ylabel "loss, error"; set logscale y; set format y "%g"
-plot for [i=2:$count] "$data" using 1:i with linespoints linewidth 2 pointtype 7 pointsize 0.4 title columnheader(i) noenhanced
+plot for [i=2:ARGC-1] ARGV[1] using 1:i with linespoints linewidth 2 pointtype 7 pointsize 0.4 title ARGV[i+1] noenhanced
 GNUPLOT
-      ;;
-    parity)
-      gnuplot <<GNUPLOT
-$style
-set output "$run_dir/$picture"
-set xlabel "target: $title" noenhanced; set ylabel "prediction: $title" noenhanced; set size ratio -1; set key top left
+cat >"$work/parity.gp" <<'GNUPLOT'
+load "common.gp"; set output ARGV[2]
+set xlabel ARGV[3] noenhanced; set ylabel ARGV[4] noenhanced; set size ratio -1; set key outside top center vertical maxrows 4
 plot x with lines linecolor "gray" notitle, \
-  for [i=0:$((count - 1))] "$data" index i using 1:2 with points pointtype 7 pointsize 0.6 title columnheader(1) noenhanced
+  for [i=0:ARGC-5] ARGV[1] index i using 1:2 with points pointtype 7 pointsize 0.6 title ARGV[i+5] noenhanced
 GNUPLOT
-      ;;
-  esac
-  echo "plot: $run_dir/$picture"
+
+while IFS= read -r -d '' kind && IFS= read -r -d '' data && IFS= read -r -d '' picture && IFS= read -r -d '' count; do
+  texts=()
+  for ((i = 0; i < count; ++i)); do
+    IFS= read -r -d '' text
+    texts+=("$text")
+  done
+  (cd "$work" && gnuplot -c "$kind.gp" "$data" "$picture" "${texts[@]}")
+  mv -- "$work/$picture" "$run_dir/$picture"
+  printf 'plot: %s\n' "$run_dir/$picture"
 done <"$work/list"

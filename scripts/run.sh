@@ -26,24 +26,16 @@ if ((ranks > 1)); then
   export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((($(nproc) + ranks - 1) / ranks))}
   program=(mpiexec -n "$ranks" --oversubscribe "${program[@]}")
 fi
-start=$(mktemp)
-trap 'rm -f "$start"' EXIT
 status=0
 "${program[@]}" "$@" || status=$?
 ((status == 0)) || exit "$status"
 
-# The folder of the run: key=value wins over the file, as in the program.
-run_dir=
-for argument in "$@"; do
-  case $argument in run.dir=*) run_dir=${argument#run.dir=} ;; esac
-done
-if [ -z "$run_dir" ]; then
-  run_dir=$(sed -n '/^run:/,/^[^ #]/s/^ \{1,\}dir: *"\{0,1\}\([^"#]*[^"# ]\).*/\1/p' "$1" | head -n 1)
-fi
-run_dir=${run_dir:-run}
+# What the input says is the program's to tell: only it reads YAML and key=value as it does.
+option() { "$root/build/$preset/gnn_hpc" info "$1" --option "$2" "${@:3}"; }
+run_dir=$(option "$1" run.dir "${@:2}")
 if [ -f "$run_dir/metrics.csv" ]; then "$root/scripts/plot.sh" "$run_dir"; fi
 # A language model shows what it has learned by continuing a text.
-if grep -q '^system: *hgnn_moe' "$1"; then
+if [ "$(option "$1" system "${@:2}")" = hgnn_moe ]; then
   "$root/build/$preset/gnn_hpc" generate "$run_dir" --prompt "${GNN_HPC_PROMPT:-The }" || true
 fi
 echo "results: $run_dir"

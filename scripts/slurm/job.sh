@@ -6,7 +6,7 @@
 # run_job COMMAND...: runs it so that a signal to this shell reaches it, requeues on exit code 5, ends with its exit code otherwise.
 run_job() {
   local status=0 pid
-  echo "$(date -Is) job ${SLURM_JOB_ID:-?} start ${SLURM_RESTART_COUNT:-0} on ${SLURM_JOB_NODELIST:-$(hostname)}: $*"
+  echo "$(date -Is) job ${SLURM_JOB_ID:-?} start ${SLURM_RESTART_COUNT:-0} on ${SLURM_JOB_NODELIST:-$(hostname)}:$(printf ' %q' "$@")"
   "$@" &
   pid=$!
   # `--signal=B:USR1@300` signals this shell alone; srun and mpiexec hand it on to every rank.

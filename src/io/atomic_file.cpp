@@ -83,8 +83,8 @@ void replace_and_keep(const std::string& fresh, const std::string& path, const s
     return;
   }
   if (errno != ENOENT && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP) fail(path, "rename");
-  const bool kept = errno != ENOENT;  // there may be no file yet
-  if (kept && ::rename(path.c_str(), old.c_str()) != 0) fail(old, "rename");
+  const bool kept = ::rename(path.c_str(), old.c_str()) == 0;
+  if (!kept && errno != ENOENT) fail(old, "rename");  // there may be no file yet
   if (::rename(fresh.c_str(), path.c_str()) == 0) return;
   const int code = errno;
   if (kept) static_cast<void>(::rename(old.c_str(), path.c_str()));

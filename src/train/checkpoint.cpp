@@ -258,6 +258,8 @@ std::string look_for_checkpoint(const std::string& path, std::vector<std::string
       fs::rename(candidate, aside, trouble);
       if (trouble) throw Error(Exit::data, fmt::format("damaged checkpoint: {}; it cannot be moved aside ({})", damage.what(), trouble.message()));
       warnings.push_back(fmt::format("damaged checkpoint: {} (moved to {})", damage.what(), aside.filename().string()));
+    } catch (const Error& error) {
+      throw Error(error.code(), fmt::format("{}; the file stays as it is, and nothing older is used unasked", error.what()));
     }
   }
   return {};

@@ -59,6 +59,13 @@ if(Kokkos_COMPILE_LANGUAGE STREQUAL "CUDA")
   enable_language(CUDA)
 endif()
 
+if(Kokkos_COMPILE_LANGUAGE STREQUAL "CUDA")
+  # In C++20 nvcc and its host compiler place members marked [[no_unique_address]] differently: a View of one index has 32 bytes in a kernel
+  # and 40 outside (nvcc 13.0, g++ 12 and 13), and every kernel reads its Views at the wrong places. Without the attribute, as in C++17,
+  # both agree; base/device_layout.hpp asks the device.
+  add_compile_definitions("$<$<COMPILE_LANGUAGE:CUDA>:MDSPAN_IMPL_USE_ATTRIBUTE_NO_UNIQUE_ADDRESS=1>"
+    "$<$<COMPILE_LANGUAGE:CUDA>:MDSPAN_IMPL_NO_UNIQUE_ADDRESS=>")
+endif()
 if("HIP" IN_LIST Kokkos_DEVICES)
   add_compile_definitions("R123_CUDA_DEVICE=__host__ __device__" R123_USE_SSE=0) # Random123 knows nvcc by itself, hipcc not
 endif()

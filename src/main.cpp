@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/comm.hpp"
+#include "base/device_layout.hpp"
 #include "base/error.hpp"
 #include "cli/command_line.hpp"
 #include "cli/launch.hpp"
@@ -25,6 +26,7 @@ int run(const gnn_hpc::CommandLine& line, const gnn_hpc::Comm& comm, const char*
     int argc = static_cast<int>(argv.size());
     argv.push_back(nullptr);
     const Kokkos::ScopeGuard kokkos(argc, argv.data());
+    gnn_hpc::require_equal_layout_on_device();
     return gnn_hpc::run_command(line, comm);
   } catch (const gnn_hpc::Error& e) {
     return gnn_hpc::report_failure(comm, static_cast<int>(e.code()), e.what());

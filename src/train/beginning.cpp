@@ -69,6 +69,7 @@ Beginning find_beginning(RunFolder& folder, const RunOptions& run, const Checkpo
       log_info("{} belongs to a run with other options{}: set aside, training begins anew", out.checkpoint,
                never ? "" : " that made no step");
       out = {};
+      comm.barrier();  // all have read what is moved now
       on_root(comm, [&] { folder.set_old_results_aside(); });
     }
   } else {

@@ -114,6 +114,46 @@ TEST(MpiTraining, AStopOnOneRankStopsAllAndTheRestIsTheSame) {
   world.barrier();
 }
 
+TEST(MpiTraining, AllRanksBeginAtTheSamePlace) {
+  const test::TemporaryFolder mine;
+  const Comm world = Comm::world();
+  RunOptions options;
+  options.dir = shared_folder(mine) + "/run";
+  TrainOptions t;
+  t.epochs = 3;
+  t.batch_size = 5;
+  const auto start = [&](std::int64_t steps, const std::string& yaml) {  // stops before the step after these
+    Fake task;
+    const TrainResult result = train<double>(task, options, t, world, yaml, {[&](const TrainState& state) { return state.step == steps; }});
+    world.barrier();
+    return result;
+  };
+  const auto aside = [&](int n) { return std::filesystem::exists(options.dir + "/previous." + std::to_string(n) + "/checkpoints/last.h5"); };
+  EXPECT_EQ(start(0, kYaml).exit, Exit::stopped);
+  EXPECT_EQ(start(3, kYaml + "  learning_rate: 0.5\n").state.step, 3) << "a checkpoint without a step holds nothing back";
+  EXPECT_TRUE(aside(1));
+  options.restart = "never";
+  EXPECT_EQ(start(3, kYaml).state.step, 3);
+  EXPECT_TRUE(aside(2));
+  EXPECT_EQ(start(-1, kYaml).exit, Exit::ok) << "what this command began goes on";
+  EXPECT_FALSE(aside(3));
+  options.restart = "auto";
+  if (world.is_root()) {
+    for (const char* name : {"last.h5", "last.prev.h5"}) std::filesystem::resize_file(options.dir + "/checkpoints/" + name, 1000);
+  }
+  world.barrier();
+  for (int again = 0; again < 2; ++again) {
+    try {
+      start(-1, kYaml);
+      ADD_FAILURE() << "trained from nothing";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Exit::data);
+      EXPECT_NE(std::string(error.what()).find("last.damaged.h5"), std::string::npos) << error.what();
+    }
+    world.barrier();
+  }
+}
+
 TEST(MpiTraining, DivergenceIsSeenByAllRanks) {
   const test::TemporaryFolder mine;
   const std::string shared = shared_folder(mine);

@@ -7,6 +7,7 @@
 #include "train/average_buffers.hpp"
 #include "train/batch_feed.hpp"
 #include "train/beginning.hpp"
+#include "train/final_weights.hpp"
 #include "train/metrics_log.hpp"
 #include "train/run_folder.hpp"
 #include "train/step_speed.hpp"
@@ -376,33 +377,11 @@ class Trainer {
   /// Wall time of the run: of this process, and of those before it up to their last checkpoints.
   double run_seconds() const { return earlier_seconds_ + seconds_since(begin_); }
 
-  /// Which weights the final evaluation uses, and after which epoch they were so.
-  struct FinalWeights {
-    std::string name = "last";  ///< best | last
-    std::int64_t epoch = 0;
-    std::string note;           ///< for the table: why they are not those that were asked for
-  };
-
-  /// Loads the weights of the final evaluation. A file is the best one only if its own header says so.
-  FinalWeights load_final_weights() {
-    FinalWeights out{"last", state_.epoch, {}};
-    if (options_.final_weights != "best" || state_.best_epoch == 0) return out;
-    std::vector<std::string> warnings;
-    const std::string path = find_best_checkpoint(folder_.best(), state_, comm_, warnings);
-    for (const std::string& line : warnings) log_warning("{}", line);
-    if (path.empty()) {
-      out.note = fmt::format("; the best ones, of epoch {}, are in no file that can be read", state_.best_epoch);
-      return out;
-    }
-    load_checkpoint<T>(path, task_.params(), nullptr);
-    return {"best", state_.best_epoch, {}};
-  }
-
   TrainResult finish() {
     TrainResult result{Exit::ok, state_.epoch < options_.epochs ? "early_stopped" : "finished", state_, {}, 0};
     if (result.status == "early_stopped") log_info("no better validation {} for {} epochs: stopping early",
                                                     task_.loss_decides() ? "loss" : "metric", options_.early_stopping);
-    const FinalWeights weights = load_final_weights();
+    const FinalWeights weights = load_final_weights(task_.params(), options_.final_weights == "best", folder_.best(), state_, comm_);
     const Splits& splits = task_.splits();
     const std::vector<std::string> targets = task_.target_names();
     std::vector<std::pair<std::string, std::vector<Prediction>>> rows;

@@ -12,7 +12,9 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <string_view>
 #include <system_error>
+#include <unordered_set>
 
 namespace gnn_hpc {
 
@@ -399,6 +401,11 @@ Config Config::block(std::string_view key, std::string_view doc) {
 
 void Config::done() { node_->closed = true; }
 
+namespace {
+/// What a message about an input file shows: a file of another program may be wrong in every line.
+constexpr std::size_t kMostProblems = 50, kMostShownWhere = 1000;
+}  // namespace
+
 void Config::finish() const {
   if (document_->schema) return;
   // Suggestions may come from any block, hence only now, when all have been read.
@@ -411,39 +418,60 @@ void Config::finish() const {
       if (entry->child) nodes.push_back(entry->child.get());
     }
   }
-  std::vector<Document::Problem> problems = document_->problems;
+  struct Unknown {
+    const Node* node;
+    std::size_t key;  ///< in node->tree
+  };
+  std::vector<Unknown> unknown;
   for (const Node* node : nodes) {
     if (!node->closed || node->tree == nullptr) continue;
-    std::vector<std::string> known;
-    for (const auto& entry : node->entries) known.push_back(entry->key);
-    for (std::size_t i = 0; i < node->tree->keys.size(); ++i) {
-      const std::string& key = node->tree->keys[i];
-      if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-      const std::string near = nearest_word(key, known);
-      std::string advice;
-      if (const auto nested = std::find(all_paths.begin(), all_paths.end(), key); nested != all_paths.end()) {
-        advice = "dots are for the command line; in the file write the key inside its block";
-      } else if (!near.empty()) {
-        advice = fmt::format("did you mean {}?", near);
-      } else if (const std::string leaf = nearest_word(key, all_leaves); !leaf.empty()) {
-        const auto at = std::find(all_leaves.begin(), all_leaves.end(), leaf) - all_leaves.begin();
-        advice = fmt::format("did you mean {}?", all_paths[static_cast<std::size_t>(at)]);
-      } else {
-        advice = fmt::format("known here: {}", known.empty() ? "nothing" : join(known, ", "));
-      }
-      const YamlTree& at = node->tree->children[i];
-      problems.push_back({at.line, at.from_command_line, dotted(node->path, key), fmt::format("unknown key ({})", advice)});
+    std::unordered_set<std::string_view> known;
+    for (const auto& entry : node->entries) known.insert(entry->key);
+    for (std::size_t k = 0; k < node->tree->keys.size(); ++k) {
+      if (!known.contains(node->tree->keys[k])) unknown.push_back({node, k});
     }
   }
-  if (problems.empty()) return;
-  std::stable_sort(problems.begin(), problems.end(), [](const Document::Problem& a, const Document::Problem& b) {
-    return std::pair(a.from_command_line, a.line) < std::pair(b.from_command_line, b.line);
+  const auto advice_for = [&](const Unknown& u) -> std::string {
+    const std::string& key = u.node->tree->keys[u.key];
+    if (std::find(all_paths.begin(), all_paths.end(), key) != all_paths.end()) {
+      return "dots are for the command line; in the file write the key inside its block";
+    }
+    std::vector<std::string> known;
+    for (const auto& entry : u.node->entries) known.push_back(entry->key);
+    if (const std::string near = nearest_word(key, known); !near.empty()) return fmt::format("did you mean {}?", near);
+    if (const std::string leaf = nearest_word(key, all_leaves); !leaf.empty()) {
+      const auto at = std::find(all_leaves.begin(), all_leaves.end(), leaf) - all_leaves.begin();
+      return fmt::format("did you mean {}?", all_paths[static_cast<std::size_t>(at)]);
+    }
+    return fmt::format("known here: {}", known.empty() ? "nothing" : join(known, ", "));
+  };
+  // A suggestion compares a key with every known one: it is made only for the problems that are shown.
+  struct Found {
+    Document::Problem problem;
+    const Unknown* unknown;
+  };
+  std::vector<Found> found;
+  for (const Document::Problem& p : document_->problems) found.push_back({p, nullptr});
+  for (const Unknown& u : unknown) {
+    const YamlTree& at = u.node->tree->children[u.key];
+    found.push_back({{at.line, at.from_command_line, dotted(u.node->path, u.node->tree->keys[u.key]), {}}, &u});
+  }
+  if (found.empty()) return;
+  std::stable_sort(found.begin(), found.end(), [](const Found& a, const Found& b) {
+    return std::pair(a.problem.from_command_line, a.problem.line) < std::pair(b.problem.from_command_line, b.problem.line);
   });
   std::vector<std::string> lines;
-  for (const Document::Problem& p : problems) {
-    std::string line = document_->where(p) + ": " + p.message;
-    if (std::find(lines.begin(), lines.end(), line) == lines.end()) lines.push_back(std::move(line));
+  std::unordered_set<std::string> different;
+  std::size_t more = 0;
+  for (Found& f : found) {
+    const bool full = lines.size() == kMostProblems;
+    if (f.unknown != nullptr) f.problem.message = full ? "unknown key" : fmt::format("unknown key ({})", advice_for(*f.unknown));
+    std::string line = shortened(document_->where(f.problem), kMostShownWhere) + ": " + f.problem.message;
+    if (!different.insert(line).second) continue;
+    if (full) ++more;
+    else lines.push_back(std::move(line));
   }
+  if (more > 0) lines.push_back(fmt::format("{}: ... and {} more problems", document_->name, format_count(static_cast<long long>(more))));
   throw Error(Exit::usage, join(lines, "\n"));
 }
 
@@ -490,6 +518,11 @@ std::string read_text_file(const std::string& path) {
   errno = 0;
   std::error_code ignored;
   const bool folder = std::filesystem::is_directory(path, ignored);
+  constexpr std::uintmax_t kMostBytes = std::uintmax_t{64} << 20;
+  if (const auto size = folder ? 0 : std::filesystem::file_size(path, ignored); !ignored && size > kMostBytes) {  // a table given as the input file
+    throw Error(Exit::data, fmt::format("'{}' has {}; an input file or a prompt has at most 64 MiB. Data belong under data.path", path,
+                                        format_bytes(static_cast<double>(size))));
+  }
   std::ifstream file(path, std::ios::binary);
   std::string text;
   if (!folder && file) text.assign(std::istreambuf_iterator<char>(file), {});

@@ -73,7 +73,7 @@ class Config {
   void problem(std::string_view key, const std::string& message);
   /// Call after the last key of the block: any key not asked for (by then or later, from another copy) is a problem.
   void done();
-  /// Throws Error(Exit::usage) with all problems of the document, one a line.
+  /// Throws Error(Exit::usage) with the problems of the document, one a line: the first 50 and the number of the rest.
   void finish() const;
 
   /// All values read so far as YAML text, in order of reading.
@@ -100,7 +100,7 @@ class Config {
   Node* node_ = nullptr;
 };
 
-/// The bytes of a file. Throws Error(Exit::data) with the reason of the system.
+/// The bytes of a file of at most 64 MiB. Throws Error(Exit::data) with the reason of the system.
 std::string read_text_file(const std::string& path);
 
 }  // namespace gnn_hpc

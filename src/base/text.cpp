@@ -38,6 +38,8 @@ std::string nearest_word(std::string_view word, std::span<const std::string> can
   std::size_t best = std::max<std::size_t>(2, w.size() / 4) + 1;
   std::string found;
   for (const std::string& candidate : candidates) {
+    // Never fewer edits than the lengths differ by; a word of a million letters costs nothing.
+    if ((w.size() > candidate.size() ? w.size() - candidate.size() : candidate.size() - w.size()) >= best) continue;
     const std::size_t d = edit_distance(w, folded(candidate));
     // Two edits in a word of three letters are another word.
     if (d < best && d < std::max<std::size_t>(2, std::min(w.size(), candidate.size()) - 1)) {
@@ -105,6 +107,13 @@ std::string printable(std::string_view text, std::size_t longest, LineEnds line_
 }
 
 std::string printable_name(std::string_view name) { return printable(name, 60); }
+
+std::string shortened(std::string_view text, std::size_t most) {
+  if (text.size() <= most) return std::string(text);
+  std::size_t end = most;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not inside a character
+  return fmt::format("{}... ({} bytes)", text.substr(0, end), format_count(static_cast<long long>(text.size())));
+}
 
 std::string format_duration(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0) return "?";

@@ -28,6 +28,12 @@ std::string printable(std::string_view text, std::size_t longest = 0, LineEnds l
 /// A name from data within a line: `printable`, at most 60 characters.
 std::string printable_name(std::string_view name);
 
+/// Longest text out of a data file (an id, a name) that a message or a report shows.
+inline constexpr std::size_t kMostShown = 200;
+/// A text of at most `most` bytes as it is; of a longer one the beginning, cut between characters of UTF-8, and its length:
+/// "CCCC... (300,000 bytes)". For messages and reports: one record of a table may hold a whole file behind a quote never closed.
+std::string shortened(std::string_view text, std::size_t most = kMostShown);
+
 /// "850 ms", "12.3 s", "4m05s", "3h07m", "2d04h": a duration a person can read at a glance.
 std::string format_duration(double seconds);
 

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <string_view>
+#include <unordered_map>
 
 namespace gnn_hpc {
 
@@ -98,7 +100,7 @@ class Converter {
  private:
   void convert_map(const YAML::Node& node, const std::string& path, int depth, YamlTree& out) {
     out.kind = YamlTree::Kind::map;
-    std::vector<int> lines;
+    std::unordered_map<std::string_view, int> first_line;  // a list of keys would make many keys quadratic
     for (const auto& item : node) {
       const int line = item.first.Mark().line + 1;
       if (!item.first.IsScalar()) {
@@ -111,14 +113,12 @@ class Converter {
         problems_.push_back({line, key_path, "merge keys are not supported; write the keys out"});
         continue;
       }
-      const auto seen = std::find(out.keys.begin(), out.keys.end(), key);
-      if (seen != out.keys.end()) {
-        problems_.push_back({line, key_path, fmt::format("key given twice (first in line {}); remove one",
-                                                         lines[static_cast<std::size_t>(seen - out.keys.begin())])});
+      const auto [seen, is_new] = first_line.emplace(key, line);  // the text lives as long as the document
+      if (!is_new) {
+        problems_.push_back({line, key_path, fmt::format("key given twice (first in line {}); remove one", seen->second)});
         continue;
       }
       out.keys.push_back(key);
-      lines.push_back(line);
       out.children.push_back(convert(item.second, key_path, depth + 1));
       out.children.back().line = line;  // a value may begin on a later line; a reader looks for the key
     }

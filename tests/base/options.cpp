@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -176,6 +178,25 @@ TEST(Options, AllProblemsAtOnceInFileOrder) {
             "in.yaml:7: run: found '7', allowed: a block of keys\n"
             "command line: run.sed: run is '7', not a block\n"
             "command line: 'x' is no override; write block.key=value");
+}
+
+/// Suggestions cost a comparison with every known key, and a search of each among the others costs their square: a file of another program
+/// with 60,000 keys took 23 s. Most of what is left is the YAML parser's.
+TEST(Options, ManyUnknownKeysAreReportedInLinearTimeAndCounted) {
+  std::string text = "train:\n";
+  for (int k = 0; k < 60000; ++k) text += "  learning_rate_of_layer_" + std::to_string(k) + ": 1\n";
+  const std::clock_t begin = std::clock();  // of the processor, not of the wall: other work does not count
+  const std::string message = message_of(text);
+  EXPECT_LT(static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC, 8.0);
+  EXPECT_EQ(message.substr(0, message.find(": unknown key")), "in.yaml:2: train.learning_rate_of_layer_0");
+  EXPECT_EQ(std::count(message.begin(), message.end(), '\n'), 50);  // 50 problems and the rest
+  EXPECT_TRUE(message.ends_with("in.yaml: ... and 59,950 more problems")) << message.substr(message.size() - 200);
+}
+
+TEST(Options, EndlessKeysAreCutInMessages) {
+  const std::string message = message_of("train:\n  ? " + std::string(1000000, 'k') + "\n  : 1\n");
+  EXPECT_LT(message.size(), 2000U);
+  EXPECT_NE(message.find("unknown key"), std::string::npos) << message.substr(0, 300);
 }
 
 TEST(Options, OverridesFaceTheSameChecks) {

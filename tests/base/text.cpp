@@ -44,6 +44,12 @@ TEST(Text, SplitAndJoin) {
   EXPECT_EQ(join(words, ", "), "x, y");
 }
 
+TEST(Text, LongTextsAreCutBetweenCharactersAndSayTheirLength) {
+  EXPECT_EQ(shortened(std::string(200, 'x')), std::string(200, 'x'));
+  EXPECT_EQ(shortened(std::string(300000, 'x')), std::string(200, 'x') + "... (300,000 bytes)");
+  EXPECT_EQ(shortened("abc\xC3\xA9 and more", 4), "abc... (14 bytes)");
+}
+
 TEST(Text, NumbersForPeople) {
   EXPECT_EQ(format_duration(0.85), "850 ms");
   EXPECT_EQ(format_duration(12.34), "12.3 s");

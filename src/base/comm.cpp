@@ -2,9 +2,12 @@
 #include "base/comm.hpp"
 
 #include "base/error.hpp"
+#include "base/message_pieces.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <numeric>
 #include <thread>
 #include <utility>
 
@@ -29,26 +32,53 @@ MPI_Datatype mpi_type<double>() { return MPI_DOUBLE; }
 template <>
 MPI_Datatype mpi_type<std::int64_t>() { return MPI_INT64_T; }
 
-template <class T>
-void all_reduce(T* values, std::size_t n, MPI_Op op) {
-  constexpr std::size_t kPiece = std::size_t{1} << 28;  // MPI counts are int
-  for (std::size_t i = 0; i < n; i += kPiece) {
-    MPI_Allreduce(MPI_IN_PLACE, values + i, static_cast<int>(std::min(kPiece, n - i)), mpi_type<T>(), op, MPI_COMM_WORLD);
-  }
+std::size_t largest_piece = kLargestMessage;
+
+/// Calls f(first, count) for pieces of 0 .. n, alike on every rank that knows n.
+template <class F>
+void in_pieces(std::size_t n, F f) {
+  for (std::size_t first = 0; first < n; first += largest_piece) f(first, static_cast<int>(std::min(largest_piece, n - first)));
 }
 
 template <class T>
+void all_reduce(T* values, std::size_t n, MPI_Op op) {
+  in_pieces(n, [&](std::size_t first, int count) {
+    MPI_Allreduce(MPI_IN_PLACE, values + first, count, mpi_type<T>(), op, MPI_COMM_WORLD);
+  });
+}
+
+template <class T>
+void broadcast_from_root(T* values, std::size_t n, MPI_Datatype type) {
+  in_pieces(n, [&](std::size_t first, int count) { MPI_Bcast(values + first, count, type, 0, MPI_COMM_WORLD); });
+}
+
+/// Concatenation at the root, in rank order. One MPI_Gatherv where its counts and displacements suffice; else rank by rank in pieces, straight
+/// into place. All ranks know every count, so that they agree on the way.
+template <class T>
 std::vector<T> gather_v(std::span<const T> values, int rank, int size, MPI_Datatype type) {
-  const int mine = static_cast<int>(values.size());
-  std::vector<int> counts(rank == 0 ? size : 0), starts(rank == 0 ? size : 0);
-  MPI_Gather(&mine, 1, MPI_INT, counts.data(), 1, MPI_INT, 0, MPI_COMM_WORLD);
-  int total = 0;
-  for (std::size_t r = 0; r < counts.size(); ++r) {
-    starts[r] = total;
-    total += counts[r];
+  const auto mine = static_cast<std::int64_t>(values.size());
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(size));
+  MPI_Allgather(&mine, 1, MPI_INT64_T, counts.data(), 1, MPI_INT64_T, MPI_COMM_WORLD);
+  const auto total = static_cast<std::size_t>(std::accumulate(counts.begin(), counts.end(), std::int64_t{0}));
+  std::vector<T> all(rank == 0 ? total : 0);
+  if (total <= largest_piece) {
+    std::vector<int> lengths(counts.begin(), counts.end()), starts(counts.size(), 0);
+    std::partial_sum(lengths.begin(), lengths.end() - 1, starts.begin() + 1);
+    MPI_Gatherv(values.data(), lengths[static_cast<std::size_t>(rank)], type, all.data(), lengths.data(), starts.data(), type, 0, MPI_COMM_WORLD);
+    return all;
   }
-  std::vector<T> all(static_cast<std::size_t>(total));
-  MPI_Gatherv(values.data(), mine, type, all.data(), counts.data(), starts.data(), type, 0, MPI_COMM_WORLD);
+  constexpr int kTag = 7;
+  if (rank != 0) {
+    in_pieces(values.size(), [&](std::size_t first, int count) { MPI_Send(values.data() + first, count, type, 0, kTag, MPI_COMM_WORLD); });
+    return all;
+  }
+  std::copy(values.begin(), values.end(), all.begin());
+  T* to = all.data() + values.size();
+  for (int r = 1; r < size; ++r) {
+    const auto n = static_cast<std::size_t>(counts[static_cast<std::size_t>(r)]);
+    in_pieces(n, [&](std::size_t first, int count) { MPI_Recv(to + first, count, type, r, kTag, MPI_COMM_WORLD, MPI_STATUS_IGNORE); });
+    to += n;
+  }
   return all;
 }
 
@@ -128,10 +158,10 @@ void Comm::sum(const Exec& exec, View1<double> values) const {
 void Comm::broadcast([[maybe_unused]] std::string& text) const {
   GNN_HPC_IF_MANY(std::int64_t n = static_cast<std::int64_t>(text.size()); MPI_Bcast(&n, 1, MPI_INT64_T, 0, MPI_COMM_WORLD);
                   text.resize(static_cast<std::size_t>(n));
-                  MPI_Bcast(text.data(), static_cast<int>(n), MPI_CHAR, 0, MPI_COMM_WORLD))
+                  broadcast_from_root(text.data(), text.size(), MPI_CHAR))
 }
 void Comm::broadcast([[maybe_unused]] std::span<std::int64_t> values) const {
-  GNN_HPC_IF_MANY(MPI_Bcast(values.data(), static_cast<int>(values.size()), MPI_INT64_T, 0, MPI_COMM_WORLD))
+  GNN_HPC_IF_MANY(broadcast_from_root(values.data(), values.size(), MPI_INT64_T))
 }
 
 namespace {
@@ -220,6 +250,12 @@ bool Comm::meet([[maybe_unused]] double seconds) const {
   }
 #endif
   return true;
+}
+
+void set_largest_message([[maybe_unused]] std::size_t elements) {
+#ifdef GNN_HPC_HAVE_MPI
+  largest_piece = elements;
+#endif
 }
 
 void Comm::abort(int exit_code) const {

@@ -9,14 +9,15 @@
 namespace gnn_hpc {
 
 bool CsvReader::next(Row& row) {
-  constexpr std::size_t kMostBytes = std::size_t{256} << 20;
+  static constexpr std::size_t kMostBytes = std::size_t{256} << 20, kMostFields = std::size_t{1} << 20;  // a field without text takes memory too
   enum class State { start, plain, quoted, closing } state = State::start;  // closing: a quote that ends or doubles
 
   row.size = 0;
   row.unterminated = false;
   std::size_t bytes = 0;
   const auto field = [&row]() -> std::string& { return row.fields[row.size - 1]; };
-  const auto open_field = [&row] {
+  const auto open_field = [&row, this] {
+    if (row.size == kMostFields) throw Error(Exit::data, fmt::format("{}:{}: a row of more than {} fields; is it a table?", path(), row.line, kMostFields));
     if (row.fields.size() == row.size) row.fields.emplace_back();
     row.fields[row.size++].clear();
   };

@@ -23,7 +23,7 @@ class CsvReader {
 
   explicit CsvReader(std::string path) : text_(std::move(path)) {}
 
-  /// False at the end of the file. Throws Error(Exit::data) for a row beyond 256 MiB (a quote never closed).
+  /// False at the end of the file. Throws Error(Exit::data) for a row beyond 256 MiB (a quote never closed) or 2^20 fields.
   bool next(Row& row);
 
   double fraction_read() const { return text_.fraction_read(); }

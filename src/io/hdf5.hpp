@@ -30,13 +30,14 @@ enum class SealCheck {
   required,  ///< a missing seal means a truncated or foreign file: Error
 };
 
-/// A file open for reading. Every member throws Error(Exit::data) that names file and dataset. Thread-safe (one lock for the
+/// A file open for reading. A dataset that claims more than the file can hold (16 MiB are free; beyond, what its bytes can be the
+/// compressed form of) is refused by whatever touches it first, its shape included: nothing is allocated for it. Every member throws Error(Exit::data) that names file and dataset. Thread-safe (one lock for the
 /// whole process, see Hdf5Lock). Numbers are converted to the type asked for, as HDF5 does it.
 class Hdf5Reader {
  public:
   /// With a seal every byte is verified before HDF5 sees the file, except the datasets sealed as `lazy`, whose blocks their
-  /// owner verifies when first read.
-  explicit Hdf5Reader(std::string path, SealCheck check = SealCheck::none);
+  /// owner verifies when first read. `alive`: of `check_seal`.
+  explicit Hdf5Reader(std::string path, SealCheck check = SealCheck::none, const std::function<void()>& alive = {});
 
   const std::string& path() const noexcept { return path_; }
   bool exists(const std::string& name) const;            ///< any object; intermediate groups may be missing
@@ -108,7 +109,9 @@ class Hdf5Writer {
     write<T>(dataset, std::span<const T>(&value, 1), Shape{});
   }
   void write_text(const std::string& dataset, const std::string& text);                 ///< scalar, UTF-8
-  void write_texts(const std::string& dataset, const std::vector<std::string>& texts);  ///< [n], fixed width, UTF-8
+  /// [n], UTF-8: of fixed width, or of variable length where the padding would be most of more than 1 MiB. Readers see no difference; the
+  /// checksum is that of the padded texts, or of the texts with a zero byte after each. Memory: at most four times the texts.
+  void write_texts(const std::string& dataset, const std::vector<std::string>& texts);
 
   /// A dataset of known shape, written in slabs of rows by `write_rows`; contiguous, space reserved at once.
   void create(const std::string& dataset, DType type, const Shape& shape);
@@ -129,6 +132,9 @@ class Hdf5Writer {
   /// Marks a contiguous dataset whose owner verifies it block by block: the seal leaves its bytes out.
   void seal_lazily(const std::string& dataset);
 
+  /// Called for every MiB while `commit` seals (see `append_seal`); if it throws, the old file stands.
+  void while_sealing(std::function<void()> alive) { alive_ = std::move(alive); }
+
   /// Writes `/Info/checksums`, closes (a full disk is reported here), appends the seal, syncs, renames. The writer is then done.
   /// The parameters are those of AtomicFile::commit; `check` sees the sealed file.
   void commit(const std::string& keep_old_as = {}, const std::function<void(const std::string&)>& check = {});
@@ -137,6 +143,7 @@ class Hdf5Writer {
   hid_t open_dataset(const std::string& name);
   H5Dataset create_dataset(const std::string& name, hid_t type, const Shape& shape, Layout layout, std::size_t element_bytes,
                            bool extendable);
+  void write_variable_texts(const std::string& dataset, const std::vector<std::string>& texts);
   void write_raw(const std::string& dataset, DType type, const void* values, std::int64_t count, const Shape& shape, Layout layout);
   void append_raw(const std::string& dataset, DType type, const void* values, std::int64_t count);
   std::string where(const std::string& name) const;
@@ -146,6 +153,7 @@ class Hdf5Writer {
   std::map<std::string, H5Dataset> open_;        ///< slab-written datasets stay open
   std::map<std::string, std::string> checksums_;  ///< dataset -> XXH3-128
   std::vector<std::string> lazy_;
+  std::function<void()> alive_;
 };
 
 }  // namespace gnn_hpc

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/text.hpp"
 #include "io/hdf5.hpp"
 #include "io/hdf5_types.hpp"
 #include "io/seal.hpp"
@@ -6,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 
 namespace gnn_hpc {
 
@@ -32,30 +34,42 @@ Shape shape_of(hid_t space) {
 
 std::string shape_text(const Shape& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
-/// Texts of a dataset or attribute, read by `read(memory_type, buffer)`.
+/// The most bytes of texts that are read at once; a text longer than that is one piece.
+constexpr std::size_t kTextPiece = std::size_t{4} << 20;
+
+/// Texts of a dataset or attribute. `read(memory_type, first, count, buffer)` reads some of them; `whole`: all must be read at once. Memory is
+/// that of the texts and one piece: a column of a fixed width takes rows times the longest text in the file, and may not take it here.
 template <class Read>
-std::vector<std::string> read_strings(hid_t file_type, hid_t space, std::size_t count, const std::string& what, Read read) {
+std::vector<std::string> read_strings(hid_t file_type, std::size_t count, bool whole, const std::string& what, Read read) {
   std::vector<std::string> out;
   out.reserve(count);
   if (count == 0) return out;
   const H5Type type(H5Tcopy(H5T_C_S1), what);
   H5Tset_cset(type.get(), H5Tget_cset(file_type));
-  if (H5Tis_variable_str(file_type) > 0) {
-    H5Tset_size(type.get(), H5T_VARIABLE);
-    std::vector<char*> pointers(count, nullptr);
-    if (read(type.get(), pointers.data()) < 0) throw Error(Exit::data, fmt::format("HDF5: {}: read failed{}", what, hdf5_reason()));
-    for (const char* p : pointers) out.emplace_back(p == nullptr ? "" : p);
-    H5Dvlen_reclaim(type.get(), space, H5P_DEFAULT, pointers.data());
-    return out;
-  }
-  const std::size_t width = H5Tget_size(file_type);
-  H5Tset_size(type.get(), width);
-  H5Tset_strpad(type.get(), H5T_STR_NULLPAD);
-  std::vector<char> buffer(count * width);
-  if (read(type.get(), buffer.data()) < 0) throw Error(Exit::data, fmt::format("HDF5: {}: read failed{}", what, hdf5_reason()));
-  for (std::size_t i = 0; i < count; ++i) {
-    const char* begin = buffer.data() + i * width;
-    out.emplace_back(begin, std::find(begin, begin + width, '\0'));
+  const bool variable = H5Tis_variable_str(file_type) > 0;
+  const std::size_t width = variable ? sizeof(char*) : H5Tget_size(file_type);
+  H5Tset_size(type.get(), variable ? H5T_VARIABLE : width);
+  if (!variable) H5Tset_strpad(type.get(), H5T_STR_NULLPAD);
+  const std::size_t piece = whole ? count : std::clamp<std::size_t>(kTextPiece / width / (variable ? 64 : 1), 1, count);
+  std::vector<char> buffer(variable ? 0 : piece * width);
+  std::vector<char*> pointers(variable ? piece : 0);
+  for (std::size_t first = 0; first < count; first += piece) {
+    const std::size_t n = std::min(piece, count - first);
+    std::fill(pointers.begin(), pointers.end(), nullptr);
+    if (read(type.get(), first, n, variable ? static_cast<void*>(pointers.data()) : buffer.data()) < 0) {
+      throw Error(Exit::data, fmt::format("HDF5: {}: read failed{}", what, hdf5_reason()));
+    }
+    if (variable) {
+      for (std::size_t i = 0; i < n; ++i) out.emplace_back(pointers[i] == nullptr ? "" : pointers[i]);
+      const hsize_t rows = n;
+      const H5Space read_space(H5Screate_simple(1, &rows, nullptr), what);
+      H5Dvlen_reclaim(type.get(), read_space.get(), H5P_DEFAULT, pointers.data());
+      continue;
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+      const char* begin = buffer.data() + i * width;
+      out.emplace_back(begin, std::find(begin, begin + width, '\0'));
+    }
   }
   return out;
 }
@@ -83,13 +97,13 @@ herr_t collect_dataset(hid_t, const char* name, const H5O_info_t* info, void* ou
 
 }  // namespace
 
-Hdf5Reader::Hdf5Reader(std::string path, SealCheck check) : path_(std::move(path)) {
+Hdf5Reader::Hdf5Reader(std::string path, SealCheck check, const std::function<void()>& alive) : path_(std::move(path)) {
   std::error_code trouble;
   if (!std::filesystem::is_regular_file(path_, trouble)) {
     const bool absent = !trouble || trouble == std::errc::no_such_file_or_directory;
     throw Error(Exit::data, absent ? fmt::format("{}: no such file", path_) : fmt::format("{}: cannot be read ({})", path_, trouble.message()));
   }
-  if (check != SealCheck::none && check_seal(path_) == SealState::absent && check == SealCheck::required) {
+  if (check != SealCheck::none && check_seal(path_, alive) == SealState::absent && check == SealCheck::required) {
     throw DamagedFile(fmt::format("{}: damaged: no seal at its end (truncated, or not written by gnn_hpc)", path_));
   }
   const Hdf5Lock lock;
@@ -143,8 +157,61 @@ std::vector<std::string> Hdf5Reader::datasets(const std::string& group) const {
 }
 
 namespace {
+/// Bytes that a shape claims; "infinite" where they exceed 64 bits. A side of length zero counts as one: rows of nothing are rows to a loop.
+std::int64_t claimed_bytes(const Shape& shape, std::size_t element) {
+  std::int64_t bytes = static_cast<std::int64_t>(std::max<std::size_t>(1, element));
+  for (const auto n : shape) {
+    if (n < 0 || __builtin_mul_overflow(bytes, std::max<std::int64_t>(1, n), &bytes)) return std::numeric_limits<std::int64_t>::max();
+  }
+  return bytes;
+}
+
+/// The most that a byte of the file can stand for: deflate makes 1,032 of one; of other filters (constant chunks in scale-offset or zstd)
+/// nothing is known, they get a bound that still belongs to the file's size.
+constexpr std::int64_t kMostPerByteDeflate = 1100, kMostPerByteOther = 1 << 16;
+/// What is believed without a look at the file: a small dataset that was never written has no storage and reads as zeros.
+constexpr std::int64_t kFreeClaim = std::int64_t{16} << 20;
+
+/// A file of a few kB may say that it holds 2^40 rows, and whoever trusts it asks for 8 TiB of memory, or writes results until the disk is
+/// full. So every dataset is compared, before anything else, with the bytes that the file has for it.
+void require_plausible(hid_t file, hid_t dataset, const std::string& path, const std::string& name) {
+  const H5Space space(H5Dget_space(dataset), where(path, name));
+  const H5Type type(H5Dget_type(dataset), where(path, name));
+  const Shape shape = shape_of(space.get());
+  const std::int64_t claimed = claimed_bytes(shape, H5Tget_size(type.get()));
+  if (claimed <= kFreeClaim) return;
+  hsize_t size = 0;
+  H5Fget_filesize(file, &size);
+  const auto stored = static_cast<std::int64_t>(std::min<hsize_t>(H5Dget_storage_size(dataset), size));
+  const H5Properties creation(H5Dget_create_plist(dataset), where(path, name));
+  std::int64_t most = 1;
+  for (int f = 0; f < H5Pget_nfilters(creation.get()); ++f) {
+    unsigned flags = 0, config = 0;
+    std::size_t none = 0;
+    const H5Z_filter_t filter = H5Pget_filter2(creation.get(), static_cast<unsigned>(f), &flags, &none, nullptr, 0, nullptr, &config);
+    if (filter == H5Z_FILTER_SHUFFLE || filter == H5Z_FILTER_FLETCHER32) continue;
+    most = std::max(most, filter == H5Z_FILTER_DEFLATE ? kMostPerByteDeflate : kMostPerByteOther);
+  }
+  if (claimed / most <= stored) return;
+  fail(path, name, fmt::format("claims shape {} ({}) where the file has {} for it; it is damaged or was never filled, and is not read",
+                               shape_text(shape), claimed == std::numeric_limits<std::int64_t>::max() ? "more than 8 EiB" : format_bytes(static_cast<double>(claimed)),
+                               format_bytes(static_cast<double>(stored))));
+}
+
 H5Dataset open_dataset(hid_t file, const std::string& path, const std::string& name) {
-  return {H5Dopen2(file, name.c_str(), H5P_DEFAULT), where(path, "dataset " + name)};
+  H5Dataset dataset(H5Dopen2(file, name.c_str(), H5P_DEFAULT), where(path, "dataset " + name));
+  require_plausible(file, dataset.get(), path, name);
+  return dataset;
+}
+
+/// The same for an attribute, which is never compressed.
+std::size_t attribute_count(hid_t file, hid_t attribute, hid_t type, const std::string& path, const std::string& name) {
+  const H5Space space(H5Aget_space(attribute), where(path, name));
+  const Shape shape = shape_of(space.get());
+  hsize_t size = 0;
+  H5Fget_filesize(file, &size);
+  if (claimed_bytes(shape, H5Tget_size(type)) > static_cast<std::int64_t>(size)) fail(path, name, fmt::format("claims shape {}, more than the file holds", shape_text(shape)));
+  return static_cast<std::size_t>(std::max<hssize_t>(0, H5Sget_simple_extent_npoints(space.get())));
 }
 }  // namespace
 
@@ -260,8 +327,15 @@ std::vector<std::string> Hdf5Reader::read_texts(const std::string& dataset) cons
   const H5Type type(H5Dget_type(d.get()), where(path_, dataset));
   if (H5Tget_class(type.get()) != H5T_STRING) fail(path_, dataset, "holds no text");
   const H5Space space(H5Dget_space(d.get()), where(path_, dataset));
-  return read_strings(type.get(), space.get(), static_cast<std::size_t>(H5Sget_simple_extent_npoints(space.get())), where(path_, dataset),
-                      [&](hid_t memory_type, void* out) { return H5Dread(d.get(), memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out); });
+  const auto count = static_cast<std::size_t>(std::max<hssize_t>(0, H5Sget_simple_extent_npoints(space.get())));
+  const bool whole = H5Sget_simple_extent_ndims(space.get()) != 1;
+  return read_strings(type.get(), count, whole, where(path_, dataset), [&](hid_t memory_type, std::size_t first, std::size_t rows, void* out) {
+    if (whole) return H5Dread(d.get(), memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out);
+    const hsize_t start = first, size = rows;
+    const H5Space memory(H5Screate_simple(1, &size, nullptr), where(path_, dataset));
+    H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, &start, nullptr, &size, nullptr);
+    return H5Dread(d.get(), memory_type, memory.get(), space.get(), H5P_DEFAULT, out);
+  });
 }
 
 std::string Hdf5Reader::read_text(const std::string& dataset) const {
@@ -303,8 +377,7 @@ std::vector<double> Hdf5Reader::attribute_numbers(const std::string& object, con
   const H5Type stored(H5Aget_type(a.get()), what);
   const H5T_class_t kind = H5Tget_class(stored.get());
   if (kind != H5T_INTEGER && kind != H5T_FLOAT && kind != H5T_ENUM) fail(path_, object + "@" + name, "holds no numbers");
-  const H5Space space(H5Aget_space(a.get()), what);
-  const auto count = static_cast<std::size_t>(std::max<hssize_t>(0, H5Sget_simple_extent_npoints(space.get())));
+  const std::size_t count = attribute_count(file_.get(), a.get(), stored.get(), path_, object + "@" + name);
   const H5Type base = number_type(stored.get(), what);
   std::vector<char> buffer(count * std::max(H5Tget_size(base.get()), sizeof(double)));
   if (count > 0 && (H5Aread(a.get(), stored.get(), buffer.data()) < 0 ||
@@ -328,9 +401,9 @@ std::string Hdf5Reader::attribute_text(const std::string& object, const std::str
   const H5Attribute a = open_attribute(file_.get(), path_, object, name);
   const H5Type type(H5Aget_type(a.get()), what);
   if (H5Tget_class(type.get()) != H5T_STRING) fail(path_, object + "@" + name, "holds no text");
-  const H5Space space(H5Aget_space(a.get()), what);
-  auto texts = read_strings(type.get(), space.get(), static_cast<std::size_t>(H5Sget_simple_extent_npoints(space.get())), what,
-                            [&](hid_t memory_type, void* out) { return H5Aread(a.get(), memory_type, out); });
+  const std::size_t count = attribute_count(file_.get(), a.get(), type.get(), path_, object + "@" + name);
+  auto texts = read_strings(type.get(), count, true, what,
+                            [&](hid_t memory_type, std::size_t, std::size_t, void* out) { return H5Aread(a.get(), memory_type, out); });
   if (texts.size() != 1) fail(path_, object + "@" + name, "holds several texts");
   return std::move(texts.front());
 }

@@ -12,6 +12,9 @@
 namespace gnn_hpc {
 
 namespace {
+/// Columns of texts up to this size are of a fixed width.
+constexpr std::size_t kMostPadding = std::size_t{1} << 20;
+
 std::vector<hsize_t> to_hsize(const Shape& shape) { return {shape.begin(), shape.end()}; }
 
 H5Properties make_groups(const std::string& what) {
@@ -24,7 +27,7 @@ H5Properties make_groups(const std::string& what) {
 H5Type text_type(std::size_t width, const std::string& what) {
   H5Type type(H5Tcopy(H5T_C_S1), what);
   H5Tset_size(type.get(), std::max<std::size_t>(1, width));
-  H5Tset_strpad(type.get(), H5T_STR_NULLPAD);
+  H5Tset_strpad(type.get(), width == H5T_VARIABLE ? H5T_STR_NULLTERM : H5T_STR_NULLPAD);
   H5Tset_cset(type.get(), H5T_CSET_UTF8);
   return type;
 }
@@ -125,15 +128,33 @@ void Hdf5Writer::write_texts(const std::string& dataset, const std::vector<std::
     width = std::max(width, t.size());
     total += t.size();
   }
+  // One text of 300 kB among 3,000 short ones would make a column of 900 MB, in memory too: such columns have texts of variable length.
+  const std::size_t padded_bytes = width * texts.size();
+  if (padded_bytes > kMostPadding && padded_bytes > 4 * total) return write_variable_texts(dataset, texts);
   const H5Type type = text_type(width, where(dataset));
-  std::vector<char> padded(width * texts.size(), '\0');
+  std::vector<char> padded(padded_bytes, '\0');
   for (std::size_t i = 0; i < texts.size(); ++i) std::copy(texts[i].begin(), texts[i].end(), padded.begin() + static_cast<std::ptrdiff_t>(i * width));
-  const Layout layout{.compress = padded.size() > (std::size_t{1} << 20) && padded.size() > 4 * total};  // one very long text among many
-  const H5Dataset d = create_dataset(dataset, type.get(), {static_cast<std::int64_t>(texts.size())}, layout, width, false);
+  const H5Dataset d = create_dataset(dataset, type.get(), {static_cast<std::int64_t>(texts.size())}, {}, width, false);
   if (!texts.empty() && H5Dwrite(d.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, padded.data()) < 0) {
     throw Error(Exit::data, fmt::format("HDF5: {}: write failed{}", where("dataset " + dataset), hdf5_reason()));
   }
   checksums_[dataset] = xxh3_128_hex(padded.data(), padded.size());
+}
+
+void Hdf5Writer::write_variable_texts(const std::string& dataset, const std::vector<std::string>& texts) {
+  const H5Type type = text_type(H5T_VARIABLE, where(dataset));
+  std::vector<const char*> pointers;
+  pointers.reserve(texts.size());
+  Digest digest;
+  for (const auto& t : texts) {
+    pointers.push_back(t.c_str());
+    digest.bytes(t.c_str(), t.size() + 1);
+  }
+  const H5Dataset d = create_dataset(dataset, type.get(), {static_cast<std::int64_t>(texts.size())}, {}, H5Tget_size(type.get()), false);
+  if (H5Dwrite(d.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, pointers.data()) < 0) {
+    throw Error(Exit::data, fmt::format("HDF5: {}: write failed{}", where("dataset " + dataset), hdf5_reason()));
+  }
+  checksums_[dataset] = digest.hex();
 }
 
 void Hdf5Writer::create(const std::string& dataset, DType type, const Shape& shape) {
@@ -258,7 +279,7 @@ void Hdf5Writer::commit(const std::string& keep_old_as, const std::function<void
     if (H5Fflush(file_.get(), H5F_SCOPE_GLOBAL) < 0) throw Error(Exit::data, fmt::format("HDF5: {}: flush failed, is the disk full?{}", path(), hdf5_reason()));
     file_.close(path());
   }
-  append_seal(target_.path(), std::move(ranges));
+  append_seal(target_.path(), std::move(ranges), alive_);
   target_.commit(keep_old_as, check);
 }
 

@@ -75,13 +75,14 @@ class RawFile {
 /// Hashes what is fed in pieces of bounded size.
 class RangeHash {
  public:
-  RangeHash() : state_(XXH3_createState(), &XXH3_freeState), buffer_(kBuffer) {
+  explicit RangeHash(const std::function<void()>& alive) : alive_(alive), state_(XXH3_createState(), &XXH3_freeState), buffer_(kBuffer) {
     if (!state_) throw std::bad_alloc();
     XXH3_64bits_reset(state_.get());
   }
   void feed(const RawFile& file, std::int64_t offset, std::int64_t bytes) {
     while (bytes > 0) {
       const std::size_t n = static_cast<std::size_t>(std::min<std::int64_t>(bytes, kBuffer));
+      if (alive_) alive_();
       file.read(buffer_.data(), offset, n);
       XXH3_64bits_update(state_.get(), buffer_.data(), n);
       offset += static_cast<std::int64_t>(n);
@@ -91,19 +92,20 @@ class RangeHash {
   std::uint64_t value() const { return XXH3_64bits_digest(state_.get()); }
 
  private:
+  const std::function<void()>& alive_;
   std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state_;
   std::vector<char> buffer_;
 };
 
-std::uint64_t hash_range(const RawFile& file, const SealedRange& range) {
-  RangeHash hash;
+std::uint64_t hash_range(const RawFile& file, const SealedRange& range, const std::function<void()>& alive) {
+  RangeHash hash(alive);
   hash.feed(file, range.offset, range.bytes);
   return hash.value();
 }
 
 /// Everything of [0, size) outside the sorted ranges: headers, indices, chunked data.
-std::uint64_t hash_between(const RawFile& file, const std::vector<SealedRange>& ranges, std::int64_t size) {
-  RangeHash hash;
+std::uint64_t hash_between(const RawFile& file, const std::vector<SealedRange>& ranges, std::int64_t size, const std::function<void()>& alive) {
+  RangeHash hash(alive);
   std::int64_t at = 0;
   for (const auto& range : ranges) {
     hash.feed(file, at, range.offset - at);
@@ -130,7 +132,7 @@ N parse(const std::string& path, std::string_view& text, int base) {
 
 }  // namespace
 
-void append_seal(const std::string& path, std::vector<SealedRange> ranges) {
+void append_seal(const std::string& path, std::vector<SealedRange> ranges, const std::function<void()>& alive) {
   std::sort(ranges.begin(), ranges.end(), [](const auto& a, const auto& b) { return a.offset < b.offset; });
   RawFile file(path, O_RDWR);
   std::int64_t at = 0;
@@ -141,10 +143,10 @@ void append_seal(const std::string& path, std::vector<SealedRange> ranges) {
     at = range.offset + range.bytes;
   }
   // One line a range: offset, length, lazy, checksum, name.
-  std::string table = fmt::format("{} {:016x}\n", file.size(), hash_between(file, ranges, file.size()));
+  std::string table = fmt::format("{} {:016x}\n", file.size(), hash_between(file, ranges, file.size(), alive));
   for (const auto& range : ranges) {
     table += fmt::format("{} {} {} {:016x} {}\n", range.offset, range.bytes, range.lazy ? 1 : 0,
-                         range.lazy ? 0 : hash_range(file, range), range.name);
+                         range.lazy ? 0 : hash_range(file, range, alive), range.name);
   }
   const std::uint64_t length = table.size(), hash = xxh3_64(table.data(), table.size());
   table.append(reinterpret_cast<const char*>(&length), sizeof length);
@@ -153,7 +155,7 @@ void append_seal(const std::string& path, std::vector<SealedRange> ranges) {
   file.append(table);
 }
 
-SealState check_seal(const std::string& path) {
+SealState check_seal(const std::string& path, const std::function<void()>& alive) {
   const RawFile file(path, O_RDONLY);
   if (file.size() < kTail) return SealState::absent;
   char tail[kTail];
@@ -187,9 +189,9 @@ SealState check_seal(const std::string& path) {
     ranges.push_back(std::move(range));
   }
   for (std::size_t r = 0; r < ranges.size(); ++r) {
-    if (!ranges[r].lazy && hash_range(file, ranges[r]) != hashes[r]) damaged(path, fmt::format("dataset {}", ranges[r].name));
+    if (!ranges[r].lazy && hash_range(file, ranges[r], alive) != hashes[r]) damaged(path, fmt::format("dataset {}", ranges[r].name));
   }
-  if (hash_between(file, ranges, size) != structure) damaged(path, kStructure);
+  if (hash_between(file, ranges, size, alive) != structure) damaged(path, kStructure);
   return SealState::good;
 }
 

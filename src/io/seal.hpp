@@ -4,6 +4,7 @@
 #include "base/error.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -28,14 +29,15 @@ struct SealedRange {
 /// plain reads before HDF5 parses anything, so a truncated or bit-flipped file never reaches the library.
 ///   file = HDF5 bytes | table (text) | u64 length of table | u64 XXH3 of table | 8 bytes "GNNSEAL1"
 ///
-/// Appends the seal to a closed file. Ranges must be disjoint.
-void append_seal(const std::string& path, std::vector<SealedRange> ranges);
+/// Appends the seal to a closed file. Ranges must be disjoint. `alive` is called for every MiB read, here and below; what it throws ends the work
+/// (for files that may be dropped; not for a checkpoint, which is written because the program is about to end).
+void append_seal(const std::string& path, std::vector<SealedRange> ranges, const std::function<void()>& alive = {});
 
 enum class SealState { absent, good };
 
 /// Verifies every byte outside the lazy ranges. `absent`: no seal at the end of the file. Throws DamagedFile that names
 /// the file and the damaged range; no damage is overlooked within the strength of a 64-bit checksum. Throws Error(Exit::data) if the
 /// file cannot be opened or read.
-SealState check_seal(const std::string& path);
+SealState check_seal(const std::string& path, const std::function<void()>& alive = {});
 
 }  // namespace gnn_hpc

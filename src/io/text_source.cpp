@@ -18,6 +18,8 @@ namespace gnn_hpc {
 namespace {
 
 constexpr unsigned kBlock = 1u << 18;
+/// A gzip file of a few MB may hold many GB, a binary file no line end.
+constexpr std::size_t kMostLine = std::size_t{256} << 20, kMostText = std::size_t{1} << 30;
 
 bool blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' || c == '\v'; }
 
@@ -27,6 +29,9 @@ TextSource::TextSource(std::string path, bool keep_mark) : path_(std::move(path)
   struct stat info;
   if (::stat(path_.c_str(), &info) != 0) throw Error(Exit::data, fmt::format("{}: {}", path_, std::strerror(errno)));
   if (S_ISDIR(info.st_mode)) throw Error(Exit::data, fmt::format("{}: is a folder, a file is needed", path_));
+  if (!S_ISREG(info.st_mode)) {  // opening a pipe waits for its other end, and what was read once is gone; inputs are read twice
+    throw Error(Exit::data, fmt::format("{}: is no regular file (a pipe or a device); save its content in a file", path_));
+  }
   size_ = info.st_size;
   file_ = gzopen(path_.c_str(), "rb");
   if (!file_) throw Error(Exit::data, fmt::format("{}: cannot be opened ({})", path_, std::strerror(errno)));
@@ -70,6 +75,7 @@ bool TextSource::line(std::string& out) {
   for (std::string_view chunk = peek(); !chunk.empty(); chunk = peek()) {
     any = true;
     const std::size_t end = chunk.find('\n');
+    if (out.size() > kMostLine) throw Error(Exit::data, fmt::format("{}:{}: a line longer than 256 MiB; is it a text file?", path_, line_number_ + 1));
     if (end == std::string_view::npos) {
       out.append(chunk);
       consume(chunk.size());
@@ -106,6 +112,7 @@ std::string read_text(const std::string& path) {
   TextSource source(path);
   std::string out;
   for (std::string_view chunk = source.peek(); !chunk.empty(); chunk = source.peek()) {
+    if (out.size() > kMostText) throw Error(Exit::data, fmt::format("{}: more than 1 GiB of text; one structure or text of a few MB is expected here", path));
     out.append(chunk);
     source.consume(chunk.size());
   }

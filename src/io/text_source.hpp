@@ -13,7 +13,7 @@ namespace gnn_hpc {
 
 /// A text file, plain or gzip, read forward in blocks; memory is one block. A byte order mark at the start is dropped unless every byte
 /// counts (`keep_mark`).
-/// Throws Error(Exit::data) if the file cannot be opened, read, or is a damaged or truncated gzip file.
+/// Throws Error(Exit::data) if the file is a pipe or a device, cannot be opened, read, or is a damaged or truncated gzip file.
 class TextSource {
  public:
   explicit TextSource(std::string path, bool keep_mark = false);
@@ -25,7 +25,7 @@ class TextSource {
   std::string_view peek();
   void consume(std::size_t count) { begin_ += count; }
 
-  /// Next line without its end (LF or CRLF); false at the end of the file.
+  /// Next line without its end (LF or CRLF); false at the end of the file. Throws Error(Exit::data) for a line beyond 256 MiB.
   bool line(std::string& out);
   /// Passes over a line; false at the end of the file.
   bool skip_line();
@@ -42,7 +42,7 @@ class TextSource {
   std::int64_t line_number_ = 0, size_ = 0;
 };
 
-/// Whole file as text, gzip or plain. Throws Error(Exit::data).
+/// Whole file as text, gzip or plain. Throws Error(Exit::data), also for more than 1 GiB.
 std::string read_text(const std::string& path);
 
 /// A number that fills the whole text (blanks around it and a leading + allowed; nan and inf are numbers), or nothing.

@@ -38,7 +38,7 @@ void CachedSamples::add(CacheRequest request, const std::vector<std::string>& pa
   if (comm.is_root() && !skipped.empty()) {
     const BadRecord& bad = skipped.front().bad;
     log_warning("{}: {} of {} {} left out, the first: {}:{}: {}: {}", request.source_name, skipped.size(), caches_.back()->num_records(),
-                words.left_out, bad.file, bad.line, bad.id, bad.reason);
+                words.left_out, bad.file, bad.line, shortened(bad.id), bad.reason);
   }
 }
 

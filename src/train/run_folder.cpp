@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/run_folder.hpp"
 
+#include "base/text.hpp"
 #include "io/atomic_file.hpp"
 #include "io/checksum.hpp"
 
@@ -121,7 +122,7 @@ std::string csv_field(const std::string& text) {
 std::string skipped_csv(const std::vector<BadRecord>& skipped) {
   std::string out = "id,file,line,reason\n";
   for (const BadRecord& r : skipped) {
-    fmt::format_to(std::back_inserter(out), "{},{},{},{}\n", csv_field(r.id), csv_field(r.file), r.line, csv_field(r.reason));
+    fmt::format_to(std::back_inserter(out), "{},{},{},{}\n", csv_field(shortened(r.id)), csv_field(r.file), r.line, csv_field(r.reason));
   }
   return out;
 }

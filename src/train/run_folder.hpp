@@ -55,7 +55,7 @@ class RunFolder {
 /// `text` as a field of a CSV file: quoted where it holds a comma, a quote or a line end.
 std::string csv_field(const std::string& text);
 
-/// `id,file,line,reason`
+/// `id,file,line,reason`; ids are `shortened`.
 std::string skipped_csv(const std::vector<BadRecord>& skipped);
 
 /// {"id_train": [...], "id_val": [...], "id_test": [...]}

@@ -2,6 +2,7 @@
 #include "io/csv.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include <fstream>
@@ -101,6 +102,44 @@ TEST(Csv, FilesThatCannotBeRead) {
   EXPECT_THROW(CsvReader(folder.path().string()), Error);
   const CsvFile empty("");
   EXPECT_TRUE(read(empty.path).empty());
+}
+
+/// Opening a pipe waits for its other end, and inputs are read twice.
+TEST(Csv, PipesAndDevicesAreRefusedInsteadOfWaitedFor) {
+  const test::TemporaryFolder folder;
+  const std::string pipe = (folder / "pipe.csv").string();
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THROW(CsvReader{pipe}, Error);
+  EXPECT_THROW(CsvReader{"/dev/zero"}, Error);
+}
+
+/// A few MB of gzip may hold a line of many GB, a binary file no line end: what one row or line takes has a bound.
+TEST(Csv, RowsAndLinesWithoutEndAreRefused) {
+  const test::TemporaryFolder folder;
+  const auto zipped = [&](char c, int mebibytes) {
+    const std::string path = (folder / "endless.csv.gz").string();
+    gzFile out = gzopen(path.c_str(), "wb1");
+    const std::string block(1 << 20, c);
+    for (int i = 0; i < mebibytes; ++i) gzwrite(out, block.data(), static_cast<unsigned>(block.size()));
+    gzclose(out);
+    return path;
+  };
+  const auto message = [](const auto& work) -> std::string {
+    try {
+      work();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return {};
+  };
+  EXPECT_NE(message([&] { read(zipped(',', 2)); }).find(":1: a row of more than 1048576 fields"), std::string::npos);
+  const std::string path = zipped('x', 258);
+  EXPECT_NE(message([&] { read(path); }).find(":1: a row longer than 256 MiB"), std::string::npos);
+  EXPECT_NE(message([&] {
+              std::string line;
+              TextSource(path).line(line);
+            }).find(":1: a line longer than 256 MiB"),
+            std::string::npos);
 }
 
 TEST(Csv, Numbers) {

@@ -7,8 +7,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <random>
 #include <sstream>
 
@@ -180,6 +182,86 @@ TEST_F(Hdf5, ChecksumsAreInTheFile) {
     found = true;
   }
   EXPECT_TRUE(found);
+}
+
+TEST_F(Hdf5, WhatEndsTheSealingLeavesTheOldFile) {
+  write_example();
+  const std::string before = bytes_of(path_);
+  {
+    Hdf5Writer out(path_);
+    out.write<double>("/big", std::vector<double>(1 << 20, 1.0));  // 8 MiB
+    int calls = 0;
+    out.while_sealing([&] {
+      if (++calls == 5) throw Error(Exit::stopped, "stop");
+    });
+    EXPECT_THROW(out.commit(), Error);
+    EXPECT_EQ(calls, 5) << "asked for every MiB";
+  }
+  EXPECT_EQ(bytes_of(path_), before);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1) << "temporary files remain";
+}
+
+/// A file of a few kB with a dataset of this shape, whose elements it does not hold.
+void write_claim(const std::string& path, const std::vector<hsize_t>& shape, hid_t type, bool chunked, bool deflate) {
+  const Hdf5Lock lock;
+  const H5File file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), path);
+  const H5Space space(H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr), path);
+  const H5Properties creation(H5Pcreate(H5P_DATASET_CREATE), path);
+  std::vector<hsize_t> chunk(shape.size(), 1);
+  chunk[0] = std::min<hsize_t>(1024, shape[0]);
+  if (chunked) H5Pset_chunk(creation.get(), static_cast<int>(chunk.size()), chunk.data());
+  if (deflate) H5Pset_deflate(creation.get(), 9);
+  const H5Dataset d(H5Dcreate2(file.get(), "x", type, space.get(), H5P_DEFAULT, creation.get(), H5P_DEFAULT), path);
+  if (!chunked) return;
+  const hsize_t one = 1;  // one chunk is there
+  const std::vector<hsize_t> start(shape.size(), 0), count(shape.size(), 1);
+  const H5Space memory(H5Screate_simple(1, &one, nullptr), path);
+  H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr);
+  const std::vector<char> value(H5Tget_size(type), 0);
+  ASSERT_GE(H5Dwrite(d.get(), type, memory.get(), space.get(), H5P_DEFAULT, value.data()), 0);
+}
+
+TEST_F(Hdf5, AClaimThatTheFileCannotHoldIsRefusedBeforeAnythingIsAllocated) {
+  const hsize_t much = hsize_t{1} << 40;
+  const H5Type text(H5Tcopy(H5T_C_S1), path_);
+  H5Tset_size(text.get(), 64);
+  struct Claim {
+    std::vector<hsize_t> shape;
+    hid_t type;
+    bool chunked, deflate;
+  };
+  const std::vector<Claim> claims{{{much}, H5T_NATIVE_DOUBLE, false, false},     {{much}, H5T_NATIVE_INT8, true, true},
+                                  {{much, 128}, H5T_NATIVE_INT32, true, false},  {{much, much}, H5T_NATIVE_DOUBLE, false, false},
+                                  {{much}, text.get(), true, true},              {{1 << 26, 1}, H5T_NATIVE_INT8, true, true}};
+  for (const Claim& claim : claims) {
+    write_claim(path_, claim.shape, claim.type, claim.chunked, claim.deflate);
+    ASSERT_LT(fs::file_size(path_), 100000U);
+    const Hdf5Reader in(path_);
+    std::int64_t row[128];
+    for (const auto& touch : std::vector<std::function<void()>>{[&] { in.shape("/x"); }, [&] { in.read<double>("/x"); },
+                                                                [&] { in.read_texts("/x"); },
+                                                                [&] { in.read_rows<std::int64_t>("/x", 0, row); }}) {
+      try {
+        touch();
+        ADD_FAILURE() << "read";
+      } catch (const Error& error) {
+        EXPECT_EQ(error.code(), Exit::data);
+        EXPECT_NE(std::string(error.what()).find(path_ + ": /x: claims shape ["), std::string::npos) << error.what();
+      }
+    }
+  }
+}
+
+TEST_F(Hdf5, WhatCompressesWellAndWhatWasNeverWrittenIsRead) {
+  {
+    Hdf5Writer out(path_);
+    out.write<std::int64_t>("/zeros", std::vector<std::int64_t>(std::size_t{4} << 20, 0), Layout{.compress = true});  // 32 MiB
+    out.commit();
+  }
+  EXPECT_LT(fs::file_size(path_), 1000000U);
+  EXPECT_EQ(Hdf5Reader(path_).read<std::int64_t>("/zeros"), std::vector<std::int64_t>(std::size_t{4} << 20, 0));
+  write_claim(path_, {1000, 1000}, H5T_NATIVE_DOUBLE, false, false);
+  EXPECT_EQ(Hdf5Reader(path_).read<double>("/x"), std::vector<double>(1000000, 0.0));
 }
 
 TEST_F(Hdf5, FullDiskIsAnErrorAndLeavesTheOldFile) {

@@ -2,6 +2,7 @@
 #include "base/comm.hpp"
 #include "base/device_layout.hpp"
 #include "base/error.hpp"
+#include "base/signals.hpp"
 #include "cli/command_line.hpp"
 #include "cli/launch.hpp"
 #include "cli/program.hpp"
@@ -9,6 +10,7 @@
 #include <Kokkos_Core.hpp>
 
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <new>
 #include <string>
@@ -49,6 +51,14 @@ int main(int argc, char** argv) {
     return parsed.exit->code;
   }
   // 2. MPI, then Kokkos, which looks for its rank.
-  const gnn_hpc::MpiScope mpi(argc, argv);
-  return run(parsed.line, gnn_hpc::Comm::world(), argv[0]);
+  int code = 0;
+  {
+    const gnn_hpc::MpiScope mpi(argc, argv);
+    code = run(parsed.line, gnn_hpc::Comm::world(), argv[0]);
+  }
+  if (gnn_hpc::threads_abandoned()) {  // one is still in a library, whose static objects must outlive it
+    std::fflush(nullptr);
+    std::_Exit(code);
+  }
+  return code;
 }

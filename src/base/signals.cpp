@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/signals.hpp"
 
+#include "base/error.hpp"
+
+#include <atomic>
+#include <chrono>
 #include <csignal>
 #include <initializer_list>
+#include <limits>
 
 #include <unistd.h>
 
@@ -10,9 +15,16 @@ namespace gnn_hpc {
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+const Clock::time_point kStart = Clock::now();
+
 // The first signal wins: a batch system that sends SIGUSR1 and later SIGTERM stopped us by SIGUSR1.
 volatile std::sig_atomic_t first_signal = 0;
 volatile std::sig_atomic_t interrupts = 0;
+
+std::atomic<int> passed_on{0};  // StopReason of another rank
+std::atomic<double> time_limit{std::numeric_limits<double>::infinity()};
+std::atomic<bool> abandoned{false};
 
 extern "C" void on_signal(int signal) {
   if (signal == SIGINT) {
@@ -20,6 +32,16 @@ extern "C" void on_signal(int signal) {
     if (interrupts > 1) _exit(128 + SIGINT);
   }
   if (first_signal == 0) first_signal = signal;
+}
+
+const char* name_of_signal(int signal) noexcept {
+  switch (signal) {
+    case SIGTERM: return "SIGTERM";
+    case SIGINT: return "SIGINT";
+    case SIGUSR1: return "SIGUSR1";
+    case SIGUSR2: return "SIGUSR2";
+    default: return "";
+  }
 }
 
 }  // namespace
@@ -36,21 +58,57 @@ void install_signal_handlers() {
   }
 }
 
+TimeLimit::TimeLimit(double seconds) noexcept
+    : before_(time_limit.exchange(seconds > 0.0 ? seconds : std::numeric_limits<double>::infinity())) {}
+TimeLimit::~TimeLimit() { time_limit = before_; }
+
+double seconds_running() noexcept { return std::chrono::duration<double>(Clock::now() - kStart).count(); }
+
+bool stop_wanted(double reserve) noexcept {
+  if (first_signal != 0 || passed_on.load(std::memory_order_relaxed) != 0) return true;
+  const double limit = time_limit.load(std::memory_order_relaxed);
+  return limit < std::numeric_limits<double>::infinity() && seconds_running() + reserve > limit;
+}
+
+void throw_if_stop_wanted(std::string_view what, std::string_view consequence) {
+  if (!stop_wanted()) return;
+  throw Error(Exit::stopped, fmt::format("{}: stopped by {}; {}", what, stop_reason_name(stop_reason()), consequence));
+}
+
 bool stop_requested() noexcept { return first_signal != 0; }
 
-const char* stop_signal_name() noexcept {
-  switch (first_signal) {
-    case SIGTERM: return "SIGTERM";
-    case SIGINT: return "SIGINT";
-    case SIGUSR1: return "SIGUSR1";
-    case SIGUSR2: return "SIGUSR2";
-    default: return "";
+const char* stop_signal_name() noexcept { return name_of_signal(first_signal); }
+
+int stop_reason() noexcept {
+  if (first_signal != 0) return static_cast<int>(StopReason::signal) + first_signal;
+  if (const int reason = passed_on; reason != 0) return reason;
+  return stop_wanted() ? static_cast<int>(StopReason::time_limit) : 0;
+}
+
+const char* stop_reason_name(int reason) noexcept {
+  if (reason > static_cast<int>(StopReason::signal)) return name_of_signal(reason - static_cast<int>(StopReason::signal));
+  if (reason == static_cast<int>(StopReason::time_limit)) return "run.walltime";
+  return reason == static_cast<int>(StopReason::failure_elsewhere) ? "an error on another rank" : "";
+}
+
+void pass_on_stop(int reason) noexcept {
+  for (int now = passed_on; reason > now && !passed_on.compare_exchange_weak(now, reason);) {
   }
 }
 
 void clear_stop_request() noexcept {
   first_signal = 0;
   interrupts = 0;
+  passed_on = 0;
 }
+
+void clear_failure_elsewhere() noexcept {
+  int failure = static_cast<int>(StopReason::failure_elsewhere);
+  passed_on.compare_exchange_strong(failure, 0);
+}
+
+void note_abandoned_thread() noexcept { abandoned = true; }
+
+bool threads_abandoned() noexcept { return abandoned; }
 
 }  // namespace gnn_hpc

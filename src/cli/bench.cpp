@@ -2,6 +2,8 @@
 #include "cli/bench.hpp"
 
 #include "base/error.hpp"
+#include "base/signals.hpp"
+#include "base/together.hpp"
 #include "cli/bench_coarsen.hpp"
 #include "cli/bench_coupler.hpp"
 #include "cli/machine.hpp"
@@ -91,13 +93,18 @@ nlohmann::ordered_json bench_step(Job<T>& job, const CommandLine& line, const Co
   const auto step = [&](int i, PhaseSeconds* times) { return runner.train(*batch, divisor, optimizer, rate, i, times); };
 
   StepResult result = step(0, nullptr);
-  for (int i = 1; i < line.warmup; ++i) step(i, nullptr);
+  const auto stop_here = [&] { stop_together(comm, "bench", "a measurement that was not finished is none"); };
+  for (int i = 1; i < line.warmup; ++i) {
+    stop_here();
+    step(i, nullptr);
+  }
   reset_matmul_flops();
   step(0, nullptr);
   const double flops = comm.sum(matmul_flops());
 
   std::vector<double> whole;
   for (int i = 0; i < line.repeat; ++i) {
+    stop_here();
     comm.barrier();
     const auto begin = Clock::now();
     step(i, nullptr);
@@ -105,6 +112,7 @@ nlohmann::ordered_json bench_step(Job<T>& job, const CommandLine& line, const Co
   }
   std::array<std::vector<double>, 7> phases;
   for (int i = 0; i < line.repeat; ++i) {
+    stop_here();
     comm.barrier();
     const auto begin = Clock::now();
     task.collate(share, *batch);
@@ -161,6 +169,7 @@ nlohmann::ordered_json bench_load(Job<T>& job, const CommandLine& line, const Co
   double first = 0.0, all = 0.0;
   std::int64_t loaded = 0;
   for (auto last = Clock::now(); const HostBatch* batch = loader.next();) {
+    throw_if_stop_wanted("bench", "a measurement that was not finished is none");
     if (seconds.empty()) first = seconds_since(begin);
     seconds.push_back(seconds_since(last));
     loaded += static_cast<std::int64_t>(batch->samples.size());
@@ -191,6 +200,14 @@ nlohmann::ordered_json bench_graph(const std::string& text, const CommandLine& l
     if (mkdtemp(pattern.data()) == nullptr) throw Error(Exit::data, "cannot make a folder " + pattern);
     folder = pattern;
   });
+  struct Removal {  // also where the build is stopped
+    const std::string& folder;
+    const bool mine;
+    ~Removal() {
+      std::error_code ignored;
+      if (mine) fs::remove_all(folder, ignored);
+    }
+  } const removal{folder, comm.is_root()};
   comm.broadcast(folder);
   std::vector<double> seconds;
   nlohmann::ordered_json j;
@@ -216,7 +233,6 @@ nlohmann::ordered_json bench_graph(const std::string& text, const CommandLine& l
       fs::remove_all(fmt::format("{}/{}", folder, i));
     });
   }
-  on_root(comm, [&] { fs::remove_all(folder); });
   j["graphs"] = graphs;
   j["repeat"] = line.repeat;
   j["median_seconds"] = median(seconds);

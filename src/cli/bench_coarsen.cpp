@@ -2,6 +2,7 @@
 #include "cli/bench_coarsen.hpp"
 
 #include "base/error.hpp"
+#include "base/signals.hpp"
 #include "cli/bench.hpp"
 #include "models/dmpnn_diffpool/task.hpp"
 
@@ -49,6 +50,7 @@ nlohmann::ordered_json bench_coarsen(Job<T>& job, const CommandLine& line) {
   std::vector<double> assign, coarsen, backward;
   int pairs = 0;
   for (int i = -std::max(1, line.warmup); i < line.repeat; ++i) {
+    throw_if_stop_wanted("bench", "a measurement that was not finished is none");
     ArenaFrame frame(arena);
     const auto begin = Clock::now();
     const Assignment s = pool.assign(step, saved.level, saved.logits, saved.assignment.slots);

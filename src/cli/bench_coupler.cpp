@@ -2,6 +2,7 @@
 #include "cli/bench_coupler.hpp"
 
 #include "base/error.hpp"
+#include "base/signals.hpp"
 #include "models/hgnn_moe/coupler.hpp"
 #include "models/hgnn_moe/task.hpp"
 #include "nn/matmul.hpp"
@@ -72,6 +73,7 @@ nlohmann::ordered_json bench_coupler(Job<T>& job, const CommandLine& line) {
   std::vector<double> forward, backward, written;
   double flops = 0.0;
   for (int i = -std::max(1, line.warmup); i < line.repeat; ++i) {
+    throw_if_stop_wanted("bench", "a measurement that was not finished is none");
     arena.reset();
     Step<T> step{exec, arena, Mode::train, RandomKey{1, 2}, self};
     store.zero_gradients(exec);

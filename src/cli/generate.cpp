@@ -47,13 +47,13 @@ std::string end_in_words(const Generated& text) {
   switch (text.end) {
     case GenerateEnd::eos: return "the end token was chosen";
     case GenerateEnd::length: return fmt::format("the model's sequences have {} tokens (model.max_seq_length)", text.ids.size());
-    case GenerateEnd::tokens: return stop_requested() ? "stopped" : "as many as asked for";
+    case GenerateEnd::tokens: return stop_wanted() ? fmt::format("stopped by {}", stop_reason_name(stop_reason())) : "as many as asked for";
   }
   return {};
 }
 
 template <class T>
-void run(const CommandLine& line, const std::string& checkpoint, const CheckpointHeader& header) {
+int run(const CommandLine& line, const std::string& checkpoint, const CheckpointHeader& header) {
   Job<T> job = make_job<T>(header.info.resolved_yaml, checkpoint, line.overrides);
   const std::unique_ptr<Decoder> decoder = job.task->new_decoder();
   if (!decoder) {
@@ -88,7 +88,7 @@ void run(const CommandLine& line, const std::string& checkpoint, const Checkpoin
     show_prompt();
     print(token);
     std::cout << std::flush;
-    return static_cast<bool>(std::cout) && !stop_requested();
+    return static_cast<bool>(std::cout) && !stop_wanted();
   });
   show_prompt();
   std::cout << "\n" << std::flush;
@@ -96,6 +96,7 @@ void run(const CommandLine& line, const std::string& checkpoint, const Checkpoin
   const std::size_t added = text.ids.size() - prompt.size();
   log_info("{} new tokens in {:.2f} s ({:.0f} tokens/s); {}", added, seconds, static_cast<double>(added) / std::max(seconds, 1e-9),
            end_in_words(text));
+  return text.end == GenerateEnd::tokens && stop_wanted() ? static_cast<int>(Exit::stopped) : 0;
 }
 
 }  // namespace
@@ -104,13 +105,14 @@ int generate_command(const CommandLine& line, const Comm& comm) {
   LogOptions log;
   if (line.quiet) log.level = "warning";
   setup_log(log, comm.rank(), stderr);
+  int code = 0;
   on_root(comm, [&] {
     const std::string checkpoint = checkpoint_for_prediction(line.input);
     const CheckpointHeader header = read_checkpoint_header(checkpoint);
-    if (header.info.precision == "double") run<double>(line, checkpoint, header);
-    else run<float>(line, checkpoint, header);
+    if (header.info.precision == "double") code = run<double>(line, checkpoint, header);
+    else code = run<float>(line, checkpoint, header);
   });
-  return 0;
+  return static_cast<int>(comm.max(static_cast<std::int64_t>(code)));
 }
 
 }  // namespace gnn_hpc

@@ -151,6 +151,7 @@ template <class T>
 int run_job(const std::string& text, const CommandLine& line, const Comm& comm) {
   const std::string system = peek_options(text, line.input, line.overrides).system;
   Job<T> job = make_job<T>(text, line.input, overrides_of(line, system));
+  const TimeLimit limit(job.options.run.walltime);
   if (!line.dry_run) announce(line, comm);
   if (line.command == "predict") return predict_job(std::move(job), line, comm);
   if (line.command == "build-graphs") return build_job(std::move(job), line, comm);
@@ -194,10 +195,12 @@ int run_command(const CommandLine& line, const Comm& world) {
     });
     return 0;
   }
+  Comm comm = world;
+  std::string text;
+  // Before the handlers: nothing has begun that a signal may not end, and an input on a pipe may never come.
+  if (line.command != "generate") text = read_input(line.input, comm);
   install_signal_handlers();
   if (line.command == "generate") return generate_command(line, world);
-  Comm comm = world;
-  const std::string text = read_input(line.input, comm);
   const JobOptions options = prepare(text, line, comm);
   if (line.command == "bench" || line.command == "sweep" || line.command == "replicates") {
     resolved_input(text, line.input, line.overrides);  // mistakes first

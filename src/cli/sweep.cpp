@@ -2,7 +2,7 @@
 #include "cli/sweep.hpp"
 
 #include "base/error.hpp"
-#include "base/signals.hpp"
+#include "base/together.hpp"
 #include "base/yaml_tree.hpp"
 #include "cli/machine.hpp"
 #include "cli/replicates.hpp"
@@ -205,6 +205,7 @@ class Sweep {
 
   int run_point(std::size_t index) {
     const SweepPoint& point = points_[index];
+    stop_together(comm_, "sweep", "finished points stay, the same command goes on from there");
     std::string status;
     if (comm_.is_root()) status = first_line(fmt::format("{}/{}/status", base_.run.dir, point.name));
     comm_.broadcast(status);

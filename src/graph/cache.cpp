@@ -2,11 +2,12 @@
 #include "graph/cache.hpp"
 
 #include "base/error.hpp"
+#include "base/signals.hpp"
+#include "graph/cache_lock.hpp"
 #include "io/checksum.hpp"
 #include "io/hdf5.hpp"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -84,9 +85,8 @@ GraphCache::GraphCache(const std::string& path) : path_(path) {
   fd_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd_ < 0) throw Error(Exit::data, fmt::format("{}: cannot open ({})", path_, std::strerror(errno)));
   try {
-    const Hdf5Reader file(path_, SealCheck::required);
-    struct stat opened {}, named {};
-    if (::fstat(fd_, &opened) != 0 || ::stat(path_.c_str(), &named) != 0 || opened.st_ino != named.st_ino) {
+    const Hdf5Reader file(path_, SealCheck::required, [this] { throw_if_stop_wanted("opening " + path_); });
+    if (!is_named(fd_, path_)) {
       throw Error(Exit::data, fmt::format("{}: replaced by another process while it was being opened; start again", path_));
     }
     const int version = static_cast<int>(file.attribute_number("/Info", "format_version"));
@@ -154,7 +154,8 @@ std::span<const double> GraphCache::resident(int column) const {
 
 void GraphCache::damaged(const std::string& what) const {
   const std::string aside = path_ + ".damaged";
-  const bool moved = std::rename(path_.c_str(), aside.c_str()) == 0;
+  // Only the file that was read: another job may have noticed first, and what the path names now may be its new, good cache.
+  const bool moved = is_named(fd_, path_) && std::rename(path_.c_str(), aside.c_str()) == 0;
   throw Error(Exit::data, fmt::format("{}: damaged: {}; {}start again and the cache is built anew", path_, what,
                                       moved ? "moved to " + aside + ", " : ""));
 }

@@ -18,7 +18,7 @@ namespace gnn_hpc {
 /// of HDF5's own structure) when the file is opened, the columns block by block when a block is first touched.
 ///
 /// All const members are thread-safe. Throws Error(Exit::data) that names file and dataset when anything is damaged; the file is
-/// then renamed to `<path>.damaged`, so that the next run builds it again.
+/// then renamed to `<path>.damaged` (if the path still names it); the next run builds it again. Opening throws Error(Exit::stopped) on a signal.
 class GraphCache {
  public:
   static constexpr std::int64_t kBlockBytes = 64 * 1024;  ///< unit of verification

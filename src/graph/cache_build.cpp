@@ -4,6 +4,8 @@
 #include "base/error.hpp"
 #include "base/provenance.hpp"
 #include "base/signals.hpp"
+#include "base/text.hpp"
+#include "base/together.hpp"
 #include "base/threads.hpp"
 #include "graph/cache_lock.hpp"
 #include "graph/cache_parts.hpp"
@@ -21,6 +23,8 @@ namespace gnn_hpc {
 namespace fs = std::filesystem;
 
 namespace {
+
+constexpr const char* kPartsStay = "the parts done so far are kept, the same command goes on from there";
 
 void say(const CacheRequest& request, const std::string& text) {
   if (request.message) request.message(text);
@@ -53,7 +57,8 @@ std::string why_missing(const CacheRequest& request, const CacheKey& key) {
         fewest = different;
         best = other;
       }
-    } catch (const Error&) {  // a damaged neighbour explains nothing
+    } catch (const Error& error) {  // a damaged neighbour explains nothing
+      if (error.code() == Exit::stopped) throw;
     }
   }
   // Another input with other options is just another data set; what is worth telling is what changed between two runs.
@@ -69,30 +74,10 @@ std::shared_ptr<const GraphCache> try_open(const CacheRequest& request, const Ca
     if (cache->key().hex() == key.hex()) return cache;
     if (tell) say(request, fmt::format("warning: {} was made for another key ({}); building it again", path, key.difference(cache->key())));
   } catch (const Error& error) {
-    if (request.read_only) throw;
+    if (request.read_only || error.code() == Exit::stopped) throw;
     if (tell) say(request, fmt::format("warning: {}; building it again", error.what()));
   }
   return nullptr;
-}
-
-/// Runs `work` on every rank; if it throws anywhere, all ranks throw the first message.
-template <class Work>
-void all_or_none(const Comm& comm, Work work) {
-  std::string failure;
-  try {
-    work();
-  } catch (const Error& error) {
-    failure = fmt::format("{}{}", static_cast<int>(error.code()), error.what());
-  } catch (const std::exception& error) {
-    failure = fmt::format("{}{}", static_cast<int>(Exit::internal), error.what());
-  }
-  if (comm.max(std::int64_t{failure.empty() ? 0 : 1}) == 0) return;
-  std::string first;
-  for (const auto& text : comm.gather(failure)) {
-    if (first.empty()) first = text;
-  }
-  comm.broadcast(first);
-  throw Error(static_cast<Exit>(first[0] - '0'), first.substr(1));
 }
 
 /// What the root found: a cache to open, or the duty to build (with the lock held).
@@ -134,6 +119,7 @@ Plan make_plan(const CacheRequest& request) {
   auto lock = std::make_unique<CacheLock>(plan.path + ".lock");
   for (bool told = false; !lock->try_acquire(); told = true) {
     if (!told) say(request, fmt::format("graphs: waiting for \"{}\", which builds {}", lock->owner(), plan.path));
+    throw_if_stop_wanted(fmt::format("waiting for \"{}\", which builds {}", lock->owner(), plan.path));
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     if (told && try_open(request, plan.key, plan.path, false)) return plan;
   }
@@ -152,7 +138,7 @@ std::string list_some(const std::vector<SkippedRecord>& skipped) {
   std::string out;
   for (std::size_t i = 0; i < skipped.size() && i < 5; ++i) {
     const auto& bad = skipped[i].bad;
-    out += fmt::format("\n  {}:{}: {}: {}", bad.file, bad.line, bad.id, bad.reason);
+    out += fmt::format("\n  {}:{}: {}: {}", bad.file, bad.line, shortened(bad.id), bad.reason);
   }
   if (skipped.size() > 5) out += fmt::format("\n  ... and {} more", skipped.size() - 5);
   return out;
@@ -165,7 +151,11 @@ void join(const CacheRequest& request, const Plan& plan, std::int64_t num_parts)
   const std::vector<std::pair<std::string, std::string>> info{{"program", provenance_line()}, {"host", host_name()}, {"created", utc_time()},
                                                               {"source", request.source_name}, {"options", request.options}};
   const JoinResult result =
-      join_parts(plan.parts, num_parts, request.schema, plan.key, info, plan.path, [&] { plan.lock->touch(); });
+      join_parts(plan.parts, num_parts, request.schema, plan.key, info, plan.path, [&] {
+        throw_if_stop_wanted("joining " + plan.path, kPartsStay);
+        plan.lock->require_held();  // at the latest when the new file has been sealed and is about to be renamed
+      });
+  plan.lock->require_held();
   if (result.samples == 0) {
     const auto skipped = skipped_of_parts(plan.parts, num_parts);
     fs::remove_all(plan.parts);
@@ -183,7 +173,7 @@ std::shared_ptr<const GraphCache> open_or_build(const CacheRequest& request, con
   const int processors = available_processors();  // always: the threads of loaders ask for them later
   Plan plan;
   std::string shared;  // path, key digits and whether to build
-  all_or_none(comm, [&] {
+  together(comm, [&] {
     if (comm.is_root()) plan = make_plan(request);
   });
   if (comm.is_root()) shared = fmt::format("{}\n{}\n{}", plan.lock ? "build" : "use", plan.key.hex(), plan.path);
@@ -194,28 +184,24 @@ std::shared_ptr<const GraphCache> open_or_build(const CacheRequest& request, con
 
   if (build) {
     std::int64_t num_parts = 0;
-    all_or_none(comm, [&] {
+    together(comm, [&] {
       const int threads = request.threads > 0 ? request.threads : processors;
       const auto tick = [&](const BuildProgress& p) {
-        if (plan.lock) plan.lock->touch();
         if (comm.is_root() && request.progress) request.progress(p);
-        if (stop_requested() && !p.finished) {
-          throw Error(Exit::stopped, fmt::format("graphs: stopped by {}; the parts done so far are kept, the same command goes on from there",
-                                                 stop_signal_name()));
-        }
+        if (!p.finished) throw_if_stop_wanted("graphs", kPartsStay);
       };
-      const auto source = request.open_source();
+      const std::shared_ptr<RecordSource> source = request.open_source();
       tick({});  // whoever shows progress starts his clock here
-      num_parts = build_parts(*source, request.schema, path + ".parts", key, comm.rank(), comm.size(), threads, tick);
+      num_parts = build_parts(source, request.schema, path + ".parts", key, comm.rank(), comm.size(), threads, tick);
     });
-    all_or_none(comm, [&] {
+    together(comm, [&] {
       if (comm.is_root()) join(request, plan, num_parts);
     });
     plan.lock.reset();
   }
 
   std::shared_ptr<const GraphCache> cache;
-  all_or_none(comm, [&] {
+  together(comm, [&] {
     cache = std::make_shared<GraphCache>(path);
     const auto bad = static_cast<double>(cache->skipped().size()), all = static_cast<double>(cache->num_records());
     if (bad > request.max_bad_fraction * all) {

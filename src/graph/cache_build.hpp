@@ -47,8 +47,8 @@ std::string cache_file_name(const std::string& kind, const std::string& key);
 /// second job waiting until it can use the result of the first, and no reader ever sees half a cache. The content does not depend
 /// on the number of ranks or threads.
 /// Throws Error(Exit::data), on all ranks alike, when the source cannot be read, no record is usable, too many are bad
-/// (`max_bad_fraction`), the disk is full, or an input changed during the build; Error(Exit::stopped) within a second of a signal
-/// (base/signals.hpp), with every finished part kept for the next start.
+/// (`max_bad_fraction`), the disk is full, or an input changed during the build; Error(Exit::stopped) within a second of a signal at any rank
+/// (base/signals.hpp), be it hashing, waiting for the lock, converting or sealing, with every finished part kept for the next start.
 std::shared_ptr<const GraphCache> open_or_build(const CacheRequest& request, const Comm& comm);
 
 }  // namespace gnn_hpc

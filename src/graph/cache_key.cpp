@@ -14,6 +14,9 @@
 
 namespace gnn_hpc {
 
+// A library that decides what the input means (RDKit, gemmi) is a field with its version, added by the record source that uses it. One whose
+// results are fixed by a standard is not: fast_float and XXH3 are exact, zlib restores what was packed, HDF5 keeps bits. The C library's
+// cosine may differ in its last bit, far below what a feature keeps; a key for it would build every cache anew on each other node.
 CacheKey::CacheKey(const Schema& schema) {
   field("format_version", std::int64_t{kCacheFormatVersion});
   field("schema", schema.text());

@@ -13,7 +13,7 @@ namespace gnn_hpc {
 inline constexpr int kCacheFormatVersion = 1;
 
 /// Everything that decides the content of a cache, by name: format version, schema, every option, and the digest of every input
-/// byte. Equal fields, equal samples. The digest is of contents, so another process hits and any change misses.
+/// byte. Equal fields, equal samples. The digest is of contents, so another process hits and any change misses. Versions: cache_key.cpp.
 class CacheKey {
  public:
   CacheKey() = default;

@@ -285,6 +285,7 @@ JoinResult join_parts(const std::string& folder, std::int64_t num_parts, const S
   for (std::size_t c = 0; c < num_columns; ++c) {
     if (!schema.columns[c].resident) out.write("/Info/blocks" + schema.columns[c].path(), hashes[c].finish());
   }
+  out.while_sealing(alive);
   out.commit();
   return result;
 }

@@ -2,6 +2,7 @@
 #include "graph/part_pipeline.hpp"
 
 #include "base/error.hpp"
+#include "base/signals.hpp"
 #include "base/threads.hpp"
 #include "graph/cache_parts.hpp"
 
@@ -12,6 +13,7 @@
 #include <deque>
 #include <exception>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -21,6 +23,7 @@ namespace {
 
 constexpr std::int64_t kChunkRecords = 64;
 constexpr auto kTick = std::chrono::milliseconds(200);
+constexpr auto kPatience = std::chrono::milliseconds(400);
 using Clock = std::chrono::steady_clock;
 
 struct Chunk {
@@ -34,16 +37,33 @@ struct Part {
   std::map<std::int64_t, SampleBlock> blocks;  ///< by slot
 };
 
-class Pipeline {
+/// Owned by the thread that reads and by every worker: one that is in a library when the build shall end (RDKit may think about a single molecule for
+/// minutes, and knows no way to stop) is left to itself, with all that it uses, and the program ends without it.
+class Pipeline : public std::enable_shared_from_this<Pipeline> {
  public:
-  Pipeline(RecordSource& source, const Schema& schema, std::string folder, std::string key, int threads,
+  Pipeline(std::shared_ptr<RecordSource> source, const Schema& schema, std::string folder, std::string key, int threads,
            const std::function<void(const BuildProgress&)>& tick)
-      : source_(source), schema_(schema), folder_(std::move(folder)), key_(std::move(key)), tick_(tick), queue_limit_(4 * static_cast<std::size_t>(threads)) {
-    for (int t = 0; t < threads; ++t) workers_.emplace_back([this] { work(); });
+      : source_(std::move(source)), schema_(schema), folder_(std::move(folder)), key_(std::move(key)), tick_(tick),
+        queue_limit_(4 * static_cast<std::size_t>(threads)), num_threads_(threads) {}
+
+  void start() {
+    for (int t = 0; t < num_threads_; ++t) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      workers_.emplace_back([self = shared_from_this()] { self->work(); });
+      ++alive_;
+    }
   }
-  ~Pipeline() {
-    stop();
-    for (auto& w : workers_) w.join();
+
+  /// Ends the workers after the record each is at, or leaves them after `kPatience`.
+  void end() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    stopping_ = true;
+    work_.notify_all();
+    const bool all = room_.wait_for(lock, kPatience, [this] { return alive_ == 0; });
+    lock.unlock();
+    for (auto& w : workers_) all ? w.join() : w.detach();
+    workers_.clear();
+    if (!all) note_abandoned_thread();
   }
 
   std::int64_t run(int rank, int ranks) {
@@ -64,7 +84,7 @@ class Pipeline {
     while (count < kPartRecords) {
       Chunk chunk{part, chunks, records_, take_records()};
       std::size_t n = 0;
-      while (n < chunk.records.size() && source_.next(*chunk.records[n])) ++n;
+      while (n < chunk.records.size() && source_->next(*chunk.records[n])) ++n;
       const bool full = n == chunk.records.size();
       chunk.records.resize(n);
       count += static_cast<std::int64_t>(n);
@@ -80,9 +100,9 @@ class Pipeline {
   }
 
   std::int64_t skip_part() {
-    const auto record = source_.new_record();
+    const auto record = source_->new_record();
     std::int64_t count = 0;
-    while (count < kPartRecords && source_.next(*record)) {
+    while (count < kPartRecords && source_->next(*record)) {
       ++count;
       ++records_;
       if (count % kChunkRecords == 0) report();
@@ -91,16 +111,9 @@ class Pipeline {
   }
 
   std::vector<std::unique_ptr<RecordSource::Record>> take_records() {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (!spare_.empty()) {
-        auto records = std::move(spare_.back());
-        spare_.pop_back();
-        return records;
-      }
-    }
+    // New ones each time: a record that is used again keeps the room of the longest text it ever held, and with time every one of them had one.
     std::vector<std::unique_ptr<RecordSource::Record>> records;
-    for (std::int64_t i = 0; i < kChunkRecords; ++i) records.push_back(source_.new_record());
+    for (std::int64_t i = 0; i < kChunkRecords; ++i) records.push_back(source_->new_record());
     return records;
   }
 
@@ -151,8 +164,15 @@ class Pipeline {
 
   void work() {
     use_available_processors();
+    convert_all();
+    const std::lock_guard<std::mutex> lock(mutex_);
+    --alive_;
+    room_.notify_all();
+  }
+
+  void convert_all() {
     try {
-      const auto workspace = source_.new_workspace();
+      const auto workspace = source_->new_workspace();
       for (;;) {
         Chunk chunk;
         {
@@ -180,16 +200,17 @@ class Pipeline {
   void convert(Chunk& chunk, RecordSource::Workspace& workspace) {
     SampleBlock block(schema_);
     for (std::size_t i = 0; i < chunk.records.size(); ++i) {
-      source_.convert(chunk.first_record + static_cast<std::int64_t>(i), *chunk.records[i], workspace, block);
+      if (stopping_) return;
+      source_->convert(chunk.first_record + static_cast<std::int64_t>(i), *chunk.records[i], workspace, block);
     }
     samples_ += block.num_samples();
     bad_ += static_cast<std::int64_t>(block.skipped().size());
     Part complete;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
+      if (stopping_) return;
       Part& p = parts_[chunk.part];
       p.blocks.emplace(chunk.slot, std::move(block));
-      if (static_cast<std::int64_t>(chunk.records.size()) == kChunkRecords) spare_.push_back(std::move(chunk.records));
       if (++p.done != p.chunks) return;
       complete = std::move(p);
       parts_.erase(chunk.part);
@@ -201,13 +222,7 @@ class Pipeline {
     const auto now = Clock::now();
     if (!tick_ || now - last_ < kTick) return;
     last_ = now;
-    tick_({records_, samples_.load(), bad_.load(), source_.fraction_read(), std::chrono::duration<double>(now - start_).count(), false});
-  }
-
-  void stop() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    stopping_ = true;
-    work_.notify_all();
+    tick_({records_, samples_.load(), bad_.load(), source_->fraction_read(), std::chrono::duration<double>(now - start_).count(), false});
   }
 
  public:
@@ -216,35 +231,40 @@ class Pipeline {
   }
 
  private:
-  RecordSource& source_;
-  const Schema& schema_;
+  const std::shared_ptr<RecordSource> source_;
+  const Schema schema_;
   const std::string folder_, key_;
-  const std::function<void(const BuildProgress&)>& tick_;
+  const std::function<void(const BuildProgress&)>& tick_;  // of the caller; workers do not use it
   const std::size_t queue_limit_;
+  const int num_threads_;
 
   std::mutex mutex_;
   std::condition_variable work_, room_;
   std::deque<Chunk> queue_;
   std::map<std::int64_t, Part> parts_;
-  std::vector<std::vector<std::unique_ptr<RecordSource::Record>>> spare_;
   std::exception_ptr error_;
-  bool stopping_ = false;
-  int busy_ = 0;
+  std::atomic<bool> stopping_{false};
+  int busy_ = 0, alive_ = 0;
 
   std::atomic<std::int64_t> samples_{0}, bad_{0};
   std::int64_t records_ = 0;  // of the reading thread
   const Clock::time_point start_ = Clock::now();
   Clock::time_point last_ = start_;
-  std::vector<std::thread> workers_;  // last: they use the members above
+  std::vector<std::thread> workers_;
 };
 
 }  // namespace
 
-std::int64_t build_parts(RecordSource& source, const Schema& schema, const std::string& folder, const std::string& key, int rank, int ranks,
-                         int threads, const std::function<void(const BuildProgress&)>& tick) {
-  Pipeline pipeline(source, schema, folder, key, threads, tick);
-  const std::int64_t parts = pipeline.run(rank, ranks);
-  if (tick) tick(pipeline.final_progress());
+std::int64_t build_parts(std::shared_ptr<RecordSource> source, const Schema& schema, const std::string& folder, const std::string& key, int rank,
+                         int ranks, int threads, const std::function<void(const BuildProgress&)>& tick) {
+  const auto pipeline = std::make_shared<Pipeline>(std::move(source), schema, folder, key, threads, tick);
+  struct Ending {
+    Pipeline& pipeline;
+    ~Ending() { pipeline.end(); }
+  } const ending{*pipeline};
+  pipeline->start();
+  const std::int64_t parts = pipeline->run(rank, ranks);
+  if (tick) tick(pipeline->final_progress());
   return parts;
 }
 

@@ -2,6 +2,7 @@
 #include "io/checksum.hpp"
 
 #include "base/error.hpp"
+#include "base/signals.hpp"
 
 #include <xxhash.h>
 
@@ -57,6 +58,7 @@ void Digest::file(const std::string& path) {
   static thread_local std::vector<unsigned char> buffer(256 << 10);
   std::int64_t total = 0;
   while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), in.get())) {
+    throw_if_stop_wanted(path);
     bytes(buffer.data(), n);
     total += static_cast<std::int64_t>(n);
   }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <gemmi/cif.hpp>
 #include <gemmi/symmetry.hpp>
+#include <gemmi/version.hpp>
 #include <limits>
 
 #include "base/error.hpp"
@@ -268,5 +269,7 @@ void parse_cif(std::string_view text, Crystal& out) {
   }
   throw Error(Exit::data, document.blocks.empty() ? "the CIF is empty" : "no atoms with fractional coordinates in the CIF");
 }
+
+std::string cif_library() { return "gemmi " GEMMI_VERSION; }
 
 }  // namespace gnn_hpc

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "io/structure.hpp"
@@ -22,5 +23,8 @@ std::array<double, 9> lattice_from_parameters(double a, double b, double c, doub
 /// Throws Error(Exit::data) with the reason: syntax, no cell, no atoms, unknown element, occupancy other than 1, a missing or
 /// unreadable number, an unknown operation or space group.
 void parse_cif(std::string_view text, Crystal& out);
+
+/// "gemmi 0.6.5": the library that reads CIF and knows the operations of space groups, so that the graphs of crystals depend on it.
+std::string cif_library();
 
 }  // namespace gnn_hpc

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "base/error.hpp"
+#include "base/signals.hpp"
 #include "io/crystal_sources.hpp"
 #include "io/csv.hpp"
 
@@ -175,6 +176,7 @@ std::unique_ptr<CrystalSource> open_folder_source(CrystalSourceOptions options) 
   }
   std::vector<std::string> files;
   for (const auto& entry : fs::directory_iterator(path)) {
+    throw_if_stop_wanted(path.string());  // a million files on a busy file system
     if (entry.is_regular_file() && structure_format(entry.path().string())) files.push_back(entry.path().string());
   }
   if (files.empty())

@@ -3,6 +3,8 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "base/signals.hpp"
+#include "base/together.hpp"
 #include "io/atomic_file.hpp"
 #include "io/hdf5.hpp"
 #include "io/seal.hpp"
@@ -92,7 +94,11 @@ std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, 
   std::optional<Evaluation> evaluation;
   if (!samples.empty()) {
     StepRunner<T> runner(task, comm, 0);
-    evaluation = evaluate(task, runner, comm, samples, batch_size, embeddings ? Keep::embeddings : Keep::predictions);
+    evaluation = evaluate(task, runner, comm, samples, batch_size, embeddings ? Keep::embeddings : Keep::predictions, [] { return stop_wanted(); });
+    if (!evaluation) {
+      stop_together(comm, "prediction");
+      throw Error(Exit::stopped, "prediction: stopped; nothing was written, start the same command again");
+    }
   }
   std::vector<PredictedRow> rows;
   if (!comm.is_root()) return rows;

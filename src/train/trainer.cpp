@@ -28,13 +28,12 @@ namespace {
 using Clock = std::chrono::steady_clock;
 /// `epochs_since_best` of a run that stopped because its validation loss was no number.
 constexpr std::int64_t kGivenUp = std::numeric_limits<std::int64_t>::max();
-/// The time limit counts from here: a batch system's clock started with the process, not with the first step.
-const Clock::time_point kProcessStart = Clock::now();
 
 /// The first run of a process counts from the start of the process; the next points of a sweep from theirs.
 Clock::time_point begin_of_run() {
   static bool first = true;
-  return std::exchange(first, false) ? kProcessStart : Clock::now();
+  const auto running = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds_running()));
+  return std::exchange(first, false) ? Clock::now() - running : Clock::now();
 }
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
@@ -111,8 +110,7 @@ class Trainer {
 
   bool stop_wanted() {
     if (hooks_.stop && hooks_.stop(state_)) return true;
-    if (stop_requested()) return true;
-    return run_.walltime > 0.0 && seconds_since(kProcessStart) + 1.5 * checkpoint_seconds_ + longest_step_ > run_.walltime;
+    return gnn_hpc::stop_wanted(1.5 * checkpoint_seconds_ + longest_step_);
   }
 
   bool checkpoint_due() const {
@@ -455,6 +453,7 @@ class Trainer {
 template <class T>
 TrainResult train(Task<T>& task, const RunOptions& run, const TrainOptions& options, const Comm& comm,
                   const std::string& resolved_yaml, const TrainHooks& hooks) {
+  const TimeLimit limit(run.walltime);
   return Trainer<T>(task, run, options, comm, resolved_yaml, hooks).run();
 }
 

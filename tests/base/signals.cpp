@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/signals.hpp"
 
+#include "base/error.hpp"
+
 #include <gtest/gtest.h>
 
 #include <csignal>
@@ -23,6 +25,41 @@ TEST(Signals, TheFirstSetsTheFlag) {
     EXPECT_STREQ(stop_signal_name(), name);
   }
   clear_stop_request();
+}
+
+TEST(Signals, ATimeLimitIsAReasonToStopWhileItStands) {
+  EXPECT_FALSE(stop_wanted());
+  {
+    const TimeLimit far(1e9);
+    EXPECT_FALSE(stop_wanted());
+    EXPECT_TRUE(stop_wanted(1e9)) << "what is still needed counts";
+    const TimeLimit over(1e-9);
+    EXPECT_TRUE(stop_wanted());
+    EXPECT_STREQ(stop_reason_name(stop_reason()), "run.walltime");
+    EXPECT_FALSE(stop_requested()) << "that is a signal";
+    try {
+      throw_if_stop_wanted("a loop", "it goes on later");
+      ADD_FAILURE();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Exit::stopped);
+      EXPECT_STREQ(error.what(), "a loop: stopped by run.walltime; it goes on later");
+    }
+  }
+  EXPECT_FALSE(stop_wanted());
+  EXPECT_NO_THROW(throw_if_stop_wanted("a loop"));
+}
+
+TEST(Signals, WhatAnotherRankSaysStopsThisOne) {
+  pass_on_stop(static_cast<int>(StopReason::signal) + SIGTERM);
+  EXPECT_TRUE(stop_wanted());
+  EXPECT_STREQ(stop_reason_name(stop_reason()), "SIGTERM");
+  pass_on_stop(static_cast<int>(StopReason::failure_elsewhere));
+  EXPECT_STREQ(stop_reason_name(stop_reason()), "SIGTERM") << "the weaker reason changes nothing";
+  clear_stop_request();
+  pass_on_stop(static_cast<int>(StopReason::failure_elsewhere));
+  EXPECT_TRUE(stop_wanted());
+  clear_failure_elsewhere();
+  EXPECT_FALSE(stop_wanted());
 }
 
 TEST(SignalsDeathTest, TheSecondInterruptEndsAtOnce) {

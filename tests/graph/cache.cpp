@@ -339,6 +339,118 @@ TEST(Cache, SignalStopsTheBuildAndKeepsFinishedParts) {
   EXPECT_LE(converted, 6000 - 3 * 1024);
 }
 
+/// What stops a phase is asked for in every one of them: here the flag is set before, and nothing may be begun; the lock of another machine may not be
+/// waited for (for ever: its time lies in the future), nor touched.
+TEST(Cache, ASignalEndsTheWaitForALock) {
+  const test::TemporaryFolder folder;
+  const NumberOptions options;
+  std::string name;
+  {
+    const test::TemporaryFolder other;
+    name = fs::path(open_or_build(number_request(other.path(), options), Comm::self())->path()).filename().string();
+  }
+  const std::string lock = folder / (name + ".lock");
+  put(lock, "another-machine 17\n");
+  fs::last_write_time(lock, fs::file_time_type::clock::now() + std::chrono::hours(24));
+  install_signal_handlers();
+  std::atomic<bool> ended{false};
+  std::thread sender([&] {  // once the wait has been told of
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    std::raise(SIGTERM);
+    for (int i = 0; i < 300 && !ended; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    if (!ended) std::_Exit(9);  // it would wait for ever
+  });
+  Log log;
+  try {
+    open_or_build(number_request(folder.path(), options, &log), Comm::self());
+    ADD_FAILURE() << "built under the lock of another one";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Exit::stopped);
+    EXPECT_NE(std::string(error.what()).find("waiting for \"another-machine 17\""), std::string::npos) << error.what();
+  }
+  ended = true;
+  sender.join();
+  clear_stop_request();
+  EXPECT_EQ(bytes_of(lock), "another-machine 17\n");
+  EXPECT_EQ(names_in(folder.path()), std::vector<std::string>{name + ".lock"});
+}
+
+/// The input is hashed again before the parts are joined; a signal then leaves the parts and no cache.
+TEST(Cache, ASignalDuringTheJoinKeepsTheParts) {
+  const test::TemporaryFolder folder;
+  install_signal_handlers();
+  NumberOptions options;
+  auto request = number_request(folder.path(), options);
+  int keys = 0;
+  request.key = [key = request.key, &keys] {
+    if (++keys == 2) std::raise(SIGTERM);
+    return key();
+  };
+  try {
+    open_or_build(request, Comm::self());
+    ADD_FAILURE() << "joined";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Exit::stopped);
+    EXPECT_NE(std::string(error.what()).find("joining"), std::string::npos) << error.what();
+  }
+  clear_stop_request();
+  const auto left = names_in(folder.path());
+  ASSERT_EQ(left.size(), 1U);
+  EXPECT_TRUE(left[0].ends_with(".parts")) << left[0];
+  std::atomic<int> converted{0};
+  options.hook = [&](std::int64_t) { ++converted; };
+  EXPECT_EQ(open_or_build(number_request(folder.path(), options), Comm::self())->num_records(), 3000);
+  EXPECT_EQ(converted, 0);
+}
+
+TEST(Cache, ASignalEndsTheHashingOfAnInput) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder / "endless";
+  put(path, "x");
+  fs::resize_file(path, std::uintmax_t{1} << 42);  // no room on the disk, an hour to read
+  install_signal_handlers();
+  std::atomic<bool> ended{false};
+  std::thread sender([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    std::raise(SIGUSR1);
+    for (int i = 0; i < 300 && !ended; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    if (!ended) std::_Exit(9);
+  });
+  CacheKey key;
+  try {
+    key.files("data.files", {path});
+    ADD_FAILURE() << "hashed";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Exit::stopped);
+    EXPECT_NE(std::string(error.what()).find("endless: stopped by SIGUSR1"), std::string::npos) << error.what();
+  }
+  ended = true;
+  sender.join();
+  clear_stop_request();
+}
+
+/// RDKit knows no way to stop. The build ends while one record is still being converted, and its worker owns what it uses.
+TEST(Cache, ARecordThatTakesMinutesDoesNotHoldUpTheEnd) {
+  const test::TemporaryFolder folder;
+  install_signal_handlers();
+  const auto release = std::make_shared<std::atomic<bool>>(false), left = std::make_shared<std::atomic<bool>>(false);
+  NumberOptions options;
+  options.hook = [release, left](std::int64_t i) {
+    if (i != 2000) return;
+    std::raise(SIGTERM);
+    for (int n = 0; n < 6000 && !*release; ++n) std::this_thread::sleep_for(std::chrono::milliseconds(10));  // a minute
+    *left = true;
+  };
+  EXPECT_THROW(open_or_build(number_request(folder.path(), options), Comm::self()), Error);
+  EXPECT_FALSE(*left) << "the build waited for the record";
+  clear_stop_request();
+  *release = true;
+  for (int n = 0; n < 1000 && !*left; ++n) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_TRUE(*left);
+  options.hook = nullptr;
+  EXPECT_EQ(open_or_build(number_request(folder.path(), options), Comm::self())->num_records(), 3000);
+}
+
 TEST(Cache, DamagedPartIsBuiltAgain) {
   const test::TemporaryFolder folder;
   NumberOptions options;
@@ -558,6 +670,73 @@ TEST(CacheLock, OneOwnerAndTakeOverOfTheDead) {
   EXPECT_FALSE(c.try_acquire());
   fs::last_write_time(path, fs::file_time_type::clock::now() - std::chrono::seconds(CacheLock::kStaleSeconds + 5));
   EXPECT_TRUE(c.try_acquire());
+}
+
+/// A process that was suspended for longer than the limit wakes up to find its lock with another one.
+TEST(CacheLock, WhoLostItLeavesTheNewOwnersFileAlone) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder / "x.lock";
+  CacheLock lock(path);
+  ASSERT_TRUE(lock.try_acquire());
+  EXPECT_FALSE(lock.lost());
+  fs::rename(path, folder / "aside");
+  put(path, "another-machine 5\n");
+  EXPECT_TRUE(lock.lost());
+  EXPECT_THROW(lock.require_held(), Error);
+  lock.release();
+  EXPECT_EQ(bytes_of(path), "another-machine 5\n");
+}
+
+/// On file systems whose flocks are local, only the touches keep others away: they go on whatever the owner is at.
+TEST(CacheLock, IsTouchedByAThreadThroughout) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder / "x.lock";
+  CacheLock lock(path, 0.05);
+  ASSERT_TRUE(lock.try_acquire());
+  const auto long_ago = fs::file_time_type::clock::now() - std::chrono::hours(1);
+  fs::last_write_time(path, long_ago);
+  for (int i = 0; i < 600 && fs::last_write_time(path) < long_ago + std::chrono::minutes(30); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  EXPECT_GT(fs::last_write_time(path), long_ago + std::chrono::minutes(30));
+  fs::rename(path, folder / "aside");  // not another one's file
+  put(path, "another-machine 5\n");
+  fs::last_write_time(path, long_ago);
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  EXPECT_EQ(fs::last_write_time(path), long_ago);
+}
+
+/// Containers on two machines may share a host name; a lock without a boot id, or with another one, is of another machine.
+TEST(CacheLock, AnEqualHostNameIsNotTheSameMachine) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder / "x.lock";
+  char host[256] = {};
+  ASSERT_EQ(::gethostname(host, sizeof host - 1), 0);
+  put(path, fmt::format("{} 999999999\nanother-boot\n", host));
+  CacheLock lock(path);
+  EXPECT_FALSE(lock.try_acquire()) << "it was touched a moment ago";
+  fs::last_write_time(path, fs::file_time_type::clock::now() - std::chrono::seconds(CacheLock::kStaleSeconds + 5));
+  EXPECT_TRUE(lock.try_acquire());
+  EXPECT_FALSE(lock.lost());
+}
+
+/// What the path names may be the good cache of another job that noticed the damage first.
+TEST(Cache, OnlyTheFileThatWasReadIsSetAside) {
+  const test::TemporaryFolder folder;
+  const NumberOptions options;
+  const auto cache = open_or_build(number_request(folder.path(), options), Comm::self());
+  const std::string good = bytes_of(cache->path());
+  {  // damage to the file that is open, under another name
+    const std::int64_t offset = Hdf5Reader(cache->path()).extent("/node/position").offset;
+    std::fstream file(cache->path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(offset + 5);
+    file.put('\x7f');
+  }
+  fs::rename(cache->path(), folder / "aside");
+  put(cache->path(), good);
+  EXPECT_THROW(cache->verify_all(), Error);
+  EXPECT_EQ(bytes_of(cache->path()), good);
+  EXPECT_FALSE(fs::exists(cache->path() + ".damaged"));
 }
 
 }  // namespace

@@ -2,10 +2,17 @@
 // Run with 1, 2, 3 and 4 ranks: they build one cache together, and its content is that of one rank.
 #include "graph/cache_build.hpp"
 
+#include "base/signals.hpp"
 #include "graph/cache_source.hpp"
 #include "support/paths.hpp"
 
 #include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <memory>
+#include <thread>
 
 namespace gnn_hpc {
 namespace {
@@ -85,6 +92,62 @@ TEST(DistributedCache, RootOnlyErrorsReachAll) {
   request = number_request(folder.path(), {});
   request.max_bad_fraction = 0.0;
   EXPECT_THROW(open_or_build(request, comm), Error);
+}
+
+/// One rank is told to stop, or fails, while the others have work for minutes or wait for it: all end with the same error.
+TEST(DistributedCache, AStopOrAnErrorAtOneRankReachesThoseAtWork) {
+  const Comm comm = Comm::world();
+  install_signal_handlers();
+  for (const bool failure : {false, true}) {
+    const SharedFolder folder(comm);
+    NumberOptions options;
+    options.count = 1024 * comm.size();  // a part each
+    const bool last = comm.rank() == comm.size() - 1;
+    const auto sleepers = std::make_shared<std::atomic<bool>>(true);
+    options.hook = [=](std::int64_t i) {
+      if (last && i % 1024 == 10 && failure) throw Error(Exit::data, "a record broke");
+      if (last && i % 1024 == 10) std::raise(SIGTERM);
+      if (i % 1024 == 700) {
+        for (int n = 0; n < 12000 && *sleepers; ++n) std::this_thread::sleep_for(std::chrono::milliseconds(10));  // two minutes
+      }
+    };
+    const auto begin = std::chrono::steady_clock::now();
+    try {
+      open_or_build(number_request(folder.path(), options), comm);
+      ADD_FAILURE() << "no error";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), failure ? Exit::data : Exit::stopped);
+      EXPECT_NE(std::string(error.what()).find(failure ? "a record broke" : "SIGTERM"), std::string::npos) << error.what();
+    }
+    EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), 60.0);
+    *sleepers = false;
+    clear_stop_request();
+    comm.barrier();
+    options.hook = nullptr;
+    EXPECT_EQ(open_or_build(number_request(folder.path(), options), comm)->num_records(), options.count);
+  }
+}
+
+/// The root waits for a lock, hashes, joins: the signal may come to any other rank.
+TEST(DistributedCache, ASignalAtTheLastRankEndsTheWaitOfTheRoot) {
+  const Comm comm = Comm::world();
+  install_signal_handlers();
+  const SharedFolder folder(comm);
+  auto request = number_request(folder.path(), {});
+  request.key = [key = request.key] {
+    for (int n = 0; n < 12000 && !stop_wanted(); ++n) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    throw_if_stop_wanted("the slow input");
+    return key();
+  };
+  if (comm.rank() == comm.size() - 1) std::raise(SIGUSR2);
+  try {
+    open_or_build(request, comm);
+    ADD_FAILURE() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Exit::stopped);
+    EXPECT_STREQ(error.what(), "the slow input: stopped by SIGUSR2; nothing was written, start the same command again");
+  }
+  clear_stop_request();
 }
 
 }  // namespace

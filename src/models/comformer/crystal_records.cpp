@@ -2,6 +2,7 @@
 #include "models/comformer/crystal_records.hpp"
 
 #include "base/error.hpp"
+#include "io/cif.hpp"
 
 #include <limits>
 
@@ -103,6 +104,7 @@ void CrystalRecords::convert(std::int64_t index, const Record& record, Workspace
 CacheKey CrystalRecords::key() const {
   const auto& o = source_->options();
   CacheKey key(crystal_schema(num_targets_));
+  key.field("cif", cif_library());
   key.field("graph.max_neighbors", std::int64_t{graph_.max_neighbors});
   key.field("graph.cutoff", graph_.cutoff);
   key.field("graph.use_lattice", graph_.use_lattice);

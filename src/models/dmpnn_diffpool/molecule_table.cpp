@@ -2,7 +2,9 @@
 #include "models/dmpnn_diffpool/molecule_table.hpp"
 
 #include "base/error.hpp"
+#include "base/signals.hpp"
 #include "base/text.hpp"
+#include "base/together.hpp"
 #include "io/csv.hpp"
 #include "io/text_source.hpp"
 
@@ -62,6 +64,7 @@ MoleculeTable read_table(const DataOptions& options, const std::vector<std::stri
   bool any_rows = false;
   bool notation_known = options.notation != "auto";
   while ((options.targets.empty() || !notation_known) && reader.next(row)) {
+    throw_if_stop_wanted(paths.front());
     any_rows = true;
     if (!notation_known && smiles < row.size && !trim(row.fields[smiles]).empty()) {
       out.polymer = row.fields[smiles].find('|') != std::string::npos;
@@ -88,25 +91,15 @@ MoleculeTable read_table(const DataOptions& options, const std::vector<std::stri
 }  // namespace
 
 MoleculeTable resolve_table(const DataOptions& options, const std::vector<std::string>& paths, bool prediction, const Comm& comm) {
-  constexpr char kEnd = '\x1e';  // ASCII record separator: in no column's name
-  MoleculeTable out;
-  std::string shared;
-  if (comm.is_root()) {
-    try {
-      out = read_table(options, paths, prediction);
-      shared = fmt::format("ok{}{:d}{}{}", kEnd, out.polymer, kEnd, out.targets.size());
-      for (const auto* names : {&out.targets, &out.descriptors}) {
-        for (const std::string& name : *names) (shared += kEnd) += name;
-      }
-    } catch (const Error& error) {
-      shared = fmt::format("{}{}{}", static_cast<int>(error.code()), kEnd, error.what());
-    }
-  }
-  comm.broadcast(shared);
-  const std::vector<std::string> parts = gnn_hpc::split(shared, kEnd);
-  if (parts[0] != "ok") throw Error(static_cast<Exit>(std::stoi(parts[0])), parts[1]);
-  const auto targets = parts.begin() + 3, descriptors = targets + std::stol(parts[2]);
-  out = {paths, options.smiles, options.id_column, parts[1] == "1", {targets, descriptors}, {descriptors, parts.end()}, prediction};
+  MoleculeTable out{paths, options.smiles, options.id_column, false, {}, {}, prediction};
+  together(comm, [&] {  // may read the whole file
+    if (comm.is_root()) out = read_table(options, paths, prediction);
+  });
+  std::int64_t polymer = out.polymer ? 1 : 0;
+  comm.broadcast(std::span<std::int64_t>(&polymer, 1));
+  out.polymer = polymer != 0;
+  comm.broadcast(out.targets);
+  comm.broadcast(out.descriptors);
   return out;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "graph/periodic_knn.hpp"
 #include "verify/adapters.hpp"
+#include "verify/manifest.hpp"
 
 namespace gnn_hpc::verify::comformer {
 
@@ -41,22 +42,27 @@ void check_structure(GoldenFile& file, const std::string& name, CrystalGraphWork
   const double allowed = Tolerances().input;
   const std::string expected = name + "/expected/";
   const auto exact = [&](const char* what, IntegerTensor actual) {
-    if (file.has(expected + what)) report.compare_exact(expected + what, file.integers(expected + what), actual);
+    report.compare_exact(expected + what, file.integers(expected + what), actual);
   };
   exact("u", to_tensor(graph.u, {edges}));
   exact("v", to_tensor(graph.v, {edges}));
   exact("image", to_tensor(graph.image, {edges, 3}));
   exact("mult", to_tensor(graph.mult, {edges}));
   exact("lattice_images", to_tensor(graph.lattice_images, {3, 3}));
-  if (file.has(expected + "vec")) report.compare(expected + "vec", file.real(expected + "vec"), {{edges, 3}, vec}, allowed);
-  if (file.has(expected + "lattice_vectors")) {
-    report.compare(expected + "lattice_vectors", file.real(expected + "lattice_vectors"), {{3, 3}, triple}, allowed);
-  }
+  report.compare(expected + "vec", file.real(expected + "vec"), {{edges, 3}, vec}, allowed);
+  report.compare(expected + "lattice_vectors", file.real(expected + "lattice_vectors"), {{3, 3}, triple}, allowed);
 }
 
 }  // namespace
 
 void check_graphs(GoldenFile& file, bool /*single_precision: graphs are built in double*/, Report& report) {
+  Manifest manifest(file);
+  for (const std::string& name : file.groups_in("")) {
+    manifest.data({"lattice", "frac", "Z"}, name + "/inputs/");
+    manifest.data({"u", "v", "image", "vec", "mult", "lattice_images", "lattice_vectors"}, name + "/expected/");
+  }
+  if (file.groups_in("").empty()) manifest.missing("a group per structure");
+  manifest.finish();
   CrystalGraphWorkspace workspace;
   for (const std::string& name : file.groups_in("")) check_structure(file, name, workspace, report);
 }

@@ -6,11 +6,15 @@
 #include "train/optimizer.hpp"
 #include "verify/adapters.hpp"
 #include "verify/comformer_inputs.hpp"
+#include "verify/expected_gradients.hpp"
 #include "verify/generator.hpp"
+#include "verify/manifest.hpp"
+#include "verify/trajectory.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 
 namespace gnn_hpc::verify::comformer {
 
@@ -74,6 +78,10 @@ class GoldenRun {
     if (store_.num_parameters() > kMostParameters) {
       file_.fail(fmt::format("config describes a model of {} parameters; damaged?", store_.num_parameters()));
     }
+    std::vector<GradientName> names = gradient_names(store_.tensors());
+    for (GradientName& n : names) n.cancels = mode_ == Mode::train && n.name.ends_with("lin_concate.bias");  // in front of BatchNorm
+    gradients_.emplace(file_, "", std::move(names), allowed_);
+    require_all();
     store_.finalize(0);
     batch_.upload(input_.host, exec_);
   }
@@ -87,8 +95,9 @@ class GoldenRun {
     store_.zero_gradients(exec_);
     const double loss = pass();
     check_outputs();
-    if (file_.has("loss")) report_.compare("loss", scalar("loss"), loss, allowed_.output);
-    check_gradients();
+    report_.compare("loss", file_.scalar("loss"), loss, allowed_.output);
+    for (const TensorInfo& t : store_.tensors()) gradients_->compare(t.name, {t.shape, store_.get_gradient(t)}, "", report_);
+    gradients_->report_unknown(report_);
     check_buffers();
     check_trajectory();
   }
@@ -108,10 +117,16 @@ class GoldenRun {
     return Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), loss)(0);
   }
 
-  RealTensor scalar(const std::string& name) {
-    RealTensor t = file_.real(name);
-    if (t.values.size() != 1) file_.fail(fmt::format("{} has shape {}, expected one number", name, shape_text(t.shape)));
-    return {{}, t.values};
+  /// Every gradient (dead parameters have zeros), every running statistic, a trajectory as a whole or not at all.
+  void require_all() const {
+    Manifest manifest(file_);
+    manifest.data(gradients_->missing(/*unused_too=*/true));
+    for (const TensorInfo& t : store_.buffer_tensors()) manifest.data({t.name}, "buffers_after/");
+    if (file_.has_group("trajectory")) {
+      manifest.data({"loss", "lr", "beta1"}, "trajectory/");
+      for (const TensorInfo& t : store_.tensors()) manifest.data({t.name}, "trajectory/final_norm/");
+    }
+    manifest.finish();
   }
 
   /// Stored values, else those of the generator.
@@ -119,8 +134,7 @@ class GoldenRun {
     for (const char* group : {"params/", "buffers/"}) {
       const std::string name = group + tensor.name;
       if (!file_.has(name)) continue;
-      const RealTensor stored = file_.real(name, {tensor.shape.begin(), tensor.shape.end()});
-      return stored.values;
+      return file_.finite(name, {tensor.shape.begin(), tensor.shape.end()}).values;
     }
     if (!file_.has_attribute("config", "seed")) file_.fail(fmt::format("neither params/{} nor config/seed is there", tensor.name));
     return synthetic_values(tensor.name, tensor.shape,
@@ -154,21 +168,20 @@ class GoldenRun {
     }
   }
 
-  /// The traced tensor in the shape of the file: unique edges repeated, trailing axes merged as the file does.
-  RealTensor as_stored(const TracedTensor& traced, const std::vector<std::size_t>& wanted) const {
+  /// The traced tensor as the file writes it: unique edges repeated, the heads of `agg` joined; of models with one output, predictions
+  /// have no second axis.
+  RealTensor as_stored(const std::string& name, const TracedTensor& traced) const {
     RealTensor out{traced.shape, traced.values};
-    if (traced.domain == TracedTensor::Domain::edge) {
-      const std::size_t width = traced.shape[0] ? traced.values.size() / traced.shape[0] : 0;
-      out.shape[0] = input_.unique_edge.size();
-      out.values.clear();
-      for (const std::size_t e : input_.unique_edge) {
-        const auto row = traced.values.begin() + static_cast<std::ptrdiff_t>(e * width);
-        out.values.insert(out.values.end(), row, row + static_cast<std::ptrdiff_t>(width));
-      }
+    if (name == "prediction" && options_.output_features == 1) out.shape.resize(1);
+    if (name.ends_with("/agg") && out.shape.size() == 3) out.shape = {out.shape[0], out.shape[1] * out.shape[2]};
+    if (traced.domain != TracedTensor::Domain::edge) return out;
+    const std::size_t width = traced.shape[0] ? traced.values.size() / traced.shape[0] : 0;
+    out.shape[0] = input_.unique_edge.size();
+    out.values.clear();
+    for (const std::size_t e : input_.unique_edge) {
+      const auto row = traced.values.begin() + static_cast<std::ptrdiff_t>(e * width);
+      out.values.insert(out.values.end(), row, row + static_cast<std::ptrdiff_t>(width));
     }
-    std::size_t size = 1;
-    for (const std::size_t extent : wanted) size *= extent;
-    if (!wanted.empty() && wanted[0] == out.shape[0] && size == out.values.size()) out.shape = wanted;
     return out;
   }
 
@@ -182,56 +195,7 @@ class GoldenRun {
       if (found == by_name.end()) {
         report_.fail(name, "not checked: the model has no intermediate of this name");
       } else {
-        report_.compare(name, expected, as_stored(*found->second, expected.shape), allowed_.output);
-      }
-    }
-  }
-
-  /// Largest entry of all expected gradients, as far as the file tells: a fingerprint bounds it by its norm.
-  double largest_gradient() {
-    double largest = 0.0;
-    for (const char* group : {"grads", "grads_fingerprint"}) {
-      for (const std::string& name : file_.names_under(group)) {
-        const RealTensor t = file_.real(name);
-        if (t.values.empty()) continue;
-        const double size = std::string(group) == "grads" ? largest_magnitude(t.values) : largest_entry_of(t);
-        largest = std::isnan(size) ? size : std::max(largest, size);
-      }
-    }
-    return largest;
-  }
-  static double largest_entry_of(const RealTensor& fingerprint) {
-    return fingerprint.values.size() > 3 ? largest_magnitude(std::span(fingerprint.values).subspan(3)) : 0.0;
-  }
-
-  void check_gradients() {
-    for (const TensorInfo& t : store_.tensors()) gradients_[t.name] = {t.shape, store_.get_gradient(t)};
-    const double largest = largest_gradient();
-    for (const char* group : {"grads", "grads_fingerprint"}) {
-      const std::string prefix = std::string(group) + "/";
-      for (const std::string& name : file_.names_under(group)) {
-        const RealTensor expected = file_.real(name);
-        const auto found = gradients_.find(name.substr(prefix.size()));
-        if (found == gradients_.end()) {
-          report_.fail(name, "the model has no parameter of this name");
-          continue;
-        }
-        const bool whole = prefix == "grads/";
-        const double size = whole ? largest_magnitude(expected.values) : expected.values.empty() ? 0.0 : std::abs(expected.values[0]);
-        const bool zero = size <= kZeroGradient * largest;  // false for NaN
-        if (zero) zero_gradients_.push_back(found->first);
-        const double scale = zero ? largest : size < kSmallGradient * largest ? kSmallGradient * largest : -1.0;
-        if (whole) {
-          report_.compare(name, expected, found->second, allowed_.gradient, scale, zero ? "zero: against the largest gradient" : "");
-        } else {
-          report_.compare_fingerprint(name, expected, found->second, allowed_.gradient, scale);
-        }
-      }
-    }
-    const bool any = file_.has_group("grads") || file_.has_group("grads_fingerprint");
-    for (const TensorInfo& t : store_.tensors()) {
-      if (any && !file_.has("grads/" + t.name) && !file_.has("grads_fingerprint/" + t.name)) {
-        report_.fail("grads/" + t.name, "the file has no gradient of this parameter");
+        report_.compare(name, expected, as_stored(found->first, *found->second), allowed_.output);
       }
     }
   }
@@ -250,15 +214,18 @@ class GoldenRun {
 
   /// Optimiser steps on the same batch from the initial parameters: AdamW and OneCycle over `total_steps` steps.
   void check_trajectory() {
-    if (!file_.has("trajectory/loss")) return;
-    const RealTensor expected = file_.real("trajectory/loss", {-1});
-    const auto steps = static_cast<std::int64_t>(expected.shape[0]);
+    if (!file_.has_group("trajectory")) return;
+    const RealTensor expected = file_.real("trajectory/loss");
     TrainOptions options;
     options.learning_rate = file_.number_attribute("config", "max_lr");
     options.weight_decay = file_.number_attribute("config", "weight_decay");
     options.epochs = 1;
     const std::int64_t total = file_.integer_attribute("config", "total_steps", 1, 100000000);
-    if (steps > total) file_.fail(fmt::format("trajectory/loss has {} steps, config/total_steps is {}", steps, total));
+    const auto steps = static_cast<std::int64_t>(expected.values.size());
+    if (expected.shape.size() != 1 || steps < 1 || steps > total) {
+      return report_.fail("trajectory/loss", fmt::format("shape {}, expected one loss a step, 1 to {} as config/total_steps says",
+                                                         shape_text(expected.shape), total));
+    }
     const Schedule schedule(options, total);
     load_parameters();
     Optimizer<T> optimizer(store_, options);
@@ -273,46 +240,10 @@ class GoldenRun {
       betas.values.push_back(rate.beta1);
     }
     report_.compare("trajectory/loss", expected, losses, allowed_.trajectory);
-    if (file_.has("trajectory/lr")) report_.compare("trajectory/lr", file_.real("trajectory/lr"), rates, allowed_.input);
-    if (file_.has("trajectory/beta1")) report_.compare("trajectory/beta1", file_.real("trajectory/beta1"), betas, allowed_.input);
-    double rate_sum = 0.0;
-    for (const double rate : rates.values) rate_sum += rate;
-    check_final_norms(rate_sum);
-  }
-
-  void check_final_norms(double rate_sum) {
-    const std::string group = "trajectory/final_norm";
-    for (const std::string& name : file_.names_under(group)) {
-      const std::string parameter = name.substr(group.size() + 1);
-      const TensorInfo* info = store_.find(parameter);
-      if (!info) {
-        report_.fail(name, "the model has no parameter of this name");
-        continue;
-      }
-      double squares = 0.0;
-      for (const double v : store_.get(*info)) squares += v * v;
-      const RealTensor expected = scalar(name);
-      double allowed = allowed_.trajectory;
-      const bool zero = is_noise(*info);
-      if (zero) {
-        const double walk = noise_walk(gradient_noise(parameter), rate_sum, info->size);
-        allowed = std::max(allowed_.zero_norm, walk / std::max(largest_magnitude(expected.values), 1e-300));
-      }
-      report_.compare(name, expected, {{}, {std::sqrt(squares)}}, allowed, -1.0, zero ? "zero gradient: moved by rounding noise" : "");
-    }
-  }
-
-  /// True if the gradient of a parameter is zero plus rounding noise, which the optimiser turns into steps.
-  bool is_noise(const TensorInfo& tensor) const {
-    if (file_.has("grads/" + tensor.name) || file_.has("grads_fingerprint/" + tensor.name)) {
-      return tensor.used && std::count(zero_gradients_.begin(), zero_gradients_.end(), tensor.name) > 0;
-    }
-    return mode_ == Mode::train && tensor.name.ends_with("lin_concate.bias");  // a bias in front of a normalisation
-  }
-  double gradient_noise(const std::string& parameter) {
-    double noise = largest_magnitude(gradients_.at(parameter).values);
-    if (file_.has("grads/" + parameter)) noise = std::max(noise, largest_magnitude(file_.real("grads/" + parameter).values));
-    return noise;
+    report_.compare("trajectory/lr", file_.real("trajectory/lr"), rates, allowed_.input);
+    report_.compare("trajectory/beta1", file_.real("trajectory/beta1"), betas, allowed_.input);
+    const Steps taken = Steps::of(rates.values, options.clip_norm, gradients_->norm());
+    compare_final_norms<T>(file_, store_, allowed_, [&](const TensorInfo& t) { return gradients_->walk(t.name, taken); }, report_);
   }
 
   GoldenFile& file_;
@@ -329,14 +260,16 @@ class GoldenRun {
   Criterion criterion_ = Criterion::mse;
   Mode mode_ = Mode::train;
   std::map<std::string, std::vector<double>> initial_;
-  std::map<std::string, RealTensor> gradients_;
-  std::vector<std::string> zero_gradients_;
+  std::optional<ExpectedGradients> gradients_;
   std::vector<TracedTensor> traced_;
 };
 
 }  // namespace
 
 void check_model(GoldenFile& file, bool single_precision, Report& report) {
+  read_options(file);  // a model that this build cannot run is refused as such, whatever else is missing
+  Manifest(file).data({"x", "edge_index", "edge_vec", "edge_graph", "lattice", "batch", "y"}, "inputs/").group("inputs/structures")
+      .data({"outputs/prediction", "loss"}).finish();
   if (single_precision) {
     GoldenRun<float>(file, report).check();
   } else {

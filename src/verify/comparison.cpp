@@ -17,16 +17,32 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-/// max that keeps NaN, whichever side it is on.
-double larger(double a, double b) { return std::isnan(a) || std::isnan(b) ? kNaN : std::max(a, b); }
-
 double largest_difference(std::span<const double> a, std::span<const double> b) {
   double worst = 0.0;
   for (std::size_t i = 0; i < a.size(); ++i) worst = larger(worst, std::abs(a[i] - b[i]));
   return worst;
 }
 
+/// True if a tensor holds as many values as its shape says.
+template <class T>
+bool is_whole(const Tensor<T>& tensor) {
+  std::size_t size = 1;
+  for (const std::size_t extent : tensor.shape) size *= extent;
+  return size == tensor.values.size();
+}
+
+template <class T>
+std::string mismatch(const Tensor<T>& expected, const Tensor<T>& actual) {
+  if (expected.shape != actual.shape) {
+    return fmt::format("shape {} here, {} in the file", shape_text(actual.shape), shape_text(expected.shape));
+  }
+  if (is_whole(expected) && is_whole(actual)) return {};
+  return fmt::format("{} values here, {} in the file, shape {}", actual.values.size(), expected.values.size(), shape_text(expected.shape));
+}
+
 }  // namespace
+
+double larger(double a, double b) { return std::isnan(a) || std::isnan(b) ? kNaN : std::max(a, b); }
 
 std::string shape_text(std::span<const std::size_t> shape) { return fmt::format("[{}]", fmt::join(shape, ",")); }
 
@@ -41,27 +57,34 @@ Tolerances Tolerances::of(bool single_precision) {
   if (single_precision) {
     t.output = 1e-4;
     t.gradient = 1e-3;
-    t.trajectory = 1e-3;
-    t.zero_norm = 1e-3;
+    t.trajectory = 1e-4;
+    t.zero_noise = 1e-6;
+    t.unit = 0x1p-24;
+    t.single = true;
   }
   return t;
 }
 
-double noise_walk(double noise, double rate_sum, std::size_t size) {
-  return rate_sum * std::sqrt(static_cast<double>(size)) * 2.0 * noise / (2.0 * noise + 1e-8);
+Report::Report(bool single_precision)
+    : least_(single_precision ? static_cast<double>(std::numeric_limits<float>::min()) : std::numeric_limits<double>::min()) {}
+
+void Report::compare(const std::string& name, const RealTensor& expected, const RealTensor& actual, double allowed,
+                     const std::string& note) {
+  const double scale = largest_magnitude(expected.values);
+  compare_within(name, expected, actual, allowed * scale, scale, note);
 }
 
-void Report::compare(const std::string& name, const RealTensor& expected, const RealTensor& actual, double allowed, double scale,
-                     const std::string& note) {
-  if (expected.shape != actual.shape) {
-    return fail(name, fmt::format("shape {} here, {} in the file", shape_text(actual.shape), shape_text(expected.shape)));
-  }
-  Row row{name, shape_text(expected.shape), 0, 0, 0, allowed, true, false, note};
-  row.scale = scale < 0.0 ? largest_magnitude(expected.values) : scale;  // a NaN stays and fails
-  if (row.scale == 0.0) row.scale = 1.0;
+void Report::compare_within(const std::string& name, const RealTensor& expected, const RealTensor& actual, double absolute, double scale,
+                            const std::string& note) {
+  const std::string wrong = mismatch(expected, actual);
+  if (!wrong.empty()) return fail(name, wrong);
+  Row row{name, shape_text(expected.shape), scale, 0, 0, 0, true, false, note};
+  if (row.scale == 0.0) row.scale = 1.0;  // a NaN stays and fails
   row.absolute = largest_difference(expected.values, actual.values);
   row.relative = row.absolute / row.scale;
-  row.pass = std::isfinite(row.scale) && row.relative <= allowed;  // false for NaN
+  row.allowed = absolute / row.scale;
+  const bool finite = std::isfinite(row.scale) && std::isfinite(largest_magnitude(expected.values));
+  row.pass = finite && row.absolute <= absolute + least_;  // false for NaN
   if (!std::isfinite(row.absolute)) row.note = "not finite";
   rows_.push_back(std::move(row));
 }
@@ -71,9 +94,8 @@ void Report::compare(const std::string& name, const RealTensor& expected, double
 }
 
 void Report::compare_exact(const std::string& name, const IntegerTensor& expected, const IntegerTensor& actual) {
-  if (expected.shape != actual.shape) {
-    return fail(name, fmt::format("shape {} here, {} in the file", shape_text(actual.shape), shape_text(expected.shape)));
-  }
+  const std::string wrong = mismatch(expected, actual);
+  if (!wrong.empty()) return fail(name, wrong);
   Row row{name, shape_text(expected.shape), 1.0, 0, 0, 0.0, true, false, "exact"};
   std::size_t different = 0;
   for (std::size_t i = 0; i < expected.values.size(); ++i) {
@@ -88,29 +110,28 @@ void Report::compare_exact(const std::string& name, const IntegerTensor& expecte
   rows_.push_back(std::move(row));
 }
 
-void Report::compare_fingerprint(const std::string& name, const RealTensor& expected, const RealTensor& actual, double allowed,
-                                 double scale) {
+void Report::compare_fingerprint(const std::string& name, const std::string& tensor, const RealTensor& expected, const RealTensor& actual,
+                                 double rtol, double noise, const std::string& note) {
   const std::size_t size = actual.values.size();
   const std::size_t entries = 3 + std::min<std::size_t>(16, size);
   if (expected.shape.size() != 1 || expected.values.size() != entries) {
     return fail(name, fmt::format("a fingerprint of a tensor of {} elements has {} numbers, the file has {}", size, entries,
                                   shape_text(expected.shape)));
   }
-  const std::size_t slash = name.find('/');
-  const std::vector<double> ours = fingerprint(name.substr(slash == std::string::npos ? 0 : slash + 1), actual.values);
-  const double norm = expected.values[0];
-  const double largest = std::min(norm, largest_magnitude(actual.values));
-  Row row{name, shape_text(actual.shape), norm, 0, 0, allowed, true, false, "fingerprint"};
+  const std::vector<double> ours = fingerprint(tensor, actual.values);
+  const double root = std::sqrt(static_cast<double>(size)), norm = std::abs(expected.values[0]);
+  const double largest = larger(largest_magnitude(std::span(expected.values).subspan(3)), norm / std::max(root, 1.0));
+  const double of_entry = rtol * largest + noise + least_, of_norm = rtol * norm + (noise + least_) * root;
+  Row row{name, shape_text(actual.shape), norm == 0.0 ? 1.0 : norm, 0, 0, rtol, true, false, "fingerprint"};
+  if (!note.empty()) row.note += "; " + note;
+  double worst = 0.0;
   for (std::size_t i = 0; i < entries; ++i) {
-    double unit = i == 0 ? norm : i < 3 ? norm * std::sqrt(static_cast<double>(size)) : largest;
-    if (!(scale < 0.0)) unit = scale;
-    if (unit == 0.0) unit = 1.0;
     const double difference = std::abs(expected.values[i] - ours[i]);
     row.absolute = larger(row.absolute, difference);
-    row.relative = larger(row.relative, difference / unit);
+    worst = larger(worst, difference / (i == 0 ? of_norm : i < 3 ? of_norm * root : of_entry));
   }
-  if (!(scale < 0.0)) row.scale = scale;
-  row.pass = std::isfinite(row.scale) && row.relative <= allowed;
+  row.relative = worst * rtol;  // of its allowance, so that it reads as the other lines do
+  row.pass = std::isfinite(row.scale) && std::isfinite(worst) && worst <= 1.0;
   if (!std::isfinite(row.absolute)) row.note = "not finite";
   rows_.push_back(std::move(row));
 }

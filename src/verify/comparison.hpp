@@ -22,30 +22,25 @@ using IntegerTensor = Tensor<std::int64_t>;
 std::string shape_text(std::span<const std::size_t> shape);  ///< "[3,16]"; "[]" for a scalar
 double largest_magnitude(std::span<const double> values);    ///< 0 if empty; NaN if one entry is NaN
 
+/// The larger one, NaN if one of them is NaN.
+double larger(double a, double b);
+
 /// Allowed differences, relative to the largest entry of the expected tensor.
 struct Tolerances {
   double input = 1e-12;       ///< what is computed from the file's raw inputs, always in double
   double output = 1e-9;       ///< outputs, loss, updated buffers
   double gradient = 1e-9;
   double trajectory = 1e-8;   ///< losses of the optimiser steps, norms after the last
-  double zero_norm = 1e-7;    ///< norms of parameters whose gradient is rounding noise, at least (see `noise_walk`)
-  /// double: as above; single: outputs 1e-4, gradients and trajectory 1e-3.
+  double zero_noise = 3e-13;  ///< rounding noise of a gradient that is zero by cancellation, against the largest of all gradients
+  double unit = 0x1p-53;      ///< rounding of one operation
+  bool single = false;
+  /// double: as above; single: outputs and trajectory 1e-4, gradients 1e-3, noise 1e-6.
   static Tolerances of(bool single_precision);
 };
 
-/// A gradient this small against the largest of all gradients is an exact zero plus rounding noise (a bias in front of a
-/// normalisation): it is compared with the largest of all, not with itself. In the reference's own double precision such
-/// gradients reach 1e-13, the smallest true ones stay above 1e-6.
-inline constexpr double kZeroGradient = 1e-10;
-
-/// A tensor of gradients smaller than this against the largest of all is compared as if its largest entry were this fraction of it:
-/// 1e-9 of that is 1e-14 of the largest gradient, the rounding of a few sums, and no order of summation does better.
-inline constexpr double kSmallGradient = 1e-5;
-
-/// How far rounding noise can move the norm of a parameter of `size` elements that has no gradient: Adam divides the noise g by
-/// |g| + 1e-8, so that each step moves an element by up to lr |g| / (|g| + 1e-8). `noise`: the largest |g| seen in the first
-/// step (or the largest error of g, where g is small but not nothing); twice that is allowed for in later ones. `rate_sum`: sum of the learning rates.
-double noise_walk(double noise, double rate_sum, std::size_t size);
+/// A gradient this small against the largest of all is an exact zero plus rounding noise (a bias in front of a normalisation). In the
+/// reference's own double precision such gradients reach 1e-13, the smallest true ones of the files at hand stay above 1e-9.
+inline constexpr double kZeroGradient = 1e-12;
 
 /// One line of the report.
 struct Row {
@@ -59,19 +54,26 @@ struct Row {
   std::string note;
 };
 
-/// Collects the comparisons of one golden file. NaN or infinity on either side never passes.
+/// Collects the comparisons of one golden file. NaN or infinity on either side never passes, another shape never passes. What the
+/// precision cannot hold is no difference: `least`, its smallest normal number, is added to all that is allowed (below it, numbers may be
+/// flushed to zero). So a tensor of zeros is expected to be zero.
 class Report {
  public:
-  /// scale < 0: the largest entry of `expected`; where that is 0 the comparison is absolute.
-  void compare(const std::string& name, const RealTensor& expected, const RealTensor& actual, double allowed,
-               double scale = -1.0, const std::string& note = {});
+  explicit Report(bool single_precision = false);
+
+  /// `allowed` is relative to the largest entry of `expected`.
+  void compare(const std::string& name, const RealTensor& expected, const RealTensor& actual, double allowed, const std::string& note = {});
   void compare(const std::string& name, const RealTensor& expected, double actual, double allowed);
+  /// Up to `absolute` may differ; `scale` is what the report relates it to.
+  void compare_within(const std::string& name, const RealTensor& expected, const RealTensor& actual, double absolute, double scale,
+                      const std::string& note = {});
   /// Equal or not; `absolute` counts the largest difference.
   void compare_exact(const std::string& name, const IntegerTensor& expected, const IntegerTensor& actual);
-  /// `expected` = (norm, sum, dot, first entries) of a tensor of which `actual` holds all. Norm: relative to itself; sum and dot:
-  /// to norm * sqrt(size), their largest possible value; entries: to the largest entry. scale >= 0 replaces all of these.
-  void compare_fingerprint(const std::string& name, const RealTensor& expected, const RealTensor& actual, double allowed,
-                           double scale = -1.0);
+  /// `expected` = (norm, sum, dot, first entries) of the tensor `tensor`, of which `actual` holds all. An entry may differ by
+  /// rtol largest + noise, where largest is what the fingerprint proves, max(entries, norm / sqrt(size)); the norm by
+  /// rtol norm + noise sqrt(size); sum and dot by sqrt(size) times that (Cauchy and Schwarz; the probe's entries are below 1).
+  void compare_fingerprint(const std::string& name, const std::string& tensor, const RealTensor& expected, const RealTensor& actual,
+                           double rtol, double noise = 0.0, const std::string& note = {});
   void fail(const std::string& name, const std::string& reason);
 
   bool passed() const;
@@ -80,6 +82,7 @@ class Report {
   void print(std::ostream& out, bool failures_only = false) const;
 
  private:
+  double least_;
   std::vector<Row> rows_;
 };
 

@@ -4,6 +4,7 @@
 #include "io/smiles.hpp"
 #include "models/dmpnn_diffpool/molecule_features.hpp"
 #include "verify/adapters.hpp"
+#include "verify/manifest.hpp"
 
 #include <array>
 #include <cstdio>
@@ -62,7 +63,7 @@ void check_group(GoldenFile& file, const std::string& group, bool polymers, Repo
   }
   const std::size_t n = ours.atom_rows.size() / kAtomFeatures, m = ours.src.size();
   const auto exact = [&](const char* name, const IntegerTensor& values) {
-    if (file.has(prefix + name)) report.compare_exact(prefix + name, file.integers(prefix + name), values);
+    report.compare_exact(prefix + name, file.integers(prefix + name), values);
   };
   exact("n_atoms", vector_of(ours.atoms));
   exact("n_edges", vector_of(ours.edges));
@@ -71,7 +72,7 @@ void check_group(GoldenFile& file, const std::string& group, bool polymers, Repo
   exact("edge_index", edge_index);
   exact("rev", vector_of(ours.rev));
   const auto near = [&](const char* name, std::vector<std::size_t> shape, const std::vector<double>& values) {
-    if (file.has(prefix + name)) report.compare(prefix + name, file.real(prefix + name), {std::move(shape), values}, Tolerances().input);
+    report.compare(prefix + name, file.real(prefix + name), {std::move(shape), values}, Tolerances().input);
   };
   near("V", {n, kAtomFeatures}, ours.atom_rows);
   near("E", {m, kBondFeatures}, ours.bond_rows);
@@ -84,7 +85,6 @@ void check_group(GoldenFile& file, const std::string& group, bool polymers, Repo
 /// Texts that no molecule must come from.
 void check_rejected(GoldenFile& file, Report& report) {
   const std::string name = "rejected/text";
-  if (!file.has(name)) return;
   Molecule molecule;
   IntegerTensor expected, rejected;
   for (const std::string& text : file.texts(name)) {
@@ -101,8 +101,12 @@ void check_rejected(GoldenFile& file, Report& report) {
   report.compare_exact(name, expected, rejected);
 }
 
-void compare_part(GoldenFile& file, const std::string& name, const std::vector<std::int64_t>& ours, Report& report) {
-  if (file.has(name)) report.compare_exact(name, file.integers(name), vector_of(ours));
+/// Parts `prefix`{train,val,test}.
+void compare_parts(GoldenFile& file, const std::string& prefix, const SampleParts& parts, Report& report) {
+  Manifest(file).data({"train", "val", "test"}, prefix).finish();
+  report.compare_exact(prefix + "train", file.integers(prefix + "train"), vector_of(parts.train));
+  report.compare_exact(prefix + "val", file.integers(prefix + "val"), vector_of(parts.validation));
+  report.compare_exact(prefix + "test", file.integers(prefix + "test"), vector_of(parts.test));
 }
 
 /// splits/holdout_n{n}_seed{s}/{train,val,test} and splits/kfold{k}_n{n}_seed{s}/fold{i}_{train,val,test}.
@@ -114,17 +118,10 @@ void check_splits(GoldenFile& file, Report& report) {
     int folds = 0, end = 0;
     const auto whole = [&] { return end == static_cast<int>(name.size()) && n >= 0 && n <= kMostSamples && seed >= 0 && seed <= 0xFFFFFFFFLL; };
     if (std::sscanf(name.c_str(), "holdout_n%lld_seed%lld%n", &n, &seed, &end) == 2 && whole()) {
-      const SampleParts parts = holdout_parts(n, static_cast<std::uint32_t>(seed));
-      compare_part(file, group + "/train", parts.train, report);
-      compare_part(file, group + "/val", parts.validation, report);
-      compare_part(file, group + "/test", parts.test, report);
+      compare_parts(file, group + "/", holdout_parts(n, static_cast<std::uint32_t>(seed)), report);
     } else if (std::sscanf(name.c_str(), "kfold%d_n%lld_seed%lld%n", &folds, &n, &seed, &end) == 3 && whole() && folds >= 2 && folds <= 1000) {
       for (int fold = 0; fold < folds; ++fold) {
-        const SampleParts parts = kfold_parts(n, static_cast<std::uint32_t>(seed), folds, fold);
-        const std::string set = fmt::format("{}/fold{}_", group, fold);
-        compare_part(file, set + "train", parts.train, report);
-        compare_part(file, set + "val", parts.validation, report);
-        compare_part(file, set + "test", parts.test, report);
+        compare_parts(file, fmt::format("{}/fold{}_", group, fold), kfold_parts(n, static_cast<std::uint32_t>(seed), folds, fold), report);
       }
     } else {
       file.fail(fmt::format("group {}: expected holdout_n<count>_seed<seed> or kfold<folds>_n<count>_seed<seed>", group));
@@ -135,10 +132,15 @@ void check_splits(GoldenFile& file, Report& report) {
 }  // namespace
 
 void check_graphs(GoldenFile& file, bool /*single_precision: graphs are exact*/, Report& report) {
-  if (file.has("molecules/text")) check_group(file, "molecules", false, report);
-  if (file.has("polymers/text")) check_group(file, "polymers", true, report);
+  Manifest manifest(file);
+  for (const std::string group : {"molecules/", "polymers/"}) {
+    manifest.data({"text", "n_atoms", "n_edges", "edge_index", "rev", "V", "E"}, group);
+  }
+  manifest.data({"edge_weight", "atom_weight", "dop"}, "polymers/").data({"rejected/text"}).group("splits").finish();
+  check_group(file, "molecules", false, report);
+  check_group(file, "polymers", true, report);
   check_rejected(file, report);
-  if (file.has_group("splits")) check_splits(file, report);
+  check_splits(file, report);
 }
 
 }  // namespace gnn_hpc::verify::dmpnn

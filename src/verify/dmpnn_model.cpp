@@ -4,11 +4,14 @@
 #include "train/optimizer.hpp"
 #include "verify/adapters.hpp"
 #include "verify/dmpnn_inputs.hpp"
+#include "verify/expected_gradients.hpp"
+#include "verify/manifest.hpp"
+#include "verify/trajectory.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <map>
+#include <optional>
 
 namespace gnn_hpc::verify::dmpnn {
 
@@ -40,9 +43,16 @@ class GoldenRun {
     if (store_.num_parameters() > kMostParameters) {
       file_.fail(fmt::format("config describes a model of {} parameters; damaged?", store_.num_parameters()));
     }
+    std::vector<GradientName> names = gradient_names(store_.tensors());
+    for (GradientName& n : names) {
+      n.cancels = n.name.ends_with("W_h.weight");  // its input is what arrives at an atom less what came from there: nothing at a single bond
+      n.saturates = n.name.find("_pool_head_") != std::string::npos;
+    }
+    gradients_.emplace(file_, "", std::move(names), allowed_);
+    require_all();
     store_.finalize(0);
     model_.set_tables(molecules_.atoms, molecules_.bonds);
-    for (const TensorInfo& t : store_.tensors()) initial_[t.name] = file_.real("params/" + t.name, {t.shape.begin(), t.shape.end()}).values;
+    for (const TensorInfo& t : store_.tensors()) initial_[t.name] = file_.finite("params/" + t.name, {t.shape.begin(), t.shape.end()}).values;
     for (const TensorInfo& t : store_.buffer_tensors()) initial_[t.name] = store_.get_buffer(t);
     for (const std::string& name : file_.names_under("params")) {
       if (store_.find(name.substr(7)) == nullptr) file_.fail(fmt::format("{}: the model has no parameter of this name", name));
@@ -59,6 +69,20 @@ class GoldenRun {
   }
 
  private:
+  /// Every parameter and its gradient (zero for those without influence), the running statistics where the model has them, a
+  /// trajectory as a whole or not at all.
+  void require_all() const {
+    Manifest manifest(file_);
+    for (const TensorInfo& t : store_.tensors()) manifest.data({t.name}, "params/");
+    manifest.data(gradients_->missing(/*unused_too=*/true));
+    if (!store_.buffer_tensors().empty()) manifest.data({"running_mean", "running_var", "raw_eval"}, "outputs/");
+    if (file_.has_group("trajectory")) {
+      manifest.data({"loss", "lr"}, "trajectory/");
+      for (const TensorInfo& t : store_.tensors()) manifest.data({t.name}, "trajectory/final_norm/");
+    }
+    manifest.finish();
+  }
+
   void check_labels() {
     for (std::size_t i = 0; i < molecules_.target.size(); ++i) {
       const TargetSlice& slice = slices_[i % slices_.size()];
@@ -109,10 +133,11 @@ class GoldenRun {
     return {{x.extent(0), x.extent(1)}, {host.data(), host.data() + x.size()}};
   }
 
-  RealTensor scalar(const std::string& name) {
-    RealTensor t = file_.real(name);
-    if (t.values.size() != 1) file_.fail(fmt::format("{} has shape {}, expected one number", name, shape_text(t.shape)));
-    return {{}, t.values};
+  /// Of several classes files hold [G, targets, classes], here one row is a molecule.
+  RealTensor unfolded(const RealTensor& raw) const {
+    const TargetSlice& slice = slices_[0];
+    if (slice.kind != TargetSlice::Kind::multiclass) return raw;
+    return {{raw.shape[0], slices_.size(), static_cast<std::size_t>(slice.classes)}, raw.values};
   }
 
   void check_pass(bool with_trace) {
@@ -121,21 +146,22 @@ class GoldenRun {
     std::vector<TracedTensor> traced;
     RealTensor raw;
     const Losses loss = pass(with_trace ? &traced : nullptr, &raw);
-    traced.push_back({"raw", raw.shape, raw.values});
-    traced.push_back({"prediction", raw.shape, predictions(raw)});
+    const RealTensor folded = unfolded(raw);
+    traced.push_back({"raw", folded.shape, folded.values});
+    traced.push_back({"prediction", folded.shape, predictions(raw)});
     for (const TensorInfo& t : store_.buffer_tensors()) traced.push_back({t.name.substr(t.name.rfind('.') + 1), t.shape, store_.get_buffer(t)});
     check_outputs(traced, with_trace);
     const std::pair<const char*, double> parts[] = {{"total", loss.total}, {"main", loss.main}, {"link", loss.link}, {"entropy", loss.entropy}};
     for (const auto& [name, value] : parts) {
       const std::string full = std::string("loss/") + name;
-      if (file_.has(full)) report_.compare(full + suffix_, scalar(full), value, allowed_.output);
+      report_.compare(full + suffix_, file_.scalar(full), value, allowed_.output);
     }
-    check_gradients();
+    for (const TensorInfo& t : store_.tensors()) gradients_->compare(t.name, {t.shape, store_.get_gradient(t)}, suffix_, report_);
+    if (with_trace) gradients_->report_unknown(report_);
     if (file_.has("outputs/raw_eval")) {
       arena_.reset();
       Step<T> step{exec_, arena_, Mode::evaluate, {}, comm_};
-      const RealTensor expected = file_.real("outputs/raw_eval");
-      report_.compare("outputs/raw_eval" + suffix_, expected, {expected.shape, host_matrix(model_.forward(step, batch_)).values}, allowed_.output);
+      report_.compare("outputs/raw_eval" + suffix_, file_.real("outputs/raw_eval"), unfolded(host_matrix(model_.forward(step, batch_))), allowed_.output);
     }
   }
 
@@ -173,69 +199,27 @@ class GoldenRun {
         report_.compare_exact(name + suffix_, file_.integers(name), {ours.shape, {ours.values.begin(), ours.values.end()}});
         continue;
       }
-      const RealTensor expected = file_.real(name);
-      // What is nothing in single precision (shares of 1e-71) cannot be compared in it; coarse weights are sums of products of shares of 1,
-      // and below that one's rounding they hold the rounding of the softmax's argument.
-      const double largest = largest_magnitude(expected.values);
-      const double least = last == "W_coarse" ? std::numeric_limits<float>::epsilon() : std::numeric_limits<float>::min();
-      const bool nothing = std::is_same_v<T, float> && largest > 0.0 && largest < least;
-      const bool folded = last == "raw" || last == "prediction";  // [G, tasks, classes] in the file
-      report_.compare(name + suffix_, expected, {folded && expected.values.size() == ours.values.size() ? expected.shape : ours.shape, ours.values},
-                      allowed_.output, nothing ? least : -1.0);
+      report_.compare(name + suffix_, file_.real(name), {ours.shape, ours.values}, allowed_.output + share_rounding(name));
     }
   }
 
-  /// Largest entry of all expected gradients, as far as the file tells: a norm bounds it.
-  double largest_gradient() {
-    double largest = 0.0;
-    for (const char* group : {"grads", "grads_norm", "grads_head"}) {
-      if (std::string(group) == "grads_norm" && file_.has_group("grads")) continue;
-      for (const std::string& name : file_.names_under(group)) largest = std::max(largest, largest_magnitude(file_.real(name).values));
-    }
-    return largest;
-  }
-
-  void check_gradients() {
-    const double largest = largest_gradient();
-    for (const char* group : {"grads", "grads_norm", "grads_head"}) {
-      const std::string prefix = std::string(group) + "/";
-      for (const std::string& name : file_.names_under(group)) {
-        const TensorInfo* info = store_.find(name.substr(prefix.size()));
-        if (info == nullptr) {
-          report_.fail(name, "the model has no parameter of this name");
-          continue;
-        }
-        RealTensor ours{info->shape, store_.get_gradient(*info)};
-        const RealTensor expected = file_.real(name);
-        if (prefix == "grads_norm/") {
-          double squares = 0.0;
-          for (const double v : ours.values) squares += v * v;
-          ours = {{}, {std::sqrt(squares)}};
-        } else if (prefix == "grads_head/" && expected.shape.size() == 2 && ours.shape.size() == 2) {
-          ours.shape[0] = std::min(ours.shape[0], expected.shape[0]);
-          ours.values.resize(ours.shape[0] * ours.shape[1]);
-        }
-        const double size = largest_magnitude(expected.values);
-        const bool zero = size <= kZeroGradient * largest;  // false for NaN
-        const double scale = zero ? largest : size < kSmallGradient * largest ? kSmallGradient * largest : -1.0;
-        report_.compare(name + suffix_, expected, ours, allowed_.gradient, scale, zero ? "zero: against the largest gradient" : "");
-        if (zero && prefix == "grads/" && ours.shape == expected.shape) note_rounding(name.substr(prefix.size()), ours, expected);
-      }
-    }
-    for (const TensorInfo& t : store_.tensors()) {
-      if (file_.has_group("grads") && !file_.has("grads/" + t.name)) report_.fail("grads/" + t.name, "the file has no gradient of this parameter");
-    }
-  }
-
-  void note_rounding(const std::string& parameter, const RealTensor& ours, const RealTensor& expected) {
-    double& rounding = rounding_[parameter];
-    for (std::size_t i = 0; i < ours.values.size(); ++i) rounding = std::max(rounding, std::abs(ours.values[i] - expected.values[i]));
+  /// Relative rounding of coarse weights, sums of products of two shares exp(z - ...) / sum exp(z - ...): where logits z are off by dz, a share
+  /// is by the factor exp(2 dz) at most, a product by 4 dz. dz = 4 roundings of the largest logit of the file: nothing in double, but
+  /// 1e-2 in single where logits of 1e4 make shares of 1e-13.
+  double share_rounding(const std::string& name) {
+    const std::size_t slash = name.rfind('/');
+    const std::string logits = name.substr(0, slash) + "/Z";
+    if (name.substr(slash + 1) != "W_coarse" || !file_.has(logits)) return 0.0;
+    return 4.0 * 4.0 * allowed_.unit * largest_magnitude(file_.real(logits).values);
   }
 
   /// Optimiser steps on the same batch from the initial parameters: Adam, clipping, warm-up and exponential decay.
   void check_trajectory() {
-    if (!file_.has("trajectory/loss")) return;
-    const RealTensor expected = file_.real("trajectory/loss", {-1});
+    if (!file_.has_group("trajectory")) return;
+    const RealTensor expected = file_.real("trajectory/loss");
+    if (expected.shape.size() != 1 || expected.values.empty()) {
+      return report_.fail("trajectory/loss", fmt::format("shape {}, expected one loss a step", shape_text(expected.shape)));
+    }
     TrainOptions options;
     options.optimizer = "adam";
     options.weight_decay = 0.0;
@@ -260,31 +244,9 @@ class GoldenRun {
     }
     exec_.fence("gnn_hpc::verify");
     report_.compare("trajectory/loss", expected, losses, allowed_.trajectory);
-    if (file_.has("trajectory/lr")) report_.compare("trajectory/lr", file_.real("trajectory/lr"), rates, allowed_.input);
-    double rate_sum = 0.0;
-    for (const double rate : rates.values) rate_sum += rate;
-    check_final_norms(rate_sum);
-  }
-
-  void check_final_norms(double rate_sum) {
-    const std::string group = "trajectory/final_norm";
-    for (const std::string& name : file_.names_under(group)) {
-      const TensorInfo* info = store_.find(name.substr(group.size() + 1));
-      if (info == nullptr) {
-        report_.fail(name, "the model has no parameter of this name");
-        continue;
-      }
-      double squares = 0.0;
-      for (const double v : store_.get(*info)) squares += v * v;
-      const RealTensor expected = scalar(name);
-      double allowed = allowed_.trajectory;
-      const auto rounding = rounding_.find(info->name);
-      if (rounding != rounding_.end()) {
-        allowed += noise_walk(rounding->second, rate_sum, info->size) / std::max(largest_magnitude(expected.values), 1e-300);
-      }
-      report_.compare(name, expected, {{}, {std::sqrt(squares)}}, allowed, -1.0,
-                      rounding != rounding_.end() ? "next to no gradient: Adam makes steps of its rounding" : "");
-    }
+    report_.compare("trajectory/lr", file_.real("trajectory/lr"), rates, allowed_.input);
+    const Steps taken = Steps::of(rates.values, options.clip_norm, gradients_->norm());
+    compare_final_norms<T>(file_, store_, allowed_, [&](const TensorInfo& t) { return gradients_->walk(t.name, taken); }, report_);
   }
 
   GoldenFile& file_;
@@ -302,12 +264,15 @@ class GoldenRun {
   HostMoleculeBatch host_;
   MoleculeBatch<T> batch_;
   std::map<std::string, std::vector<double>> initial_;
-  std::map<std::string, double> rounding_;  ///< gradients that count as zero: largest difference from the file's
+  std::optional<ExpectedGradients> gradients_;
 };
 
 }  // namespace
 
 void check_model(GoldenFile& file, bool single_precision, Report& report) {
+  read_model_options(file);  // a model that this build cannot run is refused as such, whatever else is missing
+  Manifest(file).data({"V", "E", "edge_index", "rev", "batch", "y"}, "inputs/").data({"raw", "prediction"}, "outputs/")
+      .data({"total", "main", "link", "entropy"}, "loss/").finish();
   if (single_precision) {
     GoldenRun<float>(file, report).check();
   } else {

@@ -45,7 +45,7 @@ GoldenFile::GoldenFile(const std::string& path) : reader_(path) {
     system_ = reader_.attribute_text("/", "system");
     kind_ = reader_.attribute_text("/", "kind");
   } else if (reader_.has_attribute("/", "system") && reader_.attribute_text("/", "system") == "hgnn_moe") {
-    system_ = "hgnn_moe", kind_ = has("loss/total") ? "model" : "other";
+    system_ = "hgnn_moe", kind_ = has("loss/total") || has("inputs/input_ids") ? "model" : "other";
   } else {
     infer_kind();
   }
@@ -126,6 +126,20 @@ IntegerTensor GoldenFile::integers(const std::string& name, const std::vector<st
   return tensor;
 }
 
+RealTensor GoldenFile::finite(const std::string& name, const std::vector<std::int64_t>& shape) {
+  RealTensor tensor = real(name, shape);
+  for (std::size_t i = 0; i < tensor.values.size(); ++i) {
+    if (!std::isfinite(tensor.values[i])) fail(fmt::format("{}: element {} is {}, expected finite numbers", name, i, tensor.values[i]));
+  }
+  return tensor;
+}
+
+RealTensor GoldenFile::scalar(const std::string& name) {
+  RealTensor tensor = real(name);
+  if (tensor.values.size() == 1) tensor.shape.clear();
+  return tensor;
+}
+
 std::vector<std::string> GoldenFile::texts(const std::string& name) {
   if (!has(name)) fail(fmt::format("has no data set {}", name));
   if (!reader_.is_text(name)) fail(fmt::format("{} holds numbers, expected text", name));
@@ -163,7 +177,20 @@ std::string GoldenFile::text_attribute(const std::string& object, const std::str
 std::vector<std::string> GoldenFile::unread() const {
   std::vector<std::string> out;
   std::set_difference(datasets_.begin(), datasets_.end(), read_.begin(), read_.end(), std::back_inserter(out));
+  list_empty_groups("", out);
   return out;
+}
+
+void GoldenFile::list_empty_groups(const std::string& parent, std::vector<std::string>& out) const {
+  for (const std::string& child : reader_.list("/" + parent)) {
+    const std::string name = parent.empty() ? child : parent + "/" + child;
+    if (!reader_.is_group("/" + name)) continue;
+    if (has_group(name)) {
+      list_empty_groups(name, out);
+    } else if (child != "config") {
+      out.push_back(name + "/");
+    }
+  }
 }
 
 void GoldenFile::fail(const std::string& message) const { throw Error(Exit::data, fmt::format("{}: {}", path(), message)); }

@@ -38,6 +38,11 @@ class GoldenFile {
   RealTensor real(const std::string& name, const std::vector<std::int64_t>& shape);
   IntegerTensor integers(const std::string& name, const std::vector<std::int64_t>& shape);
 
+  /// The same where every number must be finite: parameters, also those that no result depends on.
+  RealTensor finite(const std::string& name, const std::vector<std::int64_t>& shape);
+  /// A tensor of one element as a scalar, any other as it is, to be compared with one number.
+  RealTensor scalar(const std::string& name);
+
   /// The strings of a data set of text.
   std::vector<std::string> texts(const std::string& name);
 
@@ -47,13 +52,14 @@ class GoldenFile {
   bool flag_attribute(const std::string& object, const std::string& name) const;
   std::string text_attribute(const std::string& object, const std::string& name) const;
 
-  /// Data sets that were never read.
+  /// Data sets that were never read, and groups (`NAME/`) without any, apart from `config`.
   std::vector<std::string> unread() const;
   /// An Error(Exit::data) about this file.
   [[noreturn]] void fail(const std::string& message) const;
 
  private:
   void infer_kind();
+  void list_empty_groups(const std::string& parent, std::vector<std::string>& out) const;
   std::vector<std::size_t> open(const std::string& name);
   Hdf5Reader reader_;
   std::string system_, kind_;

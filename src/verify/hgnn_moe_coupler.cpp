@@ -3,7 +3,9 @@
 #include "models/hgnn_moe/coupler.hpp"
 #include "nn/hypergraph.hpp"
 #include "verify/adapters.hpp"
+#include "verify/expected_gradients.hpp"
 #include "verify/hgnn_moe_inputs.hpp"
+#include "verify/manifest.hpp"
 
 #include <map>
 
@@ -33,7 +35,7 @@ void check_hyperedges(GoldenFile& file, const std::string& group, const ModelOpt
   }
   for (const auto& [name, ours] : {std::pair{"hyperedge_nodes", &nodes}, {"hyperedge_ids", &ids}}) {
     const std::string full = group + "/outputs/" + name;
-    if (file.has(full)) report.compare_exact(full, file.integers(full), *ours);
+    report.compare_exact(full, file.integers(full), *ours);
   }
 }
 
@@ -49,8 +51,12 @@ void check_case(GoldenFile& file, const std::string& group, ModelOptions o, Hype
   const auto coupler = make_coupler<T>(store, "c", o);
   store.finalize(0);
   for (const TensorInfo& t : store.tensors()) {
-    store.set(t, file.real(group + "/params/" + t.name.substr(2), {t.shape.begin(), t.shape.end()}).values);
+    store.set(t, file.finite(group + "/params/" + t.name.substr(2), {t.shape.begin(), t.shape.end()}).values);
   }
+  std::vector<GradientName> names = gradient_names(store.tensors(), "c.");
+  names.push_back({"X", x.shape});
+  const ExpectedGradients gradients(file, group + "/", std::move(names), allowed);
+  Manifest(file).data(gradients.missing(/*unused_too=*/false)).finish();
   const Exec exec;
   const Comm comm;
   Arena arena;
@@ -76,22 +82,19 @@ void check_case(GoldenFile& file, const std::string& group, ModelOptions o, Hype
     const auto found = ours.find(name.substr(group.size() + 9));
     if (found != ours.end()) report.compare(name + suffix, file.real(name), found->second, allowed.output);
   }
-  report.compare(group + "/grads/X" + suffix, file.real(group + "/grads/X"), dx, allowed.gradient);
-  for (const TensorInfo& t : store.tensors()) {
-    const std::string name = group + "/grads/" + t.name.substr(2);
-    const std::vector<double> mine = store.get_gradient(t);
-    if (file.has(name)) {
-      report.compare(name + suffix, file.real(name), {t.shape, mine}, allowed.gradient);
-    } else if (largest_magnitude(mine) != 0.0) {
-      report.fail(name + suffix, "the file has no gradient of this parameter");
-    }
-  }
+  gradients.compare("X", dx, suffix, report);
+  for (const TensorInfo& t : store.tensors()) gradients.compare(t.name.substr(2), {t.shape, store.get_gradient(t)}, suffix, report);
+  if (suffix.empty()) gradients.report_unknown(report);
 }
 
 template <class T>
 void check(GoldenFile& file, Report& report) {
   for (const std::string& group : file.groups_in("")) {
     const ModelOptions o = read_options(file, group + "/config");
+    Manifest manifest(file);
+    manifest.data({"inputs/X", "inputs/dy", "outputs/y"}, group + "/");
+    if (o.coupler_type == CouplerType::hgnn) manifest.data({"hyperedge_nodes", "hyperedge_ids"}, group + "/outputs/");
+    manifest.finish();
     if (o.coupler_type == CouplerType::gnn) {
       check_case<T>(file, group, o, HypergraphForm::collapsed, "", report);
       continue;

@@ -42,18 +42,24 @@ void check(GoldenFile& file, Report& report) {
   ParamStore<T> store;
   Model<T> model(store, options);
   store.finalize(0);
+  Manifest manifest(file);
+  require_trajectory(file, store, /*required=*/true, manifest);
+  if (file.has("inputs/held_out")) manifest.data({"eval_before", "eval_after"}, "trajectory/");
+  manifest.finish();
   load_parameters(file, "params", store);
   const std::vector<HostTokenBatch> batches = read_batches(file, "inputs/batches", options, model.may_pack());
   std::vector<HostTokenBatch> held_out;
   if (file.has("inputs/held_out")) held_out = read_batches(file, "inputs/held_out", options, model.may_pack());
   const double allowed = Tolerances::of(std::is_same_v<T, float>).trajectory;
   const auto evaluation = [&](const char* name) {
-    if (!held_out.empty() && file.has(name)) report.compare(name, file.real(name, {2}), evaluate_batches(model, held_out), allowed);
+    if (!held_out.empty()) report.compare(name, file.real(name), evaluate_batches(model, held_out), allowed);
   };
   evaluation("trajectory/eval_before");
-  const std::size_t steps = file.real("trajectory/loss", {-1}).shape[0];
-  if (steps != batches.size()) file.fail(fmt::format("trajectory/loss has {} steps, inputs/batches {} batches", steps, batches.size()));
-  check_trajectory<T>(file, model, store, [&](std::int64_t s) { return batches[static_cast<std::size_t>(s)]; }, report);
+  const RealTensor losses = file.real("trajectory/loss");
+  if (losses.shape != std::vector<std::size_t>{batches.size()}) {
+    return report.fail("trajectory/loss", fmt::format("shape {}, inputs/batches holds {} batches", shape_text(losses.shape), batches.size()));
+  }
+  check_trajectory<T>(file, model, store, nullptr, [&](std::int64_t s) { return batches[static_cast<std::size_t>(s)]; }, report);
   evaluation("trajectory/eval_after");
 }
 

@@ -2,6 +2,7 @@
 #include "verify/hgnn_moe_trajectory.hpp"
 
 #include "train/optimizer.hpp"
+#include "verify/trajectory.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -36,12 +37,15 @@ TrainOptions train_options(const GoldenFile& file, const RealTensor& rates) {
 template <class T>
 class Trajectory {
  public:
-  Trajectory(GoldenFile& file, Model<T>& model, ParamStore<T>& store, Report& report)
-      : file_(file), model_(model), store_(store), report_(report), allowed_(Tolerances::of(std::is_same_v<T, float>)) {}
+  Trajectory(GoldenFile& file, Model<T>& model, ParamStore<T>& store, const ExpectedGradients* gradients, Report& report)
+      : file_(file), model_(model), store_(store), gradients_(gradients), report_(report), allowed_(Tolerances::of(std::is_same_v<T, float>)) {}
 
   void run(const std::function<HostTokenBatch(std::int64_t)>& batch_of) {
-    const RealTensor expected = file_.real("trajectory/loss", {-1}), rates = file_.real("trajectory/lr", {-1});
-    if (expected.values.empty() || rates.shape != expected.shape) file_.fail("trajectory/loss and trajectory/lr must have the same number of steps, at least one");
+    const RealTensor expected = file_.real("trajectory/loss"), rates = file_.real("trajectory/lr");
+    if (expected.shape.size() != 1 || expected.values.empty() || rates.shape != expected.shape) {
+      return report_.fail("trajectory/loss", fmt::format("shape {}, that of trajectory/lr {}; expected one number a step in both",
+                                                         shape_text(expected.shape), shape_text(rates.shape)));
+    }
     const TrainOptions options = train_options(file_, rates);
     const auto steps = static_cast<std::int64_t>(expected.values.size());
     const Schedule schedule(options, steps);
@@ -58,7 +62,6 @@ class Trajectory {
       model_.forward(step, batch);
       const View1<double> loss = model_.loss(step, batch, std::max(host.loss_weight, 1.0));
       model_.backward(step, batch);
-      if (s == 0) note_noise();
       const StepRate rate = schedule.at(s);
       optimizer.rest(model_.resting());
       optimizer.apply(exec_, rate);
@@ -69,47 +72,26 @@ class Trajectory {
     }
     report_.compare("trajectory/loss", expected, losses, allowed_.trajectory);
     report_.compare("trajectory/lr", rates, ours, allowed_.input);
-    if (file_.has("trajectory/grad_norm")) report_.compare("trajectory/grad_norm", file_.real("trajectory/grad_norm"), norms, allowed_.trajectory);
-    double rate_sum = 0.0;
-    for (const double rate : ours.values) rate_sum += rate;
-    compare_norms(rate_sum);
+    const RealTensor norm = file_.real("trajectory/grad_norm");
+    report_.compare("trajectory/grad_norm", norm, norms, allowed_.trajectory);
+    const double first = norm.values.empty() ? 0.0 : std::abs(norm.values[0]);
+    const Steps taken = Steps::of(ours.values, options.clip_norm, first);
+    compare_final_norms<T>(file_, store_, allowed_, [&](const TensorInfo& t) { return walk_of(t, first, taken); }, report_);
   }
 
  private:
-  /// Largest gradient of a key bias in the first step.
-  void note_noise() {
-    exec_.fence("gnn_hpc::verify::trajectory");
-    const auto g = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), store_.gradients());
-    for (const TensorInfo& t : store_.tensors()) {
-      if (!holds_key_bias(t)) continue;
-      for (std::size_t i = t.size / 3; i < 2 * (t.size / 3); ++i) noise_ = std::max(noise_, std::abs(static_cast<double>(g(t.offset + i))));
-    }
-  }
-
-  void compare_norms(double rate_sum) {
-    const std::string group = "trajectory/final_norm";
-    for (const std::string& name : file_.names_under(group)) {
-      const TensorInfo* tensor = store_.find(name.substr(group.size() + 1));
-      if (tensor == nullptr) {
-        report_.fail(name, "the model has no parameter of this name");
-        continue;
-      }
-      double squares = 0.0;
-      for (const double x : store_.get(*tensor)) squares += x * x;
-      const RealTensor expected = file_.real(name);
-      double allowed = allowed_.trajectory;
-      if (holds_key_bias(*tensor)) allowed += noise_walk(noise_, rate_sum, tensor->size / 3) / std::max(largest_magnitude(expected.values), 1e-300);
-      report_.compare(name, expected, RealTensor{expected.shape, {std::sqrt(squares)}}, allowed, -1.0,
-                      holds_key_bias(*tensor) ? "the keys' third has no gradient: rounding noise moves it" : "");
-    }
+  /// A file without gradients has their norm, which bounds the largest of them: noise of the keys' third of the bias.
+  double walk_of(const TensorInfo& tensor, double gradient_norm, const Steps& taken) const {
+    if (gradients_ != nullptr) return gradients_->walk(tensor.name, taken);
+    return holds_key_bias(tensor) ? taken.walk(std::vector<double>(tensor.size / 3, allowed_.zero_noise * gradient_norm)) : 0.0;
   }
 
   GoldenFile& file_;
   Model<T>& model_;
   ParamStore<T>& store_;
+  const ExpectedGradients* gradients_;
   Report& report_;
   Tolerances allowed_;
-  double noise_ = 0.0;
   Exec exec_;
   Arena arena_;
   Comm alone_;
@@ -118,9 +100,16 @@ class Trajectory {
 }  // namespace
 
 template <class T>
-void check_trajectory(GoldenFile& file, Model<T>& model, ParamStore<T>& store,
+void require_trajectory(const GoldenFile& file, const ParamStore<T>& store, bool required, Manifest& manifest) {
+  if (!required && !file.has_group("trajectory")) return;
+  manifest.data({"loss", "lr", "grad_norm"}, "trajectory/");
+  for (const TensorInfo& t : store.tensors()) manifest.data({t.name}, "trajectory/final_norm/");
+}
+
+template <class T>
+void check_trajectory(GoldenFile& file, Model<T>& model, ParamStore<T>& store, const ExpectedGradients* gradients,
                       const std::function<HostTokenBatch(std::int64_t)>& batch_of, Report& report) {
-  if (file.has("trajectory/loss")) Trajectory<T>(file, model, store, report).run(batch_of);
+  if (file.has_group("trajectory")) Trajectory<T>(file, model, store, gradients, report).run(batch_of);
 }
 
 template <class T>
@@ -144,8 +133,12 @@ RealTensor evaluate_batches(Model<T>& model, const std::vector<HostTokenBatch>& 
   return {{2}, {mean, std::exp(std::fmin(mean, 20.0))}};
 }
 
-template void check_trajectory<float>(GoldenFile&, Model<float>&, ParamStore<float>&, const std::function<HostTokenBatch(std::int64_t)>&, Report&);
-template void check_trajectory<double>(GoldenFile&, Model<double>&, ParamStore<double>&, const std::function<HostTokenBatch(std::int64_t)>&, Report&);
+template void require_trajectory<float>(const GoldenFile&, const ParamStore<float>&, bool, Manifest&);
+template void require_trajectory<double>(const GoldenFile&, const ParamStore<double>&, bool, Manifest&);
+template void check_trajectory<float>(GoldenFile&, Model<float>&, ParamStore<float>&, const ExpectedGradients*,
+                                      const std::function<HostTokenBatch(std::int64_t)>&, Report&);
+template void check_trajectory<double>(GoldenFile&, Model<double>&, ParamStore<double>&, const ExpectedGradients*,
+                                       const std::function<HostTokenBatch(std::int64_t)>&, Report&);
 template RealTensor evaluate_batches<float>(Model<float>&, const std::vector<HostTokenBatch>&);
 template RealTensor evaluate_batches<double>(Model<double>&, const std::vector<HostTokenBatch>&);
 

@@ -45,13 +45,16 @@ int verify_command(const VerifyOptions& options, std::ostream& out) {
     throw Error(Exit::usage, fmt::format("--precision {}: allowed are double and float", options.precision));
   }
   verify::GoldenFile file(options.file);
-  verify::Report report;
+  const bool single = options.precision == "float";
+  verify::Report report(single);
   try {
-    find_adapter(file)(file, options.precision == "float", report);
+    find_adapter(file)(file, single, report);
   } catch (const std::bad_alloc&) {
     file.fail("asks for more memory than there is; its sizes are probably damaged");
   }
-  for (const std::string& name : file.unread()) report.fail(name, "not checked: no check knows this name");
+  for (const std::string& name : file.unread()) {
+    report.fail(name, name.ends_with('/') ? "not checked: the group holds nothing" : "not checked: no check knows this name");
+  }
   out << fmt::format("{}: {} {}, {} precision\n", file.path(), file.system(), file.kind(), options.precision);
   report.print(out, options.failures_only);
   return report.passed() ? 0 : 1;

@@ -43,9 +43,36 @@ def textbook(names):
     return [(np.array(hand[n][0], float), np.array(hand[n][1], float), np.array(hand[n][2])) for n in names]
 
 
+def gradient_noise(model, initial, batch, criterion, draws=4):
+    """Rounding of each gradient, absolute, in double and in single precision: {name: (noise, noise_single)}.
+
+    Double: largest change when every parameter is off by its last bit, either way, in any of the draws, times 4. Single: largest difference
+    of the gradients in single precision from those in double, the parameters off by their last bit in single, times 2."""
+    def gradients(dtype, factor, draw):
+        generator = torch.Generator().manual_seed(draw)
+        model.to(torch.float64).load_state_dict(initial)
+        with torch.no_grad():
+            for p in model.parameters():
+                p.mul_(1 + factor * (2 * torch.randint(0, 2, p.shape, generator=generator) - 1))
+        model.to(dtype).zero_grad()
+        inputs = {n: t.to(dtype) if torch.is_tensor(t) and t.is_floating_point() else t for n, t in batch.items()}
+        torch.set_default_dtype(dtype)
+        ref.loss_fn(model(inputs), inputs["y"], criterion).backward()
+        torch.set_default_dtype(torch.float64)
+        return {n: torch.zeros_like(p) if p.grad is None else p.grad.double() for n, p in model.named_parameters()}
+    exact, double, single = gradients(torch.float64, 0.0, 0), {}, {}
+    for draw in range(draws):
+        off, rough = gradients(torch.float64, 2.0**-52, draw), gradients(torch.float32, 2.0**-24, draw)
+        for name, g in exact.items():
+            double[name] = max(double.get(name, 0.0), 4 * (off[name] - g).abs().max().item())
+            single[name] = max(single.get(name, 0.0), 2 * (rough[name] - g).abs().max().item())
+    model.to(torch.float64).load_state_dict(initial)
+    return {name: (double[name], single[name]) for name in exact}
+
+
 def write_model(path, table, structures, seed, *, k=4, cutoff=6.0, use_lattice=True, train=True, criterion="mse",
-                store_params=False, taps="all", fingerprints=False, steps=0, max_lr=1e-3, weight_decay=1e-2, **widths):
-    """taps: all | top | none of the intermediates; steps > 0: that many optimiser steps on the same batch."""
+                store_params=False, taps="all", fingerprints=False, steps=0, max_lr=1e-3, weight_decay=1e-2, noise=False, **widths):
+    """taps: all | top | none of the intermediates; steps > 0: that many optimiser steps on the same batch; noise: with each gradient its rounding."""
     torch.set_default_dtype(torch.float64)
     rng = np.random.default_rng(seed)
     options = {**SMALL, **widths}
@@ -84,6 +111,7 @@ def write_model(path, table, structures, seed, *, k=4, cutoff=6.0, use_lattice=T
     for name, t in record.items():
         if taps == "all" or (taps == "top" and name.startswith("top/") and t.numel() < 4000):
             tree["outputs/" + name] = t
+    rounding = gradient_noise(model, initial, batch, criterion) if noise else {}
     if steps:
         model.load_state_dict(initial)
         model.zero_grad()
@@ -102,6 +130,8 @@ def write_model(path, table, structures, seed, *, k=4, cutoff=6.0, use_lattice=T
     with h5py.File(path, "w", libver=("v110", "v110")) as f:
         f.attrs.update(system="comformer", kind="model")
         ref.write_tree(f, tree)
+        for name, (double, single) in rounding.items():
+            f[("grads_fingerprint/" if fingerprints else "grads/") + name].attrs.update(noise=double, noise_single=single)
         f.create_group("config").attrs.update(
             model="iComformer", case=os.path.basename(path).split(".")[0], seed=seed, k=k, cutoff=cutoff, use_lattice=use_lattice,
             train_mode=train, criterion=criterion, weight_decay=weight_decay, max_lr=max_lr, total_steps=steps or 10,
@@ -177,7 +207,7 @@ def fixed_cases(out, table):
         icom + "shapes": model(icom + "shapes", textbook(["cubic_one_atom", "needle_one_atom", "clashing_pair", "large_cell_one_atom",
                                                           "obtuse_unwrapped"]), 16, k=1, taps="top", steps=10),
         icom + "no_lattice": model(icom + "no_lattice", crystals(6, 2, 7), 17, k=12, use_lattice=False, cutoff=3.0, taps="top"),
-        icom + "single": model(icom + "single", crystals(7, 2), 18, k=5, taps="all"),
+        icom + "single": model(icom + "single", crystals(7, 2), 18, k=5, taps="all", noise=True),
         icom + "wide": model(icom + "wide", crystals(8, 5, 8, 3, 1, 9), 19, k=12, fingerprints=True, taps="none", node_features=48,
                              edge_features=64, triplet_input_features=40, fc_features=33),
         "comformer_graphs": lambda: write_graphs(os.path.join(out, "comformer_graphs.h5"), 20),

@@ -32,6 +32,8 @@ CASES = {
                           dict(B=2, L=4, lengths=[4, 2]), {"ortho"}, None),
     "ghosts": (replace(BASE, num_experts=2, num_ghost_experts=2), dict(B=2, L=4), {"ghost", "taps"}, [0.4, 1.0]),
     "ghost_asleep": (replace(BASE, num_experts=2, num_ghost_experts=2), dict(B=2, L=3), {"ghost"}, [1.0, 0.05]),
+    "ghost_pair": (replace(BASE, num_experts=2, num_ghost_experts=3, static_hyperedge_strategy="all_triplets"), dict(B=2, L=3), {"ghost"},
+                   [0.5, 1.0, 0.05]),
 }
 
 

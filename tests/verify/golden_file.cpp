@@ -102,7 +102,7 @@ TEST(Verify, RefusesWhatItCannotRead) {
   }
 }
 
-TEST(Verify, UnknownNamesAreFailures) {
+TEST(Verify, IncompleteFilesAreRefusedByName) {
   const test::TemporaryFolder folder;
   const std::string path = folder / "a.h5";
   Hdf5Writer out(path);
@@ -110,10 +110,26 @@ TEST(Verify, UnknownNamesAreFailures) {
   out.attribute("/", "kind", std::string("other"));
   out.write<double>("surprise/x", std::vector<double>{1.0});
   out.commit();
-  std::ostringstream text;
-  EXPECT_EQ(verify_command({path, "double", false}, text), 1);
-  EXPECT_NE(text.str().find("surprise/x"), std::string::npos);
-  EXPECT_NE(text.str().find("not checked"), std::string::npos);
+  const std::string message = data_error([&] { verify_silently(path); });
+  for (const char* part : {"splits", "onecycle", "generator", "incomplete"}) EXPECT_NE(message.find(part), std::string::npos) << message;
+}
+
+TEST(GoldenFile, GroupsWithoutDataSetsAreUnread) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder / "a.h5";
+  Hdf5Writer out(path);
+  out.attribute("/", "system", std::string("comformer"));
+  out.attribute("/", "kind", std::string("model"));
+  out.write<double>("outputs/x", std::vector<double>{1.0});
+  out.group("surprise/deep");
+  out.group("config");
+  out.attribute("config", "k", std::int64_t{1});
+  out.commit();
+  GoldenFile file(path);
+  file.real("outputs/x");
+  const std::vector<std::string> unread = file.unread();
+  EXPECT_NE(std::find(unread.begin(), unread.end(), "surprise/"), unread.end());
+  EXPECT_EQ(std::find(unread.begin(), unread.end(), "config/"), unread.end());
 }
 
 TEST(Verify, DamagedFilesAreErrorsNotCrashes) {

@@ -264,6 +264,9 @@ std::vector<std::string> GhostLayer<T>::resting() const {
   }
   if (active.size() < 2) out.push_back(name_ + ".coupler.ghost_coupler.");
   if (active.empty()) out.push_back(name_ + ".coupler.mixed_coupler.");
+  // Two ghosts are no triplet: their coupler is the combiner alone.
+  if (ghost_coupler_.convolutions() == 0) out.push_back(name_ + ".coupler.ghost_coupler.hgnn_layers_module.");
+  if (mixed_coupler_.convolutions() == 0) out.push_back(name_ + ".coupler.mixed_coupler.hgnn_layers_module.");
   return out;
 }
 

@@ -31,13 +31,14 @@ class HgnnCoupler final : public Coupler<T> {
 
   /// Number of experts of the next forward (ghosts come and go); all at first.
   void set_present(int experts);
+  /// Convolutions of the next forward: none where those present are too few for one hyperedge.
+  int convolutions() const { return operator_.convolutions; }
 
  private:
   struct Convolution {
     Param<T> weight, bias;  ///< [D,D], [D]
   };
   bool collapsed() const { return form_ == HypergraphForm::collapsed || convolutions() == 0; }
-  int convolutions() const { return operator_.convolutions; }
   View1<T> raw_weights() const;
   void fold_maps(Step<T>& step);
   void collapsed_forward(Step<T>& step, View2<T> x, View2<T> base, View2<T> y);

@@ -40,6 +40,12 @@ View2<T> reshape(const View2<T>& x, std::size_t rows, std::size_t columns) {
   return View2<T>(x.data(), rows, columns);
 }
 
+/// `count` elements of a row as a vector, from `begin` on: an address, no access, so that the host may take it of device memory.
+template <class T>
+View1<T> row_elements(const View2<T>& x, int row, int begin, int count) {
+  return View1<T>(x.data() + static_cast<std::size_t>(row) * x.stride(0) + static_cast<std::size_t>(begin), count);
+}
+
 /// Rows [begin, end) of a matrix.
 template <class T>
 View2<T> row_range(const View2<T>& x, int begin, int end) {

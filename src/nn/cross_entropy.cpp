@@ -122,7 +122,7 @@ View1<double> VocabularyHead<T>::loss(Step<T>& step, const LayerNorm<T>& norm, V
     add_columns(exec, z, dbias(lane));
     Matmul<T>::nn(exec, z, w, dy);
     norm.backward_rows(exec, x, View1<T>(Kokkos::subview(rdev, Kokkos::make_pair(begin, end))), dy, row_range(dx, begin, end), T(0),
-                       View1<double>(&partial(i, 0), partial.extent(1)));
+                       row_elements(partial, i, 0, partial.extent_int(1)));
   });
   sum_partials(step, View2<double>(row_loss.data(), rows, 1), total);
   if (gradient) {

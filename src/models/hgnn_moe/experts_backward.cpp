@@ -16,7 +16,7 @@ template <class T>
 struct BiasSums {
   View2<double> partial;  ///< [chunks, 6D]: b2, out_proj, b1
   int width;
-  View1<double> row(int chunk, int begin, int end) const { return View1<double>(&partial(chunk, begin * width), (end - begin) * width); }
+  View1<double> row(int chunk, int begin, int end) const { return row_elements(partial, chunk, begin * width, (end - begin) * width); }
   View1<double> of_total(const View1<double>& total, int begin, int end) const {
     return View1<double>(total.data() + begin * width, (end - begin) * width);
   }
@@ -111,7 +111,7 @@ void ExpertBank<T>::backward(Step<T>& step, const TokenBatch& batch, RandomKey k
     Matmul<T>::tn(exec, dqkv, hat, dweight_sum(lane));
     Matmul<T>::nn(exec, dqkv, s.qkv_weight, dhat);
     LayerNorm<T>::backward_hat(exec, hat, elements(s.rdev, begin, end), dhat, row_range(dx, begin, end), T(1));
-    column_sums(exec, dqkv, View1<double>(&partial(i, 0), columns));
+    column_sums(exec, dqkv, row_elements(partial, i, 0, columns));
   });
   const auto total = arena.array<double>(columns);
   const auto dbias = arena.array<T>(columns);

@@ -162,7 +162,7 @@ OutputGradient<T> GnnCoupler<T>::backward(Step<T>& step, View2<T> dy) {
     const auto joined = joined_rows(lane, tokens * experts_), djoined = djoined_rows(lane, tokens * experts_), dots = dot_rows(lane, tokens);
     const auto q = q_rows(lane, tokens), dadjacency = dadjacency_rows(lane, tokens), sums = sum_rows(lane, tokens);
     const auto dz = dz_rows(lane, tokens), dx = at(out.each);
-    combiner_.backward(exec, at(s.v), at(s.hat), elements(s.rdev, begin, end), at(dy), View1<double>(&combiner_sums(i, 0), 3 * d));
+    combiner_.backward(exec, at(s.v), at(s.hat), elements(s.rdev, begin, end), at(dy), row_elements(combiner_sums, i, 0, 3 * d));
     Matmul<T>::tn(exec, at(s.v), at(s.pooled), dcombiner(lane));
     Matmul<T>::nn(exec, at(s.v), combiner_.weight.value(), dz);
     spread_rows(exec, dz, dx);
@@ -170,21 +170,21 @@ OutputGradient<T> GnnCoupler<T>::backward(Step<T>& step, View2<T> dy) {
       const auto l = static_cast<std::size_t>(k);
       const GateParams<T> gate{convs_[l].adjacency.value(), convs_[l].message_weight.value1(), convs_[l].message_bias.value1()};
       const auto u = row_range(s.u[l], begin * experts_, end * experts_), in = at(s.x[l]);
-      double* at_sums = &conv_sums(i, k * layer_sums);
+      const auto sums_at = [&](int first, int columns) { return row_elements(conv_sums, i, k * layer_sums + first, columns); };
       gelu_gradient(exec, dx, experts_, u);  // u is now its own gradient
       if (experts_ > 1) gate_dots(exec, in, gate, experts_, dots);
       messages(exec, in, dots, gate, experts_, joined);
       Matmul<T>::tn(exec, u, joined, row_range(dweight_sum(lane), k * width_, (k + 1) * width_));
       Matmul<T>::nn(exec, u, s.weight[l], djoined);
-      column_sums(exec, u, View1<double>(at_sums, d));
+      column_sums(exec, u, sums_at(0, d));
       if (experts_ > 1) {
         gate_gradient(exec, in, dots, djoined, gate, experts_, q, dadjacency);
-        column_sums(exec, dadjacency, View1<double>(at_sums + width_, pairs));
+        column_sums(exec, dadjacency, sums_at(width_, pairs));
       }
       input_gradient(exec, djoined, dots, q, gate, experts_, sums, dx);
       if (experts_ > 1) {
-        message_sums(exec, in, sums, experts_, View1<double>(at_sums + width_ + pairs, 2 * d));
-        column_sums(exec, sums, View1<double>(at_sums + 3 * width_ + pairs, 2 * experts));
+        message_sums(exec, in, sums, experts_, sums_at(width_ + pairs, 2 * width_));
+        column_sums(exec, sums, sums_at(3 * width_ + pairs, 2 * experts_));
       }
     }
   });

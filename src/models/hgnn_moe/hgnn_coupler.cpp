@@ -158,7 +158,7 @@ OutputGradient<T> HgnnCoupler<T>::collapsed_backward(Step<T>& step, View2<T> dy)
   for_each_chunk(step.exec, pieces.count, [&](int, const ChunkExec& exec, int i) {
     const int begin = pieces.begin(i), end = pieces.end(i);
     const auto at = [&](View2<T> m) { return row_range(m, begin, end); };
-    combiner_.backward(exec, at(s.u), at(s.hat), elements(s.rdev, begin, end), at(dy), View1<double>(&partial(i, 0), 3 * d));
+    combiner_.backward(exec, at(s.u), at(s.hat), elements(s.rdev, begin, end), at(dy), row_elements(partial, i, 0, 3 * d));
     if (s.folded) {
       Matmul<T>::nn(exec, at(s.u), s.maps[0], at(out.common));
     } else {
@@ -168,7 +168,7 @@ OutputGradient<T> HgnnCoupler<T>::collapsed_backward(Step<T>& step, View2<T> dy)
         Matmul<T>::nn(exec, at(dchain[k]), convs_[k - 1].weight.value(), at(dchain[k - 1]));
       }
     }
-    if (weights) expert_dots(exec, at(out.common), at(s.x), View1<double>(&dots(i, 0), experts));
+    if (weights) expert_dots(exec, at(out.common), at(s.x), row_elements(dots, i, 0, experts));
   });
   combiner_.norm.add_partials(step, column_range(partial, 0, 2 * width_));
   const auto sum = arena.array<double>(d);

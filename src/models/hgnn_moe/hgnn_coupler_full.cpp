@@ -141,7 +141,7 @@ OutputGradient<T> HgnnCoupler<T>::full_backward(Step<T>& step, View2<T> dy) {
     combiner_.backward(exec, s.u, s.hat, s.rdev, dy, View1<double>(partial.data(), 3 * d));
   });
   combiner_.norm.add_partials(step, column_range(partial, 0, 2 * width_));
-  add_sums(step.exec, View1<double>(&partial(0, 2 * width_), d), combiner_.bias.grad1());
+  add_sums(step.exec, row_elements(partial, 0, 2 * width_, d), combiner_.bias.grad1());
   Matmul<T>::tn(step.exec, s.u, s.s, combiner_.weight.grad());
   Matmul<T>::nn(step.exec, s.u, combiner_.weight.value(), dz);
   spread_rows(step.exec, dz, dx);

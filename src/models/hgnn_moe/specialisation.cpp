@@ -244,7 +244,7 @@ void OutputOrthogonality<T>::forward_pool(Step<T>& step, View2<T> x, double fact
   for_each_chunk(step.exec, pieces.count, [&](int, const ChunkExec& exec, int i) {
     const int begin = pieces.begin(i), end = pieces.end(i);
     row_grams(exec, row_range(x, begin, end), inverse.extent(1) > 0 ? row_range(inverse, begin, end) : inverse, experts_,
-              View1<double>(&partial(i, 0), experts * experts));
+              row_elements(partial, i, 0, experts * experts));
   });
   const View1<double> gram(sums.data(), experts * experts);
   sum_partials(step, partial, gram);

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rates of the crystal pipeline on one core, stage by stage: reading records, understanding them, building graphs.
 //   graph_build [FOLDER of the CSV files, default ../shared/data/crystals] [REPEATS, default 7]
+// Then graphs of made-up cells of 5 to 20,000 atoms (0.05 atoms a cubic angstrom, k 12).
 // One thread; medians over the repeats of its processor time, so that other programs on the machine disturb little. Published rates
 // (one process) stand beside the graphs for comparison.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <ctime>
 #include <filesystem>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -77,6 +81,26 @@ void run(const std::string& folder, int repeats, const Case& c) {
   fmt::print("  ({} unique edges, {} with multiplicity)\n", edges, duplicated);
 }
 
+/// A skewed cell with atoms near the points of a cubic grid.
+void run_cell(int atoms, int repeats) {
+  std::mt19937 engine(static_cast<unsigned>(atoms));
+  std::uniform_real_distribution<double> shift(0.0, 0.25);
+  const int side = static_cast<int>(std::ceil(std::cbrt(atoms)));
+  const double a = std::cbrt(atoms / 0.05);
+  std::vector<double> frac;
+  for (int p = 0; p < atoms; ++p) {
+    for (const int x : {p / (side * side), p / side % side, p % side}) frac.push_back((x + shift(engine)) / side);
+  }
+  const std::array<double, 9> lattice{a, 0.03 * a, 0, -0.1 * a, a, 0.02 * a, 0.05 * a, 0.1 * a, a};
+  CrystalGraphWorkspace workspace;
+  CrystalGraph graph;
+  const int cells = std::max(1, 20000 / atoms);
+  const double seconds = median_seconds(repeats, [&] {
+    for (int c = 0; c < cells; ++c) build_crystal_graph(lattice, frac, {.max_neighbors = 12}, workspace, graph);
+  });
+  fmt::print("{:6d} atoms  {:9.0f} cells/s  {:.2f} us an atom  ({} unique edges)\n", atoms, cells / seconds, 1e6 * seconds / cells / atoms, graph.num_edges());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -89,6 +113,7 @@ int main(int argc, char** argv) {
           Case{"mp20_subset_train.csv.gz", "formation_energy_per_atom", 25, 0}}) {
       run(folder, repeats, c);
     }
+    for (const int atoms : {5, 40, 80, 160, 320, 1080, 2560, 5000, 20000}) run_cell(atoms, repeats);
   } catch (const std::exception& error) {
     fmt::print(stderr, "{}\n", error.what());
     return 1;

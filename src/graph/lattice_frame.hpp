@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <span>
 
@@ -36,12 +37,18 @@ struct LatticeFrame {
     volume = l11 * l22 * l33;
   }
 
-  /// Largest |n_k + x_k| of any point within `radius` of the origin, over the three directions: radius / plane spacing.
-  double largest_index(double radius) const {
+  /// Distance of the lattice planes that each pair of vectors spans: a point within `radius` of the origin has |n_k + x_k| <= radius / spacing_k.
+  std::array<double, 3> plane_spacings() const {
     // Columns of the inverse matrix are the reciprocal vectors; their norms are the inverse plane spacings.
     const double i21 = -l21 * i11 * i22, i32 = -l32 * i22 * i33, i31 = (l21 * l32 * i22 - l31) * i11 * i33;
     const double k1 = i11 * i11, k2 = i21 * i21 + i22 * i22, k3 = i31 * i31 + i32 * i32 + i33 * i33;
-    return radius * std::sqrt(std::max({k1, k2, k3}));
+    return {1 / std::sqrt(k1), 1 / std::sqrt(k2), 1 / std::sqrt(k3)};
+  }
+
+  /// Largest |n_k + x_k| of any point within `radius` of the origin, over the three directions.
+  double largest_index(double radius) const {
+    const std::array<double, 3> spacing = plane_spacings();
+    return radius / std::min({spacing[0], spacing[1], spacing[2]});
   }
 
   double squared(double x1, double x2, double x3) const {

@@ -31,16 +31,19 @@ void check_input(std::span<const double, 9> lattice, std::span<const double> fra
   if (!std::all_of(frac.begin(), frac.end(), finite)) throw Error(Exit::data, "a coordinate is not finite");
 }
 
-/// All candidates within the larger radius of their two atoms: workspace.pairs with i < j, then one list of self images, shared by
-/// all atoms (pair with i = j = -1).
-void collect(const LatticeFrame frame, int n, CrystalGraphWorkspace& w) {
-  w.pairs.clear();
-  w.squared.clear();
-  w.images.clear();
+/// From here on the pairs of a cell are found with boxes: all pairs cost less in a smaller one (measured: docs/performance.md).
+constexpr int kManyAtoms = 100;
+
+void keep_candidate(CrystalGraphWorkspace& w, const Image& image, double d2) {
+  w.squared.push_back(d2);
+  w.images.push_back(image);
+}
+
+/// All pairs i < j of a small cell, image by image of the sphere around their difference.
+void collect_all_pairs(const LatticeFrame& frame, int n, CrystalGraphWorkspace& w) {
   const auto keep = [&w](int n1, int n2, int n3, double d2) {
     if (d2 <= kClash2) return;
-    w.squared.push_back(d2);
-    w.images.push_back({{static_cast<std::int16_t>(n1), static_cast<std::int16_t>(n2), static_cast<std::int16_t>(n3)}});
+    keep_candidate(w, {{static_cast<std::int16_t>(n1), static_cast<std::int16_t>(n2), static_cast<std::int16_t>(n3)}}, d2);
   };
   for (int i = 0; i < n; ++i) {
     const double* fi = &w.frac[3 * i];
@@ -53,8 +56,73 @@ void collect(const LatticeFrame frame, int n, CrystalGraphWorkspace& w) {
       if (end > begin) w.pairs.push_back({i, j, begin, end});
     }
   }
+}
+
+/// The same pairs of a large cell from the boxes around each atom, with the same arithmetic: equal bit by bit. Each atom searches its own
+/// sphere, so that one that stands alone costs the others nothing; a pair is kept by its first atom if that reaches it, else by its second.
+void collect_near_pairs(const LatticeFrame& frame, int n, CrystalGraphWorkspace& w) {
+  w.row.assign(w.radius.begin(), w.radius.end());
+  const auto most = w.row.begin() + (n - 1) * 9 / 10;
+  std::nth_element(w.row.begin(), most, w.row.end());
+  w.cells.sort(frame, w.frac, *most);
+
+  const auto atoms = w.cells.atoms();
+  const double *f1 = w.cells.frac(0).data(), *f2 = w.cells.frac(1).data(), *f3 = w.cells.frac(2).data();
+  w.near.clear();
+  w.first.assign(n + 1, 0);
+  for (int i = 0; i < n; ++i) {
+    const double* fi = &w.frac[3 * i];
+    const double limit = w.radius[i] * w.radius[i];
+    w.cells.visit_rows(fi, w.radius[i], [&](int begin, int end, const std::array<int, 3>& image) {
+      const int length = end - begin;
+      if (static_cast<int>(w.row.size()) < length) w.row.resize(length);
+      double* squared = w.row.data();
+      for (int a = 0; a < length; ++a) {
+        squared[a] = frame.squared(image[0] + (f1[begin + a] - fi[0]), image[1] + (f2[begin + a] - fi[1]), image[2] + (f3[begin + a] - fi[2]));
+      }
+      for (int a = 0; a < length; ++a) {
+        if (squared[a] > limit || squared[a] <= kClash2) continue;
+        const std::int32_t j = atoms[begin + a];
+        if (j == i || (j < i && squared[a] <= w.radius[j] * w.radius[j])) continue;
+        const int sign = j > i ? 1 : -1;
+        Image seen;
+        for (int c = 0; c < 3; ++c) seen.n[c] = static_cast<std::int16_t>(sign * image[c]);
+        w.near.push_back({std::min(i, j), std::max(i, j), seen, squared[a]});
+        ++w.first[std::min(i, j) + 1];
+      }
+    });
+  }
+  for (int i = 0; i < n; ++i) w.first[i + 1] += w.first[i];
+  w.sorted.resize(w.near.size());
+  for (const auto& pair : w.near) w.sorted[w.first[pair.i]++] = pair;  // first[i] is now where atom i ends
+  w.squared.resize(w.near.size());
+  w.images.resize(w.near.size());
+  for (int i = 0, begin = 0; i < n; ++i) {
+    const int end = w.first[i];
+    std::sort(w.sorted.begin() + begin, w.sorted.begin() + end);
+    for (; begin < end; ++begin) {
+      const auto& candidate = w.sorted[begin];
+      if (w.pairs.empty() || w.pairs.back().i != i || w.pairs.back().j != candidate.j) w.pairs.push_back({i, candidate.j, begin, begin});
+      ++w.pairs.back().end;
+      w.squared[begin] = candidate.squared;
+      w.images[begin] = candidate.image;
+    }
+  }
+}
+
+/// All candidates within the larger radius of their two atoms: workspace.pairs with i < j, then one list of self images, shared by
+/// all atoms (pair with i = j = -1).
+void collect(const LatticeFrame& frame, int n, CrystalGraphWorkspace& w) {
+  w.pairs.clear();
+  w.squared.clear();
+  w.images.clear();
+  if (n < kManyAtoms) collect_all_pairs(frame, n, w);
+  else collect_near_pairs(frame, n, w);
   const auto begin = static_cast<std::int32_t>(w.squared.size());
-  frame.visit<true>(0, 0, 0, *std::max_element(w.radius.begin(), w.radius.end()), keep);
+  frame.visit<true>(0, 0, 0, *std::max_element(w.radius.begin(), w.radius.end()), [&w](int n1, int n2, int n3, double d2) {
+    if (d2 <= kClash2) return;
+    keep_candidate(w, {{static_cast<std::int16_t>(n1), static_cast<std::int16_t>(n2), static_cast<std::int16_t>(n3)}}, d2);
+  });
   w.pairs.push_back({-1, -1, begin, static_cast<std::int32_t>(w.squared.size())});
 }
 

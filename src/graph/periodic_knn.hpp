@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "graph/cell_list.hpp"
+
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -60,6 +63,19 @@ class CrystalGraphWorkspace {
     int n[3];
   };
   std::vector<LatticePoint> points;
+  /// A candidate of a large cell; those of one atom i are put in order by (j, image).
+  struct Near {
+    std::int32_t i, j;
+    Image image;
+    double squared;
+    friend bool operator<(const Near& a, const Near& b) {
+      if (a.j != b.j) return a.j < b.j;
+      return std::lexicographical_compare(a.image.n, a.image.n + 3, b.image.n, b.image.n + 3);
+    }
+  };
+  CellList cells;
+  std::vector<double> row;  ///< squared distances of one row of boxes
+  std::vector<Near> near, sorted;
 };
 
 /// f - floor(f), with 1.0 (a rounding result of tiny negative numbers) becoming 0.0.

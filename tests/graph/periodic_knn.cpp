@@ -158,6 +158,64 @@ TEST(PeriodicKnn, EqualsBruteForceOnTenThousandCells) {
   EXPECT_GT(tied, kCells / 10);  // the collection does contain ties
 }
 
+/// Cells above `kManyAtoms`, found box by box: compact, long and flat ones, with ties, clusters and vacuum.
+TEST(PeriodicKnn, LargeCellsEqualBruteForce) {
+  constexpr int kCells = 60;
+  RandomCrystals random;
+  CrystalGraphWorkspace workspace;
+  CrystalGraph graph;
+  int compared = 0;
+  for (int t = 0; t < kCells; ++t) {
+    SCOPED_TRACE(t);
+    const int n = random.integer(100, 130);
+    Lattice lattice = random.cell(t % 4);
+    const double stretch = n * random.uniform(6, 20) / RandomCrystals::cell_volume(lattice);
+    const int longest = random.integer(0, 3);  // 3: all alike
+    for (int c = 0; c < 9; ++c) {
+      const double one = std::cbrt(stretch);
+      lattice[c] *= longest == 3 ? one : c / 3 == longest ? 2.25 * one : one / 1.5;
+    }
+    auto frac = random.coordinates(n, t % 3 == 0);
+    if (t % 4 == 1) {  // a slab, and one atom in the vacuum
+      for (std::size_t i = 5; i < frac.size(); i += 3) frac[i] = 0.5 * (frac[i] - std::floor(frac[i]));
+      frac[2] = 0.75;
+    }
+    const int k = random.integer(1, 25);
+    const test::BruteForceGraph expected(lattice, frac, k, true);
+    if (expected.gap < 1e-9) continue;
+    build_crystal_graph(lattice, frac, {.max_neighbors = k}, workspace, graph);
+    ASSERT_EQ(as_map(graph), expected.edges);
+    expect_well_formed(graph);
+    ++compared;
+  }
+  EXPECT_GT(compared, kCells * 3 / 4);
+}
+
+/// Work grows with the atoms, not with their square: eight times the atoms, eight times the candidates.
+TEST(PeriodicKnn, LargeCellsLookAtNearAtomsOnly) {
+  CrystalGraphWorkspace workspace;
+  CrystalGraph graph;
+  const auto looked_at = [&](int atoms_a_side) {
+    RandomCrystals random;
+    std::vector<double> frac;
+    for (int i = 0; i < atoms_a_side; ++i) {
+      for (int j = 0; j < atoms_a_side; ++j) {
+        for (int l = 0; l < atoms_a_side; ++l) {
+          for (const int x : {i, j, l}) frac.push_back((x + random.uniform(0, 0.3)) / atoms_a_side);
+        }
+      }
+    }
+    const double a = 2.7 * atoms_a_side;
+    build_crystal_graph(Lattice{a, 0, 0, 0, a, 0, 0, 0, a}, frac, {.max_neighbors = 12}, workspace, graph);
+    std::int64_t looked = 0;
+    for (std::size_t i = 0; i < frac.size(); i += 3) {
+      workspace.cells.visit_rows(&workspace.frac[i], workspace.radius[i / 3], [&](int begin, int end, const auto&) { looked += end - begin; });
+    }
+    return looked;
+  };
+  EXPECT_LT(looked_at(16), 9 * looked_at(8));
+}
+
 TEST(PeriodicKnn, DoesNotDependOnOrderOriginOrWholeCellShifts) {
   const Lattice lattice{4.1, 0.2, 0, -1.3, 5.2, 0.1, 0.4, 0.3, 6.0};
   const std::vector<double> frac{0.11, 0.22, 0.33, 0.61, 0.72, 0.13, 0.91, 0.42, 0.83, 0.35, 0.05, 0.57};

@@ -72,7 +72,7 @@ H5Dataset Hdf5Writer::create_dataset(const std::string& name, hid_t type, const 
   if (extendable) limit[0] = H5S_UNLIMITED;
   const H5Space space(shape.empty() ? H5Screate(H5S_SCALAR) : H5Screate_simple(static_cast<int>(dims.size()), dims.data(), limit.data()), what);
   const H5Properties creation(H5Pcreate(H5P_DATASET_CREATE), what);
-  H5Pset_fill_time(creation.get(), H5D_FILL_TIME_NEVER);
+  if (H5Tis_variable_str(type) <= 0) H5Pset_fill_time(creation.get(), H5D_FILL_TIME_NEVER);  // which texts of variable length may not have
   if (extendable || (layout.compress && element_count(shape) > 0)) {
     auto chunk = dims;
     for (auto& n : chunk) n = std::max<hsize_t>(1, n);

@@ -191,6 +191,9 @@ std::shared_ptr<const GraphCache> open_or_build(const CacheRequest& request, con
         if (!p.finished) throw_if_stop_wanted("graphs", kPartsStay);
       };
       const std::shared_ptr<RecordSource> source = request.open_source();
+      if (comm.is_root()) {
+        for (const std::string& note : source->notes()) say(request, "warning: " + note);
+      }
       tick({});  // whoever shows progress starts his clock here
       num_parts = build_parts(source, request.schema, path + ".parts", key, comm.rank(), comm.size(), threads, tick);
     });

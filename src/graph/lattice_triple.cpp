@@ -8,7 +8,7 @@
 #include <string>
 
 #include "base/error.hpp"
-#include "graph/lattice_frame.hpp"
+#include "io/lattice_frame.hpp"
 
 namespace gnn_hpc {
 namespace {

@@ -7,8 +7,8 @@
 #include <numbers>
 
 #include "base/error.hpp"
-#include "graph/lattice_frame.hpp"
 #include "graph/lattice_triple.hpp"
+#include "io/lattice_frame.hpp"
 
 namespace gnn_hpc {
 namespace {

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace gnn_hpc {
 
@@ -24,6 +26,8 @@ class RecordSource {
   virtual bool next(Record& record) = 0;
   /// Share of the input consumed, 0..1.
   virtual double fraction_read() const = 0;
+  /// What of the input no record stands for, for warnings.
+  virtual std::vector<std::string> notes() const { return {}; }
   virtual std::unique_ptr<Workspace> new_workspace() const = 0;
   /// Adds one sample, or one skipped record with its reason, to `out`. Any number of threads; a pure function of the record.
   virtual void convert(std::int64_t index, const Record& record, Workspace& workspace, SampleBlock& out) const = 0;

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
-
 #include "base/error.hpp"
 #include "io/crystal_sources.hpp"
 #include "io/csv.hpp"
@@ -22,6 +20,7 @@ class CsvSource final : public CrystalSource {
     record.file = reader_->path();
     record.line = row_.line;
     record.format = CrystalFormat::cif;
+    record.frame_has_targets = false;
     record.path.clear();
     record.problem.clear();
     record.text.clear();
@@ -32,11 +31,7 @@ class CsvSource final : public CrystalSource {
       record.id = fmt::format("{}_{}", stem_, row_in_file_);
     }
     ++row_in_file_;
-    if (row_.unterminated) {
-      record.problem = "the file ends inside a quoted field";
-    } else if (row_.size != num_columns_) {
-      record.problem = fmt::format("{} fields, but the header has {}", row_.size, num_columns_);
-    }
+    record.problem = row_problem(row_, num_columns_);
     record.targets.resize(target_columns_.size());
     if (!record.problem.empty()) return true;
     record.text.swap(field(cif_column_));
@@ -56,29 +51,18 @@ class CsvSource final : public CrystalSource {
     reader_ = std::make_unique<CsvReader>(path);
     CsvReader::Row header;
     if (!reader_->next(header)) throw Error(Exit::data, fmt::format("{}: the file is empty; a header line is needed", path));
-    std::vector<std::string> names(header.fields.begin(), header.fields.begin() + static_cast<std::ptrdiff_t>(header.size));
-    for (std::string& name : names) name = std::string(trim(name));
-    const auto find = [&](const std::string& name) {
-      return static_cast<std::size_t>(std::find(names.begin(), names.end(), name) - names.begin());
-    };
-    const auto need = [&](const std::string& name, const char* option) {
-      const std::size_t column = find(name);
-      if (column == names.size()) {
-        throw Error(Exit::data, fmt::format("{}:1: no column {} (columns: {}); set {}", path, quote_for_message(name),
-                                            join_names(names), option));
-      }
-      return column;
-    };
+    const std::vector<std::string> names = column_names(header);
+    const auto need = [&](const std::string& name, const char* option) { return need_column(names, name, path, option); };
     num_columns_ = names.size();
-    cif_column_ = need(options_.cif_column, "the column of CIF text");
+    cif_column_ = need(options_.cif_column, "set the column of CIF text");
     target_columns_.clear();
-    for (const std::string& target : options_.targets) target_columns_.push_back(need(target, "the target"));
+    for (const std::string& target : options_.targets) target_columns_.push_back(need(target, "set the target"));
     id_column_ = names.size();
     if (!options_.id_column.empty()) {
-      id_column_ = need(options_.id_column, "the id column");
+      id_column_ = need(options_.id_column, "set the id column");
     } else {
       for (const char* usual : {"material_id", "id", "jid", "name"}) {
-        if (id_column_ == names.size()) id_column_ = find(usual);
+        if (id_column_ == names.size()) id_column_ = find_column(names, usual, path).value_or(names.size());
       }
     }
     stem_ = file_stem(path);

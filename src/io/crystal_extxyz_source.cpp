@@ -43,6 +43,7 @@ class ExtxyzSource final : public CrystalSource {
       record.file = reader_->path();
       record.line = frame_.line;
       record.format = CrystalFormat::extxyz;
+      record.frame_has_targets = true;
       record.path.clear();
       record.targets.clear();
       record.id = fmt::format("{}_{}", file_stem(reader_->path()), in_file);

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <deque>
 #include <filesystem>
+#include <optional>
+#include <set>
 
 #include "base/error.hpp"
 #include "base/signals.hpp"
+#include "io/cif_blocks.hpp"
 #include "io/crystal_sources.hpp"
 #include "io/csv.hpp"
+#include "io/extxyz.hpp"
 
 namespace gnn_hpc {
 namespace {
@@ -29,7 +34,49 @@ std::string find_structure(const fs::path& folder, const std::string& name) {
   return {};
 }
 
-/// Structure files one by one; with id_prop.csv its rows decide, their order and their values.
+/// One structure of a file.
+struct Part {
+  std::string name;        ///< of the CIF block, or the number of the frame from 0
+  std::string text;        ///< empty: the whole file, which `parse` reads
+  std::int64_t line = 1;   ///< where it begins
+  std::string problem;     ///< why it cannot be used
+};
+
+/// The structures of a file, at least one: blocks of a CIF, frames of an extended XYZ file.
+std::vector<Part> parts_of(const std::string& path, CrystalFormat format) {
+  std::vector<Part> out;
+  try {
+    if (format == CrystalFormat::cif) {
+      const std::string text = read_text(path);
+      for (CifBlock& block : split_cif(text)) out.push_back({std::move(block.name), std::string(block.text), block.line, {}});
+      std::set<std::string> names;
+      for (std::size_t b = 0; b < out.size(); ++b) {
+        if (out[b].name.empty() || !names.insert(out[b].name).second) out[b].name = std::to_string(b + 1);
+      }
+    } else if (format == CrystalFormat::extxyz) {
+      ExtxyzReader reader(path);
+      for (ExtxyzReader::Frame frame; reader.next(&frame);) {
+        out.push_back({std::to_string(out.size()), std::move(frame.text), frame.line, std::move(frame.problem)});
+      }
+    }
+  } catch (const Error& error) {
+    out.push_back({std::to_string(out.size()), {}, 1, error.what()});
+  }
+  if (out.empty()) out.emplace_back();
+  return out;
+}
+
+void set_structure(const std::string& path, CrystalFormat format, Part part, RawRecord& record) {
+  record.format = format;
+  record.frame_has_targets = false;
+  record.file = path;
+  record.line = part.line;
+  record.text = std::move(part.text);
+  record.path = record.text.empty() ? path : std::string();
+  record.problem = std::move(part.problem);
+}
+
+/// A folder with id_prop.csv: its rows decide, their order and their values.
 class FolderSource final : public CrystalSource {
  public:
   explicit FolderSource(CrystalSourceOptions options) : CrystalSource(std::move(options)) {
@@ -45,81 +92,157 @@ class FolderSource final : public CrystalSource {
   }
 
   bool next(RawRecord& record) override {
-    if (pending_) {
-      pending_ = false;
-    } else if (!reader_->next(row_)) {
-      return false;
+    if (left_.empty()) {
+      if (pending_) {
+        pending_ = false;
+      } else if (!reader_->next(row_)) {
+        return false;
+      }
+      read_row(record);
+    } else {
+      record = std::move(left_.front());
+      left_.pop_front();
     }
     record.index = index_++;
-    record.file = reader_->path();
-    record.line = row_.line;
-    record.text.clear();
-    record.problem.clear();
-    const std::string name = id_column_ < row_.size ? std::string(trim(row_.fields[id_column_])) : std::string();
-    record.id = name.empty() ? fmt::format("row_{}", record.index) : name;
-    record.path = find_structure(folder_, name);
-    record.targets.assign(target_columns_.size(), {});
-    for (std::size_t t = 0; t < target_columns_.size(); ++t) {
-      if (target_columns_[t] < row_.size) record.targets[t] = row_.fields[target_columns_[t]];
-    }
-    const auto format = structure_format(record.path);
-    if (record.path.empty()) {
-      record.problem = fmt::format("no structure file for {} in {}", quote_for_message(name), folder_.string());
-    } else if (!format) {
-      record.path.clear();
-      record.problem =
-          fmt::format("{} has no known ending (.cif, .vasp, .poscar, .xyz, .extxyz, POSCAR*)", quote_for_message(name));
-    } else {
-      record.format = *format;
-    }
     return true;
   }
 
   std::vector<std::string> files() const override {
     std::vector<std::string> out{table_path_};
-    CsvReader reader(table_path_);
-    CsvReader::Row row;
-    for (bool first = has_header_; reader.next(row); first = false) {
-      if (first || id_column_ >= row.size) continue;
-      if (auto path = find_structure(folder_, std::string(trim(row.fields[id_column_]))); !path.empty())
-        out.push_back(std::move(path));
-    }
+    each_name([&](const std::string& name) {
+      if (auto path = locate(name).path; !path.empty()) out.push_back(std::move(path));
+    });
     return out;
   }
+
+  std::vector<std::string> notes() const override {
+    std::set<std::string> used;
+    each_name([&](const std::string& name) { used.insert(fs::path(locate(name).path).filename().string()); });
+    std::vector<std::string> left;
+    for (const auto& entry : fs::directory_iterator(folder_)) {
+      throw_if_stop_wanted(table_path_);
+      const std::string name = entry.path().filename().string();
+      if (entry.is_regular_file() && structure_format(name) && !used.count(name)) left.push_back(name);
+    }
+    if (left.empty()) return {};
+    std::sort(left.begin(), left.end());
+    return {fmt::format("{}: no row names {} of the structure files beside it: {}", table_path_, left.size(), join_names(left, 5))};
+  }
+
   double fraction_read() const override { return reader_->fraction_read(); }
 
  private:
-  /// A header is a first row without a single number after the id that names no structure file.
+  struct Place {
+    std::string path;   ///< empty: there is no such file
+    std::string block;  ///< of it; empty: the first structure
+  };
+
+  /// `ID` or `ID#BLOCK`; a file whose own name holds a # is found first.
+  Place locate(const std::string& name) const {
+    if (auto path = find_structure(folder_, name); !path.empty()) return {std::move(path), {}};
+    const std::size_t mark = name.rfind('#');
+    if (mark == std::string::npos) return {};
+    return {find_structure(folder_, name.substr(0, mark)), name.substr(mark + 1)};
+  }
+
+  /// Calls f(id) for every row.
+  template <class F>
+  void each_name(F&& f) const {
+    CsvReader reader(table_path_);
+    CsvReader::Row row;
+    for (bool first = has_header_; reader.next(row); first = false) {
+      if (!first && id_column_ < row.size) f(std::string(trim(row.fields[id_column_])));
+    }
+  }
+
+  void read_row(RawRecord& record) {
+    const std::string name = id_column_ < row_.size ? std::string(trim(row_.fields[id_column_])) : std::string();
+    record.id = name.empty() ? fmt::format("row_{}", index_) : name;
+    record.targets.assign(target_columns_.size(), {});
+    for (std::size_t t = 0; t < target_columns_.size(); ++t) {
+      if (target_columns_[t] < row_.size) record.targets[t] = row_.fields[target_columns_[t]];
+    }
+    record.file = table_path_;
+    record.line = row_.line;
+    record.path.clear();
+    record.text.clear();
+    record.problem = row_problem(row_, num_columns_, has_header_ ? "the header" : "the first row");
+    if (!record.problem.empty()) return;
+    const Place place = locate(name);
+    const auto format = structure_format(place.path);
+    if (place.path.empty()) {
+      record.problem = fmt::format("no structure file for {} in {}", quote_for_message(name), folder_.string());
+    } else if (!format) {
+      record.problem =
+          fmt::format("{} has no known ending (.cif, .vasp, .poscar, .xyz, .extxyz, POSCAR*)", quote_for_message(name));
+    } else {
+      take_part(place, *format, record);
+    }
+  }
+
+  /// The structure that a row means. A row names one: those of the file that no row names are bad records of their own.
+  void take_part(const Place& place, CrystalFormat format, RawRecord& record) {
+    std::vector<Part> parts = parts_of(place.path, format);
+    if (!place.block.empty()) {
+      const auto part = std::find_if(parts.begin(), parts.end(), [&](const Part& p) { return p.name == place.block; });
+      if (part == parts.end()) {
+        record.problem = fmt::format("no structure called {} in {}", quote_for_message(place.block), place.path);
+      } else {
+        set_structure(place.path, format, std::move(*part), record);
+      }
+      return;
+    }
+    for (std::size_t p = 1; p < parts.size(); ++p) {
+      if (!named_) {
+        named_.emplace();
+        each_name([&](const std::string& name) {
+          const Place other = locate(name);
+          if (!other.block.empty()) named_->insert(other.path + '#' + other.block);
+        });
+      }
+      if (named_->count(place.path + '#' + parts[p].name)) continue;
+      RawRecord left;
+      left.id = fmt::format("{}#{}", record.id, parts[p].name);
+      left.targets.assign(target_columns_.size(), {});
+      set_structure(place.path, format, std::move(parts[p]), left);
+      if (left.problem.empty()) {
+        left.problem = fmt::format("structure {} of a file of which a row of id_prop.csv names the first; give {} a row of its own", p + 1,
+                                   quote_for_message(left.id));
+      }
+      left_.push_back(std::move(left));
+    }
+    set_structure(place.path, format, std::move(parts[0]), record);
+  }
+
+  /// A header is a first row that holds the name of a target or of the id column, or one without a single number after the id that names no
+  /// structure file. Without one the values belong to the targets by position, and there must be as many.
   void read_header() {
     reader_ = std::make_unique<CsvReader>(table_path_);
     if (!reader_->next(row_)) throw Error(Exit::data, fmt::format("{}: the file is empty", table_path_));
-    bool number = false;
-    for (std::size_t c = 1; c < row_.size; ++c) number = number || parse_number(row_.fields[c]);
-    const std::string first(trim(row_.fields[0]));
-    has_header_ = !number && find_structure(folder_, first).empty();
+    const std::vector<std::string> names = column_names(row_);
+    num_columns_ = names.size();
+    bool number = false, asked = false;
+    for (std::size_t c = 0; c < names.size(); ++c) {
+      number = number || (c > 0 && parse_number(names[c]));
+      asked = asked || (!names[c].empty() && names[c] == options_.id_column) ||
+              (c > 0 && std::find(options_.targets.begin(), options_.targets.end(), names[c]) != options_.targets.end());
+    }
+    has_header_ = asked || (!number && locate(names[0]).path.empty());
     pending_ = !has_header_;
     id_column_ = 0;
-    std::vector<std::string> names;
-    for (std::size_t c = 0; c < row_.size; ++c) names.emplace_back(trim(row_.fields[c]));
-    if (!has_header_) {
-      // Without names the values belong to the requested targets by position.
-      if (names.size() < 1 + options_.targets.size()) {
-        throw Error(Exit::data, fmt::format("{}: {} values in a row without a header, but the targets are {}", table_path_,
-                                            names.size() - 1, join_names(options_.targets)));
-      }
-      for (std::size_t t = 0; t < options_.targets.size(); ++t) target_columns_.push_back(1 + t);
+    if (has_header_) {
+      if (!options_.id_column.empty()) id_column_ = need_column(names, options_.id_column, table_path_, "set data.id_column");
+      for (const std::string& target : options_.targets) target_columns_.push_back(need_column(names, target, table_path_, "set data.targets"));
       return;
     }
-    const auto need = [&](const std::string& name) {
-      const auto at = std::find(names.begin(), names.end(), name);
-      if (at == names.end()) {
-        throw Error(Exit::data,
-                    fmt::format("{}:1: no column {} (columns: {})", table_path_, quote_for_message(name), join_names(names)));
-      }
-      return static_cast<std::size_t>(at - names.begin());
-    };
-    if (!options_.id_column.empty()) id_column_ = need(options_.id_column);
-    for (const std::string& target : options_.targets) target_columns_.push_back(need(target));
+    if (!options_.id_column.empty()) {
+      throw Error(Exit::data, fmt::format("{}: no header, so no column {}; add a header line", table_path_, quote_for_message(options_.id_column)));
+    }
+    if (!options_.targets.empty() && names.size() != 1 + options_.targets.size()) {
+      throw Error(Exit::data, fmt::format("{}: a row without a header has {} values, but the targets are {}; add a header line that names the columns",
+                                          table_path_, names.size() - 1, join_names(options_.targets)));
+    }
+    for (std::size_t t = 0; t < options_.targets.size(); ++t) target_columns_.push_back(1 + t);
   }
 
   fs::path folder_;
@@ -127,15 +250,18 @@ class FolderSource final : public CrystalSource {
   std::unique_ptr<CsvReader> reader_;
   CsvReader::Row row_;
   bool has_header_ = false, pending_ = false;
-  std::size_t id_column_ = 0;
+  std::size_t id_column_ = 0, num_columns_ = 0;
   std::vector<std::size_t> target_columns_;
   std::int64_t index_ = 0;
+  std::deque<RawRecord> left_;                  ///< structures of the last row's file that no row names
+  std::optional<std::set<std::string>> named_;  ///< "path#block" of the rows that name a block
 };
 
+/// Structure files without targets, every structure of each.
 class FilesSource final : public CrystalSource {
  public:
-  FilesSource(CrystalSourceOptions options, std::vector<std::string> files)
-      : CrystalSource(std::move(options)), files_(std::move(files)) {
+  FilesSource(CrystalSourceOptions options, std::vector<std::string> files, std::vector<std::string> others)
+      : CrystalSource(std::move(options)), files_(std::move(files)), others_(std::move(others)) {
     if (!options_.targets.empty()) {
       throw Error(Exit::data, fmt::format("structure files hold no targets, but {} is asked for; put the files into a folder with "
                                           "id_prop.csv, or use csv or extxyz",
@@ -143,28 +269,42 @@ class FilesSource final : public CrystalSource {
     }
   }
   bool next(RawRecord& record) override {
-    if (at_ == files_.size()) return false;
-    record.index = static_cast<std::int64_t>(at_);
-    record.path = record.file = files_[at_++];
-    record.id = file_stem(record.path);
-    record.line = 1;
-    record.text.clear();
+    while (next_part_ == parts_.size()) {
+      if (at_ == files_.size()) return false;
+      parts_ = parts_of(files_[at_], format_of(files_[at_]));
+      next_part_ = 0;
+      ++at_;
+    }
+    const std::string& path = files_[at_ - 1];
+    Part& part = parts_[next_part_++];
+    record.index = index_++;
+    record.id = file_stem(path);
+    if (parts_.size() > 1) record.id += '#' + part.name;
     record.targets.clear();
-    record.problem.clear();
-    const auto by_name = structure_format(record.path);
-    if (options_.format == "cif") record.format = CrystalFormat::cif;
-    if (options_.format == "poscar") record.format = CrystalFormat::poscar;
-    if (options_.format == "folder" && by_name) record.format = *by_name;
+    set_structure(path, format_of(path), std::move(part), record);
     return true;
   }
   std::vector<std::string> files() const override { return files_; }
+  std::vector<std::string> notes() const override {
+    if (others_.empty()) return {};
+    return {fmt::format("{}: {} files are no structures by their names: {}", options_.paths.front(), others_.size(), join_names(others_, 5))};
+  }
   double fraction_read() const override {
-    return files_.empty() ? 1 : static_cast<double>(at_) / static_cast<double>(files_.size());
+    if (at_ == files_.size() && next_part_ == parts_.size()) return 1;
+    return static_cast<double>(at_) / static_cast<double>(files_.size());
   }
 
  private:
-  std::vector<std::string> files_;
-  std::size_t at_ = 0;
+  CrystalFormat format_of(const std::string& path) const {
+    if (options_.format == "cif") return CrystalFormat::cif;
+    if (options_.format == "poscar") return CrystalFormat::poscar;
+    return structure_format(path).value_or(CrystalFormat::cif);
+  }
+
+  std::vector<std::string> files_, others_;
+  std::vector<Part> parts_;  ///< of the file before at_
+  std::size_t at_ = 0, next_part_ = 0;
+  std::int64_t index_ = 0;
 };
 
 }  // namespace
@@ -174,20 +314,23 @@ std::unique_ptr<CrystalSource> open_folder_source(CrystalSourceOptions options) 
   if (!options.targets.empty() || !fs::is_directory(path) || fs::exists(path / "id_prop.csv")) {
     return std::make_unique<FolderSource>(std::move(options));
   }
-  std::vector<std::string> files;
+  std::vector<std::string> files, others;
   for (const auto& entry : fs::directory_iterator(path)) {
     throw_if_stop_wanted(path.string());  // a million files on a busy file system
-    if (entry.is_regular_file() && structure_format(entry.path().string())) files.push_back(entry.path().string());
+    if (!entry.is_regular_file()) continue;
+    if (structure_format(entry.path().string())) files.push_back(entry.path().string());
+    else others.push_back(entry.path().filename().string());
   }
+  std::sort(others.begin(), others.end());
   if (files.empty())
     throw Error(Exit::data, fmt::format("{}: no structure files (*.cif, *.vasp, POSCAR*, *.xyz, ...)", path.string()));
   std::sort(files.begin(), files.end());  // a folder has no order of its own
-  return std::make_unique<FilesSource>(std::move(options), std::move(files));
+  return std::make_unique<FilesSource>(std::move(options), std::move(files), std::move(others));
 }
 
 std::unique_ptr<CrystalSource> open_files_source(CrystalSourceOptions options) {
   auto files = options.paths;
-  return std::make_unique<FilesSource>(std::move(options), std::move(files));
+  return std::make_unique<FilesSource>(std::move(options), std::move(files), std::vector<std::string>{});
 }
 
 }  // namespace gnn_hpc

@@ -10,7 +10,6 @@
 #include "io/cif.hpp"
 #include "io/crystal_sources.hpp"
 #include "io/csv.hpp"
-#include "io/elements.hpp"
 #include "io/extxyz.hpp"
 #include "io/poscar.hpp"
 #include "io/text_source.hpp"
@@ -32,7 +31,7 @@ void read_targets(const CrystalSourceOptions& options, const std::vector<std::st
       continue;
     }
     const auto value = parse_number(text);
-    if (!value) throw Error(Exit::data, fmt::format("target {} is not a number: {}", options.targets[t], quote_for_message(text)));
+    if (!value) throw Error(Exit::data, fmt::format("target {} is {}", options.targets[t], no_number(text)));
     if (!std::isfinite(*value)) {
       throw Error(Exit::data, fmt::format("target {} is not finite: {}", options.targets[t], quote_for_message(text)));
     }
@@ -44,39 +43,12 @@ void read_targets(const CrystalSourceOptions& options, const std::vector<std::st
   }
 }
 
-void check_structure(const Crystal& crystal) {
-  if (crystal.z.empty()) throw Error(Exit::data, "no atoms");
-  double lengths = 1;
-  for (int r = 0; r < 3; ++r) {
-    for (int c = 0; c < 3; ++c) {
-      if (!std::isfinite(crystal.lattice[3 * r + c])) throw Error(Exit::data, "the cell has a number that is not finite");
-    }
-    lengths *= std::hypot(crystal.lattice[3 * r], crystal.lattice[3 * r + 1], crystal.lattice[3 * r + 2]);
-  }
-  const double volume = cell_volume(crystal.lattice);
-  // No solid holds an atom in less than about 1 A^3; a cell this flat comes from vectors in one plane.
-  if (!(volume > 1e-3) || !(volume > 1e-8 * lengths)) throw Error(Exit::data, fmt::format("zero volume ({:.3g} A^3)", volume));
-  if (!std::isfinite(volume)) throw Error(Exit::data, "the cell's volume is not finite");
-  for (const double f : crystal.frac) {
-    if (!std::isfinite(f)) throw Error(Exit::data, "a coordinate is not finite");
-    if (std::abs(f) > 1e6)
-      throw Error(Exit::data, fmt::format("a fractional coordinate is {:.6g}; beyond 1e6 its digits are lost", f));
-  }
-  for (const int z : crystal.z) {
-    if (z < 1 || z > kLargestZ) throw Error(Exit::data, fmt::format("unknown element {}", z));
-  }
-}
-
-void parse_frame_of_file(const RawRecord& record, const std::string& text, const CrystalSourceOptions& options, Crystal& out,
-                         bool targets_from_frame) {
+void parse_frame(const RawRecord& record, const std::string& text, const CrystalSourceOptions& options, Crystal& out) {
   std::vector<std::string> raw, found;
-  parse_extxyz(text, targets_from_frame ? options.targets : std::vector<std::string>{}, options.id_column, out, raw, found);
-  if (targets_from_frame) {
-    read_targets(options, raw, &found, out);
-  } else {
-    out.id = record.id;  // id_prop.csv names its structures
-    read_targets(options, record.targets, nullptr, out);
-  }
+  const bool own = record.frame_has_targets;
+  parse_extxyz(text, own ? options.targets : std::vector<std::string>{}, options.id_column, options.non_periodic == "box", out, raw, found);
+  if (!own) out.id = record.id;  // id_prop.csv names its structures
+  read_targets(options, own ? raw : record.targets, own ? &found : nullptr, out);
 }
 
 }  // namespace
@@ -115,11 +87,10 @@ std::variant<Crystal, BadRecord> CrystalSource::parse(const RawRecord& record) c
         parse_poscar(text, out);
         break;
       case CrystalFormat::extxyz:
-        parse_frame_of_file(record, text, options_, out, record.path.empty());
+        parse_frame(record, text, options_, out);
         break;
     }
     if (record.format != CrystalFormat::extxyz) read_targets(options_, record.targets, nullptr, out);
-    check_structure(out);
     return out;
   } catch (const std::exception& error) {
     // Whatever is wrong with one record, and only that, is its reason.

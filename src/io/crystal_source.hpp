@@ -21,6 +21,7 @@ struct CrystalSourceOptions {
   std::vector<std::string> targets{};  ///< names of the values to learn; empty for prediction
   std::string id_column{};             ///< csv, id_prop.csv with a header, extxyz: where the id stands; empty = the usual names
   std::string cif_column = "cif";      ///< csv: the column of CIF text
+  std::string non_periodic = "refuse"; ///< extxyz frames that do not repeat in every direction: refuse | box (io/vacuum_box.hpp)
   std::string index{};                 ///< extxyz: Python slice text (`:1000`, `::10`, `-100:`, `100:200`, an integer); empty = all
 };
 
@@ -31,6 +32,7 @@ struct RawRecord {
   std::string id, file;
   std::int64_t line = 0;  ///< first line of the record, from 1
   CrystalFormat format = CrystalFormat::cif;
+  bool frame_has_targets = false;    ///< extxyz: id and targets stand in the frame, not in a table beside it
   std::string text;                  ///< the structure; empty if `path` is set
   std::string path;                  ///< a structure file that `parse` reads itself (folders)
   std::vector<std::string> targets;  ///< raw text per requested target (csv, folder); empty text = missing
@@ -39,9 +41,10 @@ struct RawRecord {
 
 /// A stream of crystals: `next` in one thread, `parse` in any number. Memory is bounded by a few records.
 ///
-/// A record is bad if it is unreadable, has a number that is not finite, a cell without volume, an unknown element, partial
-/// occupancy, no atoms, no target (none of the requested ones; with several, a missing one is NaN) or a target that is
-/// not a finite number. What is wrong with the source as a whole (no such file, no such column, a damaged gzip file) is an
+/// Every block of a CIF that holds atoms and every frame of an extended XYZ file is a record, in tables every row. A record is either read or
+/// bad; it is bad if its reader refuses it (io/cif.hpp, io/poscar.hpp, io/extxyz.hpp; all end with check_structure of io/structure_check.hpp), if its
+/// row is damaged (row_problem of io/csv.hpp), or if it has no target (none of the requested ones; with several, a missing one is NaN) or one that
+/// is not a finite number. What is wrong with the source as a whole (no such file, no such column, a damaged gzip file) is an
 /// Error(Exit::data) that names what is available.
 class CrystalSource {
  public:
@@ -52,6 +55,8 @@ class CrystalSource {
   virtual bool next(RawRecord& record) = 0;
   /// Every file whose bytes decide what the source delivers, in a fixed order, for content digests.
   virtual std::vector<std::string> files() const = 0;
+  /// What of the input no record stands for, one sentence each, for warnings: structure files of a folder that no row names.
+  virtual std::vector<std::string> notes() const { return {}; }
   /// Share of the input consumed so far, 0..1 (bytes or files), for progress lines.
   virtual double fraction_read() const = 0;
 

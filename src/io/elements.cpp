@@ -43,10 +43,21 @@ int atomic_number(std::string_view s) {
   return look_up(s[0], two ? s[1] : '\0');
 }
 
-int atomic_number_of_label(std::string_view s) {
-  if (s.empty() || !letter(s[0])) return 0;
-  if (s.size() > 1 && s[1] >= 'a' && s[1] <= 'z') return look_up(s[0], s[1]);
-  return look_up(s[0], '\0');
+LabelReading read_label(std::string_view s) {
+  LabelReading out;
+  if (s.empty() || !letter(s[0])) return out;
+  std::size_t run = 1;
+  while (run < s.size() && letter(s[run])) ++run;
+  const auto upper = [&](std::size_t i) { return s[i] <= 'Z'; };
+  if (run == 1) {
+    out.one_letter = (s[0] | 0x20) == 't' ? 0 : look_up(s[0], '\0');
+    return out;
+  }
+  out.two_letters = look_up(s[0], s[1]);
+  if (upper(0) && !upper(1)) return out;  // Fe1, Ca2A; Wat1 and Ow are none
+  if (run > 2) return LabelReading{};     // WAT1, OXT: a word
+  out.one_letter = look_up(s[0], '\0');
+  return out;
 }
 
 }  // namespace gnn_hpc

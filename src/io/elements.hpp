@@ -15,7 +15,14 @@ std::string_view element_symbol(int z);
 /// element.
 int atomic_number(std::string_view symbol);
 
-/// Atomic number of an atom label (`Fe1`, `OW2`, `C13A`): the longest leading element whose second letter is lower case.
-int atomic_number_of_label(std::string_view label);
+/// What an atom label without a type symbol can mean, as atomic numbers; 0: not that.
+///   `Fe1`, `Ca2A`  case tells: two letters        `C13A`, `O(2)`  one letter
+///   `FE1`, `CO2`, `NA1`  both: Fe or F, Co or C, Na or N; only the file's formula can tell
+///   `OW2`, `HA`  one letter, as Ow and Ha are no elements
+///   `Wat1`, `WAT1`, `Ow`, `OXT`, `T1`, `M1`  none: no element, a word, or the usual name of a kind of site
+struct LabelReading {
+  int two_letters = 0, one_letter = 0;
+};
+LabelReading read_label(std::string_view label);
 
 }  // namespace gnn_hpc

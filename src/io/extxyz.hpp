@@ -51,16 +51,19 @@ class ExtxyzReader {
 };
 
 /// `key=value` pairs of a comment line, in order: values bare, in quotes ("..." or '...', backslash escapes) or in brackets
-/// ({...}, [...]); a key alone has the value `T`. Keys may be quoted.
+/// ({...}, [...]); a key alone has the value `T`. Keys may be quoted. Throws Error(Exit::data) for a quote that is never closed.
 std::vector<std::pair<std::string, std::string>> parse_info(std::string_view comment);
 
 /// Reads one frame into lattice, frac, z, targets of `out`; `out.id` becomes the value of `id_key` if that is there.
 /// Columns come from `Properties` (default species:S:1:pos:R:3); a target is looked up by name in the comment first, then
 /// among the per-atom columns, averaged over atoms and components. A target not found becomes an empty text in
 /// `raw_targets` (values as text, columns as their mean).
-/// Throws Error(Exit::data) with the reason: no lattice, no atoms, unknown element, a number that cannot be read.
+/// @param box put a structure that does not repeat in every direction (`pbc`, or no Lattice) into a cell with vacuum (io/vacuum_box.hpp) instead
+///   of refusing it
+/// Throws Error(Exit::data) with the reason: no lattice, not periodic, no atoms, unknown element, a number that cannot be read, a key or column that is
+/// read and stands there twice, more columns than Properties declares, and what check_structure refuses.
 /// `found` receives the names a target could have had.
-void parse_extxyz(std::string_view text, const std::vector<std::string>& targets, std::string_view id_key, Crystal& out,
+void parse_extxyz(std::string_view text, const std::vector<std::string>& targets, std::string_view id_key, bool box, Crystal& out,
                   std::vector<std::string>& raw_targets, std::vector<std::string>& found);
 
 }  // namespace gnn_hpc

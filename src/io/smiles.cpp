@@ -8,16 +8,17 @@
 #include <RDGeneral/versions.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <new>
+#include <set>
 #include <shared_mutex>
 #include <sstream>
 #include <utility>
 
 #include "base/error.hpp"
-#include "io/polymer_text.hpp"
 #include "io/text_source.hpp"
 
 namespace gnn_hpc {
@@ -229,29 +230,44 @@ void add_rules(const std::vector<PolymerText::Rule>& rules, const std::map<std::
   }
 }
 
-/// All of a polymer but its numbers: weights stay 1, `atom_weight` holds the number of the atom's fragment.
-Molecule structure_of(const PolymerText& polymer) {
-  Molecule out;
-  std::vector<std::unique_ptr<RDKit::RWMol>> fragments;
-  for (const std::string& text : polymer.fragments) fragments.push_back(parse(text));
-  try {
-    std::map<std::int64_t, AttachmentPoint> points;
-    for (std::size_t f = 0; f < fragments.size(); ++f) find_attachment_points(*fragments[f], f, points);
-    std::vector<Core> cores;
-    for (std::size_t f = 0; f < fragments.size(); ++f) {
-      cores.push_back(take_fragment(std::move(fragments[f]), out));
-      out.atom_weight.resize(out.atoms.size(), static_cast<double>(f));
-    }
-    if (out.atoms.empty()) throw Error(Exit::data, "no atom but attachment points");
-    add_rules(polymer.rules, points, cores, out);
-  } catch (const Error&) {
-    throw;
-  } catch (const std::bad_alloc&) {
-    throw;
-  } catch (const std::exception& error) {  // RDKit's
-    throw Error(Exit::data, fmt::format("the polymer cannot be put together: {}", error.what()));
+/// The block of every fragment; Error for an attachment point or a fragment that no rule bonds to anything.
+std::vector<std::size_t> find_blocks(const PolymerText& polymer, const std::map<std::int64_t, AttachmentPoint>& points) {
+  const std::size_t n = polymer.fragments.size();
+  std::vector<std::size_t> block(n);
+  for (std::size_t f = 0; f < n; ++f) block[f] = f;
+  if (polymer.rules.empty()) {
+    if (n > 1) throw Error(Exit::data, fmt::format("no rule says how the {} fragments are bonded", n));
+    return block;
   }
-  return out;
+  std::set<std::int64_t> used;
+  for (const auto& rule : polymer.rules) {
+    used.insert({rule.from, rule.to});
+    const std::size_t a = block[points.at(rule.from).fragment], b = block[points.at(rule.to).fragment];
+    for (std::size_t& f : block) f = f == std::max(a, b) ? std::min(a, b) : f;
+  }
+  std::vector<bool> bonded(n, false);
+  for (const auto& [label, point] : points) {
+    if (used.count(label) == 0 || point.count > 1) throw Error(Exit::data, fmt::format("attachment point {} dangles: no rule bonds it to another", label));
+    bonded[point.fragment] = true;
+  }
+  const auto loose = std::find(bonded.begin(), bonded.end(), false);
+  if (loose != bonded.end()) {
+    throw Error(Exit::data, fmt::format("fragment {} has no attachment point: it is bonded to nothing", loose - bonded.begin() + 1));
+  }
+  return block;
+}
+
+/// A share each fragment, or, where fragments of a block have one weight, a share each block.
+void check_weights(const std::vector<double>& weights, const std::vector<std::size_t>& block) {
+  double all = 0, blocks = 0;
+  bool equal = std::any_of(block.begin(), block.end(), [](std::size_t b) { return b > 0; });  // several blocks
+  for (std::size_t f = 0; f < weights.size(); ++f) {
+    all += weights[f];
+    if (block[f] == f) blocks += weights[f];
+    equal = equal && weights[f] == weights[block[f]];
+  }
+  if (std::abs(all - 1) <= 1e-5 || (equal && std::abs(blocks - 1) <= 1e-5)) return;
+  throw Error(Exit::data, fmt::format("the weights of the fragments add up to {:.8g}, not 1", all));
 }
 
 }  // namespace
@@ -270,6 +286,32 @@ void read_smiles(std::string_view text, Molecule& out) {
   for (const RDKit::Bond* bond : molecule->bonds()) out.bonds.push_back(describe(*bond));
 }
 
+/// All of a polymer but its numbers: weights stay 1, `atom_weight` holds the number of the atom's fragment.
+PolymerReader::Structure PolymerReader::structure_of(const PolymerText& polymer) {
+  Structure out;
+  std::vector<std::unique_ptr<RDKit::RWMol>> fragments;
+  for (const std::string& text : polymer.fragments) fragments.push_back(parse(text));
+  try {
+    std::map<std::int64_t, AttachmentPoint> points;
+    for (std::size_t f = 0; f < fragments.size(); ++f) find_attachment_points(*fragments[f], f, points);
+    std::vector<Core> cores;
+    for (std::size_t f = 0; f < fragments.size(); ++f) {
+      cores.push_back(take_fragment(std::move(fragments[f]), out.molecule));
+      out.molecule.atom_weight.resize(out.molecule.atoms.size(), static_cast<double>(f));
+    }
+    if (out.molecule.atoms.empty()) throw Error(Exit::data, "no atom but attachment points");
+    add_rules(polymer.rules, points, cores, out.molecule);
+    out.block = find_blocks(polymer, points);
+  } catch (const Error&) {
+    throw;
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& error) {  // RDKit's
+    throw Error(Exit::data, fmt::format("the polymer cannot be put together: {}", error.what()));
+  }
+  return out;
+}
+
 void PolymerReader::read(std::string_view text, Molecule& out) {
   const PolymerText polymer = parse_polymer_text(text);
   key_.clear();
@@ -277,11 +319,12 @@ void PolymerReader::read(std::string_view text, Molecule& out) {
   for (const auto& rule : polymer.rules) key_ += fmt::format("<{}-{}", rule.from, rule.to);
   auto known = structures_.find(key_);
   if (known == structures_.end()) {
-    Molecule structure = structure_of(polymer);
+    Structure structure = structure_of(polymer);
     if (structures_.size() >= kMostStructures) structures_.clear();
     known = structures_.emplace(key_, std::move(structure)).first;
   }
-  out = known->second;
+  check_weights(polymer.weights, known->second.block);
+  out = known->second.molecule;
   out.degree_of_polymerisation = polymer.degree_of_polymerisation;
   for (double& weight : out.atom_weight) weight = polymer.weights[static_cast<std::size_t>(weight)];
   const std::size_t inside = out.bonds.size() - polymer.rules.size();  // the others are those of the rules, in order

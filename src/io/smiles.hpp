@@ -2,6 +2,7 @@
 #pragma once
 
 #include "io/molecule.hpp"
+#include "io/polymer_text.hpp"
 
 #include <cstddef>
 #include <string>
@@ -35,11 +36,19 @@ class PolymerReader {
  public:
   /// Throws Error(Exit::data): what `parse_polymer_text` and `read_smiles` reject, a wildcard that has other than one neighbour or hangs on
   /// another wildcard, a label a rule names that occurs twice or not at all, two bond orders in one rule, no atom left.
+  /// With rules, every wildcard is in one (a dangling end is bonded to nothing) and every fragment has a wildcard; without, there is one
+  /// fragment. The weights of the fragments add up to 1 within 1e-5, or those of the blocks do: fragments that rules join may each carry the
+  /// weight of their block (as the public diblock copolymers write it; blocks are bonded by nothing there).
   void read(std::string_view text, Molecule& out);
 
  private:
   static constexpr std::size_t kMostStructures = 4096;  ///< then it begins anew
-  std::unordered_map<std::string, Molecule> structures_;  ///< by fragments and rules
+  struct Structure {
+    Molecule molecule;
+    std::vector<std::size_t> block;  ///< [fragments] the first fragment that rules join it with
+  };
+  static Structure structure_of(const PolymerText& polymer);
+  std::unordered_map<std::string, Structure> structures_;  ///< by fragments and rules
   std::string key_;
 };
 

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "base/error.hpp"
+#include "io/cif_blocks.hpp"
 #include "io/csv.hpp"
 #include "support/hdf5_values.hpp"
 #include "support/paths.hpp"
@@ -132,7 +133,7 @@ TEST(Cif, RoundedSpecialPositionsMerge) {
                 "Zn 0.3333 0.6667 0\nS 0.3333 0.6667 0.3748\n",
             c);
   EXPECT_EQ(composition(c), (std::map<int, int>{{30, 2}, {16, 2}}));
-  EXPECT_EQ(c.frac[0], 0.3333);  // as listed
+  EXPECT_NEAR(c.frac[0], 1.0 / 3, 1e-12);  // on the axis
 }
 
 TEST(Cif, AFullListUnderItsSymmetryIsNotDoubled) {
@@ -149,11 +150,97 @@ TEST(Cif, RhombohedralAndHexagonalSettings) {
   EXPECT_EQ(composition(c), (std::map<int, int>{{13, 12}, {8, 18}}));
 }
 
-TEST(Cif, TheFirstBlockWithAtomsCounts) {
+/// A record is one structure: the blocks of a CIF come apart before they are parsed.
+TEST(Cif, EveryBlockWithAtomsIsAStructure) {
+  const std::string a = "data_a\n" + cell(3) + kColumns + "Po 0 0 0\n", b = "  DATA_b # second\n" + cell(5) + kColumns + "Fe 0 0 0\n";
+  const std::string head = "data_global\n_publ_author 'data_z'\n_note\n;\ndata_x loop_ _atom_site_fract_x\n;\n# data_y\n";
+  const auto blocks = split_cif(head + a + b);
+  ASSERT_EQ(blocks.size(), 2U);
+  EXPECT_EQ(blocks[0].name, "a");
+  EXPECT_EQ(blocks[0].line, 8);
+  EXPECT_EQ(blocks[0].text, a);
+  EXPECT_EQ(blocks[1].name, "b");
+  EXPECT_EQ(blocks[1].text, b);
   Crystal c;
-  parse_cif(
-      "data_global\n_publ_author 'x'\ndata_a\n" + cell(3) + kColumns + "Po 0 0 0\ndata_b\n" + cell(5) + kColumns + "Fe 0 0 0\n", c);
+  parse_cif(blocks[1].text, c);
+  EXPECT_EQ(c.z, (std::vector<std::uint8_t>{26}));
+  parse_cif(head + a, c);
   EXPECT_EQ(c.z, (std::vector<std::uint8_t>{84}));
+  EXPECT_EQ(split_cif(head + a).size(), 1U);
+  EXPECT_EQ(split_cif("").size(), 1U);
+  EXPECT_EQ(split_cif("no CIF at all").size(), 1U);
+  EXPECT_NE(reason(head + a + b).find("more than one structure"), std::string::npos);
+}
+
+/// Formula and Z are compared with what the symmetry makes of the sites; pymatgen's sum may be that of the cell.
+TEST(Cif, ContentsAgreeWithFormulaAndZ) {
+  const std::string salt = "data_x\n" + cell(5.64) + "_symmetry_space_group_name_H-M 'F m -3 m'\n" + kColumns + "Na 0 0 0\nCl 0.5 0.5 0.5\n";
+  const auto with = [&](const std::string& more) { return reason(salt + more); };
+  for (const char* good : {"_chemical_formula_sum 'Na Cl'\n", "_chemical_formula_sum 'Cl1 Na1'\n_cell_formula_units_Z 4\n", "_chemical_formula_sum NaCl\n_cell.Z 4\n",
+                           "_chemical_formula_sum 'Na4 Cl4'\n", "_chemical_formula_sum 'Na4 Cl4'\n_cell_formula_units_Z 1\n",
+                           "_chemical_formula_structural NaCl\n_chemical_formula_sum 'Na4 Cl4'\n_cell_formula_units_Z 4\n", "_chemical_formula_sum ?\n",
+                           "_cell_formula_units_Z ?\n", "_chemical_formula_sum 'table salt'\n"}) {
+    EXPECT_EQ(with(good), "") << good;
+  }
+  EXPECT_NE(with("_chemical_formula_sum 'Na Cl2'\n").find("the cell holds Na4 Cl4 after its symmetry is applied, but _chemical_formula_sum is 'Na Cl2'"), std::string::npos);
+  EXPECT_NE(with("_chemical_formula_sum 'Na Cl'\n_cell_formula_units_Z 2\n").find("with _cell_formula_units_Z 2"), std::string::npos);
+  EXPECT_NE(with("_chemical_formula_sum 'Na4 Cl4'\n_cell_formula_units_Z 4\n"), "");  // 16 of each, nothing says that the sum is the cell's
+  EXPECT_NE(with("_chemical_formula_sum 'Na Cl H2 O'\n"), "");                           // hydrogen and water without coordinates
+  EXPECT_NE(with("_chemical_formula_sum Na\n"), "");
+  const std::string fluorine = "data_x\n" + cell(4) + "_chemical_formula_structural F2\n_chemical_formula_sum F4\n_cell_formula_units_Z ";  // as pymatgen has it
+  const std::string four = "\n" + kColumns + "F 0 0 0\nF .5 0 0\nF 0 .5 0\nF 0 0 .5\n";
+  EXPECT_EQ(reason(fluorine + "2" + four), "");
+  EXPECT_NE(reason(fluorine + "3" + four), "");
+  const std::string water = "data_x\n" + cell(4) + "_chemical_formula_sum 'D2 O'\n" + kColumns + "D .1 .1 .1\nH .3 .3 .3\nO .2 .2 .2\n";
+  EXPECT_EQ(reason(water), "");
+}
+
+/// A label without a type symbol is read only if it has one reading, or the formula leaves one.
+TEST(Cif, LabelsOfTwoReadingsNeedTheFormula) {
+  const std::string columns = "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n", head = "data_x\n" + cell(4);
+  for (const char* label : {"FE1", "CL1", "NA1", "CO2", "SI3A", "fe1", "Wat1", "WAT1", "OXT", "T1", "M1", "Ow1", "?"}) {
+    EXPECT_NE(reason(head + columns + label + " 0 0 0\n").find("label"), std::string::npos) << label;
+  }
+  const auto z = [&](const std::string& more, const std::string& label) {
+    Crystal c;
+    parse_cif(head + more + columns + label + " 0 0 0\n", c);
+    return static_cast<int>(c.z.at(0));
+  };
+  EXPECT_EQ(z("_chemical_formula_sum Fe\n", "FE1"), 26);
+  EXPECT_EQ(z("_chemical_formula_sum F\n", "FE1"), 9);
+  EXPECT_EQ(z("loop_\n_atom_type_symbol\nCo2+\n", "CO2"), 27);
+  EXPECT_EQ(z("", "Fe1"), 26);
+  EXPECT_EQ(z("", "C13A"), 6);
+  EXPECT_EQ(z("", "O(2)"), 8);
+  EXPECT_EQ(z("", "OW2"), 8);
+  EXPECT_NE(reason(head + "_chemical_formula_sum 'Co C O2'\n" + columns + "CO2 0 0 0\n").find("can be Co or C"), std::string::npos);
+}
+
+/// Atoms nearer to each other than any two are: named, whether listed, mixed, or alternatives of a disordered structure.
+TEST(Cif, AtomsOnTopOfEachOtherAreRefusedByName) {
+  const std::string head = "data_x\n" + cell(4), columns = "loop_\n_atom_site_label\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n";
+  EXPECT_NE(reason(head + columns + "Fe1 Fe .5 .5 .5\nNi1 Ni .5 .5 .5\n").find("Fe1 (Fe) and Ni1 (Ni) are 0.00 A apart"), std::string::npos);
+  EXPECT_NE(reason(head + columns + "O1A O .1 .2 .3\nO1B O .16 .2 .3\n").find("O1A (O) and O1B (O) are 0.24 A apart"), std::string::npos);
+  EXPECT_NE(reason(head + columns + "H1 H .98 0 0\nC1 C .03 0 0\n").find("0.20 A apart"), std::string::npos);  // across the cell's face
+  EXPECT_NE(reason(head + "_symmetry_equiv_pos_as_xyz '-x,y,z'\n" + columns + "O1 O .05 .2 .3\n").find("O1 (O) and an image of O1 (O) are 0.40 A"), std::string::npos);
+  const std::string disorder = "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n_atom_site_disorder_group\n";
+  EXPECT_NE(reason(head + disorder + "O1 0 0 0 1\nO2 .5 .5 .5 2\n").find("disorder groups 1 and 2 are alternatives"), std::string::npos);
+  EXPECT_NE(reason(head + disorder + "O1 .1 0 0 -1\n").find("special position"), std::string::npos);
+  EXPECT_EQ(reason(head + disorder + "O1 0 0 0 1\nC1 .5 .5 .5 .\n"), "");
+  const std::string hydrogen = "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n_atom_site_attached_hydrogens\n";
+  EXPECT_NE(reason(head + hydrogen + "O1 0 0 0 2\n").find("attached to 'O1'"), std::string::npos);
+  EXPECT_EQ(reason(head + hydrogen + "O1 0 0 0 0\n"), "");
+  const std::string dummy = "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n_atom_site_calc_flag\n";
+  EXPECT_EQ(reason(head + dummy + "O1 0 0 0 d\nX1 ? ? ? dum\n"), "");
+}
+
+TEST(Cif, WhatIsSaidTwiceMustBeTheSame) {
+  const std::string good = kColumns + "Na 0 0 0\n", head = "data_x\n" + cell(4);
+  EXPECT_NE(reason(head + "_cell_length_a 5\n" + good).find("_cell_length_a"), std::string::npos);
+  EXPECT_NE(reason(head + "_cell.length_a 5\n" + good).find("given twice"), std::string::npos);
+  EXPECT_EQ(reason(head + "_cell.length_a 4\n" + good), "");
+  EXPECT_NE(reason(head + good + "loop_\n_atom_site.fract_x\n_atom_site.label\n0 Na1\n").find("two loops of atoms"), std::string::npos);
+  EXPECT_NE(reason(head + "loop_\n_atom_site_type_symbol\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nNa Cl 0 0 0\n"), "");
 }
 
 TEST(Cif, EveryDefectHasItsReason) {
@@ -192,7 +279,7 @@ TEST(Cif, EveryDefectHasItsReason) {
   contains(head +
                "loop_\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n_atom_site_"
                "occupancy\nNa 0 0 0 0.5\n",
-           "partial occupancy 0.5");
+           "partial occupancy 0.5 of atom 1");
   contains(head + "_symmetry_equiv_pos_as_xyz 'x,y,q'\n" + good, "unreadable symmetry operation");
   contains(head + "_symmetry_equiv_pos_as_xyz 'x,y'\n" + good, "unreadable symmetry operation");
   contains(head + "_symmetry_equiv_pos_as_xyz 'x,x,x'\n" + good, "unreadable symmetry operation");

@@ -149,7 +149,7 @@ TEST(CrystalSource, FolderWithAndWithoutHeader) {
   ASSERT_EQ(got.bad.size(), 3u);
   expect_reason(got.bad[0], "absent", 4, "no structure file for 'absent'");
   expect_reason(got.bad[1], "notes.txt", 5, "no known ending");
-  EXPECT_NE(got.bad[2].reason.find("missing target"), std::string::npos);
+  EXPECT_NE(got.bad[2].reason.find("1 fields, but the first row has 2"), std::string::npos);
 
   folder.write("id_prop.csv", "file,gap,e\na.cif,0.5,7\nc.xyz,,8\n");
   got = read_all({.paths = {folder.path().string()}, .targets = {"e", "gap"}});
@@ -161,6 +161,124 @@ TEST(CrystalSource, FolderWithAndWithoutHeader) {
   const auto source = CrystalSource::open({.paths = {folder.path().string()}, .targets = {"e"}});
   EXPECT_EQ(source->files(), (std::vector<std::string>{(folder / "id_prop.csv").string(), (folder / "a.cif").string(),
                                                        (folder / "c.xyz").string()}));
+}
+
+/// id_prop.csv: a name that is asked for is a column's, never a position; every row is used or bad.
+TEST(CrystalSource, ColumnsOfIdPropAreThoseOfTheHeader) {
+  const Folder folder;
+  folder.write("a.cif", kCif);
+  folder.write("b.cif", kCif);
+  const auto table = [&](const std::string& text) { folder.write("id_prop.csv", text); };
+  const auto read = [&](std::vector<std::string> targets) { return read_all({.paths = {folder.path().string()}, .targets = std::move(targets)}); };
+  const auto refuse = [&](std::vector<std::string> targets) { return failure({.paths = {folder.path().string()}, .targets = std::move(targets)}); };
+  table("id,300,y\na,1,2\nb,3,4\n");  // a header with a number among its names
+  auto got = read({"y"});
+  ASSERT_EQ(got.good.size(), 2U);
+  EXPECT_EQ(got.good[1].targets[0], 4);
+  table("a,1,2\nb,3,4\n");
+  EXPECT_NE(refuse({"y"}).find("has 2 values, but the targets are y"), std::string::npos);
+  EXPECT_EQ(read({"x", "y"}).good.at(1).targets, (std::vector<double>{3, 4}));
+  table("id,y,y\na,1,2\n");
+  EXPECT_NE(refuse({"y"}).find("2 columns are called 'y'"), std::string::npos);
+  EXPECT_NE(failure({.paths = {(table("a,1\n"), folder.path().string())}, .targets = {"y"}, .id_column = "name"}).find("no header"), std::string::npos);
+  table("id,y\na,\"1\nb,2\n");  // a quote that is never closed
+  got = read({"y"});
+  ASSERT_EQ(got.bad.size(), 1U);
+  expect_reason(got.bad[0], "a", 2, "the row takes lines 2 to 4");
+  table("id,y\na,\"1\nb,\"2\n");  // one that another row's quote closes
+  got = read({"y"});
+  EXPECT_TRUE(got.good.empty());
+  expect_reason(got.bad.at(0), "a", 2, "the row takes lines 2 to 3");
+}
+
+/// Blocks of a CIF and frames of an extended XYZ file are records: a row of id_prop.csv names one, the others are used by name or listed.
+TEST(CrystalSource, EveryStructureOfAFileIsUsedOrListed) {
+  const Folder folder;
+  const auto block = [](const std::string& name, const char* element) {
+    std::string text = kCif;
+    text.replace(0, 6, "data_" + name);
+    text.replace(text.find("Na 0"), 2, element);
+    return text;
+  };
+  const std::string note = "data_global\n_journal_year 2020\n";
+  const auto cif = folder.write("two.cif", note + block("first", "Na") + block("second", "K"));
+  const auto xyz = folder.write("runs.xyz", kFrame + "1\nCl 0 0 0\n" + kFrame + "2\nBr 0 0 0\n");
+  // Prediction: all of them.
+  auto got = read_all({.paths = {folder.path().string()}});
+  ASSERT_EQ(got.good.size(), 4U);
+  EXPECT_EQ(got.good[0].id, "runs#0");
+  EXPECT_EQ(got.good[1].id, "runs#1");
+  EXPECT_EQ(got.good[2].id, "two#first");
+  EXPECT_EQ(got.good[3].id, "two#second");
+  EXPECT_EQ(got.good[3].z[0], 19);
+  EXPECT_EQ(got.good[3].line, 3 + 14 - 1);
+  EXPECT_EQ(read_all({.paths = {cif}}).good.size(), 2U);
+  // A row names the first, another may name the second.
+  folder.write("id_prop.csv", "two,1\nruns,2\n");
+  got = read_all({.paths = {folder.path().string()}, .targets = {"e"}});
+  ASSERT_EQ(got.good.size(), 2U);
+  EXPECT_EQ(got.good[0].id, "two");
+  EXPECT_EQ(got.good[0].z[0], 11);
+  ASSERT_EQ(got.bad.size(), 2U);
+  expect_reason(got.bad[0], "two#second", 16, "give 'two#second' a row of its own");
+  expect_reason(got.bad[1], "runs#1", 4, "structure 2 of a file");
+  folder.write("id_prop.csv", "two,1\ntwo.cif#second,3\nruns#1,2\n");
+  got = read_all({.paths = {folder.path().string()}, .targets = {"e"}});
+  ASSERT_EQ(got.good.size(), 3U);
+  EXPECT_TRUE(got.bad.empty());
+  EXPECT_EQ(got.good[1].z[0], 19);
+  EXPECT_EQ(got.good[2].z[0], 35);
+  folder.write("id_prop.csv", "two#third,1\n");
+  expect_reason(read_all({.paths = {folder.path().string()}, .targets = {"e"}}).bad.at(0), "two#third", 1, "no structure called 'third'");
+  // In a table one cell is one structure.
+  const auto csv = folder.write("t.csv", "id,cif,e\nx,\"" + block("a", "Na") + block("b", "K") + "\",1\n");
+  expect_reason(read_all({.paths = {csv}, .targets = {"e"}}).bad.at(0), "x", 2, "more than one structure");
+}
+
+TEST(CrystalSource, FilesThatNoRowNamesAreTold) {
+  const Folder folder;
+  for (const char* name : {"a.cif", "b.cif", "c.cif"}) folder.write(name, kCif);
+  folder.write("notes.txt", "hello");
+  EXPECT_EQ(CrystalSource::open({.paths = {folder.path().string()}})->notes().at(0), folder.path().string() + ": 1 files are no structures by their names: notes.txt");
+  folder.write("id_prop.csv", "a,1\n");
+  const auto notes = CrystalSource::open({.paths = {folder.path().string()}, .targets = {"e"}})->notes();
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_NE(notes[0].find("no row names 2 of the structure files beside it: b.cif, c.cif"), std::string::npos);
+  folder.write("id_prop.csv", "a,1\nb.cif,2\nc,3\n");
+  EXPECT_TRUE(CrystalSource::open({.paths = {folder.path().string()}, .targets = {"e"}})->notes().empty());
+}
+
+TEST(CrystalSource, DoubledColumnsAreRefused) {
+  const Folder folder;
+  const std::string path = folder.write("t.csv", "id,cif,e,e,id\na,\"" + kCif + "\",1,2,b\n");
+  EXPECT_NE(failure({.paths = {path}, .targets = {"e"}}).find("2 columns are called 'e'"), std::string::npos);
+  EXPECT_NE(failure({.paths = {path}}).find("2 columns are called 'id'"), std::string::npos);
+}
+
+/// Whatever the format, the same validator ends the reading.
+TEST(CrystalSource, EveryReaderRefusesAtomsOnTopOfEachOther) {
+  const Folder folder;
+  const std::string two_cif = kCif + "Cl 0.02 0 0\n";
+  const auto csv = folder.write("t.csv", "id,cif\na,\"" + two_cif + "\"\n"), cif = folder.write("a.cif", two_cif);
+  const auto poscar = folder.write("a.vasp", "x\n1\n4 0 0\n0 4 0\n0 0 4\nNa Cl\n1 1\nDirect\n0 0 0\n.02 0 0\n");
+  const auto xyz = folder.write("a.xyz", "2\nLattice=\"4 0 0 0 4 0 0 0 4\"\nNa 0 0 0\nCl .08 0 0\n");
+  for (const auto& path : {csv, cif, poscar, xyz}) {
+    const auto got = read_all({.paths = {path}});
+    ASSERT_EQ(got.bad.size(), 1U) << path;
+    EXPECT_NE(got.bad[0].reason.find("are 0.08 A apart; no two atoms may be closer"), std::string::npos) << got.bad[0].reason;
+  }
+}
+
+TEST(CrystalSource, MoleculesAndSlabsAreRefusedOrPutIntoABox) {
+  const Folder folder;
+  const auto path = folder.write("m.xyz", "2\nLattice=\"4 0 0 0 4 0 0 0 4\" pbc=\"F F F\" e=1\nH 0 0 0\nH 0 0 .74\n2\ne=2\nH 0 0 0\nH 0 0 .74\n");
+  auto got = read_all({.paths = {path}, .targets = {"e"}});
+  ASSERT_EQ(got.bad.size(), 2U);
+  EXPECT_NE(got.bad[0].reason.find("data.non_periodic: box"), std::string::npos);
+  EXPECT_NE(got.bad[1].reason.find("no Lattice"), std::string::npos);
+  got = read_all({.paths = {path}, .targets = {"e"}, .non_periodic = "box"});
+  ASSERT_EQ(got.good.size(), 2U);
+  EXPECT_EQ(got.good[0].lattice, got.good[1].lattice);
 }
 
 TEST(CrystalSource, PlainStructureFilesForPrediction) {

@@ -60,6 +60,35 @@ TEST(Csv, AnEndInsideQuotesIsReported) {
   EXPECT_FALSE(reader.next(row));
 }
 
+/// Rows that a quote swallows are accounted for: by the row that the quote begins in, with the lines it took.
+TEST(Csv, EveryRowIsUsedOrNamesTheLinesItSwallowed) {
+  const auto problems = [](const std::string& text) {
+    const CsvFile file(text);
+    CsvReader reader(file.path);
+    CsvReader::Row row;
+    std::vector<std::string> out;
+    while (reader.next(row)) out.push_back(row_problem(row, 2));
+    return out;
+  };
+  using Texts = std::vector<std::string>;
+  EXPECT_EQ(problems("a,b\n1,2\n\"x\ny\",3\n"), (Texts{"", "", ""}));
+  EXPECT_EQ(problems("a,b\n1\n1,2,3\n"), (Texts{"", "1 fields, but the header has 2", "3 fields, but the header has 2"}));
+  EXPECT_EQ(problems("a,\"1\nb,2\nc,3\n"), (Texts{"the file ends inside a quoted field (the row takes lines 1 to 4; is a quote never closed?)"}));
+  EXPECT_EQ(problems("a,\"1\nb,2\nc,\"3\nd,4\n"),
+            (Texts{"text behind the closing quote of a field (the row takes lines 1 to 3; is a quote never closed?)", ""}));
+  EXPECT_EQ(problems("a,\"1\nb,2,\",4\nd,4\n"), (Texts{"3 fields, but the header has 2 (the row takes lines 1 to 2; is a quote never closed?)", ""}));
+  EXPECT_EQ(problems("\"a\" ,b\n"), (Texts{""}));
+  EXPECT_NE(no_number("1\nb,2").find("is a quote never closed?"), std::string::npos);
+}
+
+TEST(Csv, ColumnsAreFoundByNameOrRefused) {
+  const std::vector<std::string> names{"id", "y", "x", "y"};
+  EXPECT_EQ(find_column(names, "x", "f"), 2U);
+  EXPECT_EQ(find_column(names, "z", "f"), std::nullopt);
+  EXPECT_THROW(find_column(names, "y", "f"), Error);
+  EXPECT_THROW(need_column(names, "z", "f", "set it"), Error);
+}
+
 /// Fields and rows of random text survive, whatever falls on the edges of the blocks in which a file is read.
 TEST(Csv, LongFilesRoundTripPlainAndCompressed) {
   Rows expected;

@@ -31,12 +31,19 @@ TEST(Elements, OthersAreNone) {
 }
 
 TEST(Elements, Labels) {
-  EXPECT_EQ(atomic_number_of_label("Fe1"), 26);
-  EXPECT_EQ(atomic_number_of_label("OW2"), 8);
-  EXPECT_EQ(atomic_number_of_label("CA"), 6);
-  EXPECT_EQ(atomic_number_of_label("Ca2A"), 20);
-  EXPECT_EQ(atomic_number_of_label("Xx"), 0);
-  EXPECT_EQ(atomic_number_of_label(""), 0);
+  const auto expect = [](const char* label, int two, int one) {
+    EXPECT_EQ(read_label(label).two_letters, two) << label;
+    EXPECT_EQ(read_label(label).one_letter, one) << label;
+  };
+  expect("Fe1", 26, 0);
+  expect("Ca2A", 20, 0);
+  expect("CaA", 20, 0);
+  expect("C13A", 0, 6);
+  expect("OW2", 0, 8);
+  expect("CA", 20, 6);
+  expect("CO2", 27, 6);
+  expect("fe1", 26, 9);
+  for (const char* none : {"Xx", "", "Wat1", "WAT", "Ow", "T1", "M1", "1O", "OXT"}) expect(none, 0, 0);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "base/error.hpp"
+#include "io/poscar.hpp"
 #include "support/paths.hpp"
 
 namespace gnn_hpc {
@@ -19,9 +20,9 @@ struct Parsed {
   std::vector<std::string> raw, found;
 };
 
-Parsed parse(const std::string& text, const std::vector<std::string>& targets = {}, const std::string& id_key = {}) {
+Parsed parse(const std::string& text, const std::vector<std::string>& targets = {}, const std::string& id_key = {}, bool box = false) {
   Parsed out;
-  parse_extxyz(text, targets, id_key, out.crystal, out.raw, out.found);
+  parse_extxyz(text, targets, id_key, box, out.crystal, out.raw, out.found);
   return out;
 }
 
@@ -49,7 +50,7 @@ TEST(Extxyz, InfoQuotingBracketsAndFlags) {
                    {"g", "a\"b"},
                    {"h", "1 0 0 1"}}));
   EXPECT_EQ(parse_info("  "), Pairs{});
-  EXPECT_EQ(parse_info("a=\"open"), (Pairs{{"a", "open"}}));
+  EXPECT_THROW(parse_info("a=\"open b=1"), Error);  // what it swallows is lost
   EXPECT_EQ(parse_info("= =x b"), (Pairs{{"x", "T"}, {"b", "T"}}));
 }
 
@@ -165,10 +166,68 @@ TEST(Extxyz, EveryDefectHasItsReason) {
   contains("1\n" + kLattice + "Properties=species:S:1:pos:R:3:f:R:99999999\nNa 0 0 0\n", "name:type:count");
   contains("1\n" + kLattice + "\nQq 0 0 0\n", "unknown element 'Qq'");
   contains("1\n" + kLattice + "Properties=Z:I:1:pos:R:3\n104 0 0 0\n", "unknown element '104'");
+  contains("1\n" + kLattice + "pbc=\"F F F\"\nNa 0 0 0\n", "pbc=\"F F F\": not periodic in every direction");
+  contains("1\n" + kLattice + "pbc=\"T T F\"\nNa 0 0 0\n", "pbc=\"T T F\"");
+  contains("1\n" + kLattice + "pbc=[False,True,True]\nNa 0 0 0\n", "pbc=\"F T T\"");
+  contains("1\n" + kLattice + "pbc=\"T T\"\nNa 0 0 0\n", "three of T and F");
+  contains("1\n" + kLattice + "pbc=\"x y z\"\nNa 0 0 0\n", "three of T and F");
+  contains("1\npbc=\"T T T\"\nNa 0 0 0\n", "no Lattice in the comment line, though pbc");
+  contains("1\n" + kLattice + kLattice + "\nNa 0 0 0\n", "'Lattice' stands twice");
+  contains("1\n" + kLattice + "id=a id=b\nNa 0 0 0\n", "'id' stands twice");
+  contains("1\n" + kLattice + "note=\"open\nNa 0 0 0\n", "never closed");
+  contains("1\n" + kLattice + "Properties=species:S:1:pos:R:3:pos:R:3\nNa 0 0 0 1 1 1\n", "two columns of one kind");
+  contains("1\n" + kLattice + "Properties=species:S:1:symbols:S:1:pos:R:3\nNa Na 0 0 0\n", "species and symbols");
+  contains("1\n" + kLattice + "Properties=species:S:1:Z:I:1:pos:R:3\nNa 17 0 0 0\n", "'Na' in one column and '17' in another");
+  contains("1\n" + kLattice + "Properties=species:S:1:pos:R:3\nNa 0 0 0 7\n", "more than the 4 columns of Properties");
+  contains("2\n" + kLattice + "\nNa 0 0 0\nCl 0 0 .3\n", "0.30 A apart");
   contains("1\n" + kLattice + "\nNa 0 0\n", "fewer than the 4 columns");
   contains("1\n" + kLattice + "\nNa 0 0 z\n", "coordinate is not a number");
   contains("1\n" + kLattice + "\nNa 0 0 1e400\n", "not finite");
   contains("2\n" + kLattice + "\nNa 0 0 0\n", "ends after 1 of 2 atoms");
+}
+
+/// A target or a column that is read stands there once.
+TEST(Extxyz, TargetsThatStandTwiceAreRefused) {
+  EXPECT_THROW(parse("1\n" + kLattice + "e=1 e=2\nNa 0 0 0\n", {"e"}), Error);
+  EXPECT_NO_THROW(parse("1\n" + kLattice + "e=1 e=2 f=3\nNa 0 0 0\n", {"f"}));
+  EXPECT_THROW(parse("1\n" + kLattice + "Properties=species:S:1:pos:R:3:e:R:1:e:R:1\nNa 0 0 0 1 2\n", {"e"}), Error);
+}
+
+/// data.non_periodic: box. Images in a direction that does not repeat are farther than any atom of the molecule, and 20 angstrom at least.
+TEST(Extxyz, BoxesKeepImagesFartherThanTheMolecule) {
+  const auto length = [](const Crystal& c, int r) { return std::sqrt(c.lattice[3 * r] * c.lattice[3 * r] + c.lattice[3 * r + 1] * c.lattice[3 * r + 1] + c.lattice[3 * r + 2] * c.lattice[3 * r + 2]); };
+  const auto distance = [](const Crystal& c) {  // of the first two atoms, without images
+    double r[3], d[3] = {c.frac[3] - c.frac[0], c.frac[4] - c.frac[1], c.frac[5] - c.frac[2]};
+    multiply(d, c.lattice, r);
+    return std::sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]);
+  };
+  const std::string molecule = "3\n" + kLattice + "pbc=\"F F F\"\nO 0 0 0\nH 0.76 0.59 0\nH -0.76 0.59 0\n";
+  const Crystal water = parse(molecule, {}, {}, true).crystal;
+  const double centre = 2 * 0.59 / 3, farthest = std::hypot(0.76, 0.59 - centre);  // a hydrogen atom from the centre
+  for (int r = 0; r < 3; ++r) EXPECT_NEAR(length(water, r), 4 * farthest + 20, 1e-9);
+  EXPECT_NEAR(distance(water), std::hypot(0.76, 0.59), 1e-12);
+  EXPECT_NO_THROW(parse("2\n\nH 0 0 0\nH 0 0 0.74\n", {}, {}, true));  // plain XYZ
+  EXPECT_THROW(parse("2\npbc=\"T F F\"\nH 0 0 0\nH 0 0 0.74\n", {}, {}, true), Error);
+
+  // A slab keeps its two vectors; the third becomes its normal, whatever it was, even nothing.
+  const std::string atoms = "\nC 0 0 1\nC 1.2 0.7 3\n", slab = "2\nLattice=\"2.4 0 0 1.2 2.1 0 0.3 0.4 ", flags = "\" pbc=\"T T F\"" + atoms;
+  for (const char* c : {"9", "0", "1e3"}) {
+    const Crystal s = parse(slab + c + flags, {}, {}, true).crystal;
+    EXPECT_EQ(s.lattice[0], 2.4);
+    EXPECT_EQ(s.lattice[4], 2.1);
+    EXPECT_NEAR(s.lattice[6], 0, 1e-12);
+    EXPECT_NEAR(s.lattice[7], 0, 1e-12);
+    EXPECT_NEAR(std::abs(s.lattice[8]), 4 * 1 + 20, 1e-12);  // atoms 1 angstrom from the middle plane
+    EXPECT_NEAR(distance(s), std::sqrt(1.2 * 1.2 + 0.7 * 0.7 + 4), 1e-12);
+  }
+  // A chain along a skewed vector.
+  const Crystal chain = parse("1\nLattice=\"0 0 0 1 1 1 0 0 0\" pbc=\"F T F\"\nC 5 5 5\n", {}, {}, true).crystal;
+  EXPECT_NEAR(length(chain, 0), 20, 1e-12);
+  EXPECT_NEAR(length(chain, 2), 20, 1e-12);
+  EXPECT_NEAR(cell_volume(chain.lattice), 400 * std::sqrt(3.0), 1e-9);
+  // A periodic one is left alone.
+  EXPECT_EQ(parse("1\n" + kLattice + "\nNa 0 0 0\n", {}, {}, true).crystal.lattice[8], 6);
+  EXPECT_THROW(parse("1\nLattice=\"1 0 0 2 0 0 0 0 9\" pbc=\"T T F\"\nC 0 0 0\n", {}, {}, true), Error);
 }
 
 /// Every prefix and many single-byte changes of a good file end in a crystal or a reason, never in a crash.

@@ -112,7 +112,35 @@ TEST(Poscar, EveryDefectHasItsReason) {
   contains(kHead + "1\n" + kCell + kTail + "Direct\n0 0 0\n", "ends after 1 of 2 atoms");
   contains(kHead + "1\n" + kCell + kTail + "Direct\n0 0 0\n0 0\n", "coordinate is not a number");
   contains(kHead + "1\n" + kCell + kTail + "Direct\n0 0 0\n0 0 inf\n", "not finite");
+  contains("x\n1 2\n" + kCell, "2 scale factors in '1 2'");
+  contains("x\n1 1 1 1\n" + kCell, "4 scale factors");
+  contains(kHead + "1\n4 0 0 1\n0 4 0\n0 0 4\n" + kTail + "Direct\n0 0 0\n.5 .5 .5\n", "a lattice vector is followed by one more number, '1'");
+  contains(kHead + "1\n" + kCell + kTail + "0 0 0\n.5 .5 .5\n.2 .2 .2\n", "says Direct or Cartesian is missing");
+  contains(kHead + "1\n" + kCell + kTail + "Selective dynamics\n0 0 0 T T T\n.5 .5 .5 T T T\n.2 .2 .2 T T T\n", "says Direct or Cartesian is missing");
+  contains(kHead + "1\n" + kCell + kTail + "Na 0 0 0\nCl .5 .5 .5\nCl .2 .2 .2\n", "says Direct or Cartesian is missing");
+  contains(kHead + "1\n" + kCell + kTail + "\n0 0 0\n.5 .5 .5\n", "says Direct or Cartesian is missing");
+  contains(kHead + "1\n" + kCell + kTail + "Direct\n0 0 0 0\n.5 .5 .5\n", "followed by one more number");
+  contains(kHead + "1\n" + kCell + kTail + "Direct\n0 0 0 Cl\n.5 .5 .5 Na\n", "atom 1 is Na by the numbers of atoms, but its line says Cl");
+  contains(kHead + "1\n" + kCell + kTail + "Direct\n0 0 0\n.5 .5 .5\n.2 .2 .2\n", "behind the 2 atoms stands '.2 .2 .2'");
+  contains(kHead + "1\n" + kCell + kTail + "Direct\n0 0 0\n.05 0 0\n", "atom 1 (Na) and atom 2 (Cl) are 0.20 A apart");
+  contains(kHead + "1\n.4 0 0\n0 4 0\n0 0 4\nNa\n1\nDirect\n0 0 0\n", "its own periodic image are 0.40 A apart");
   contains(std::string("\0\0\0\n\xff\xfe\n", 7), "not a number");
+}
+
+/// What VASP writes behind the atoms of a dynamics run is known; anything else is refused.
+TEST(Poscar, RestartFilesOfDynamicsAreRead) {
+  const std::string good = kHead + "1\n" + kCell + kTail + "Direct\n0 0 0\n.5 .5 .5\n";
+  const std::string velocities = "  0.1E-02 -0.2E-02 0.0\n -0.1E-02 0.2E-02 0.0\n";
+  const std::string lattice = "Lattice velocities and vectors\n  1\n" + kCell + kCell;
+  const std::string integrator = "\n  1\n  0.5E+00\n 0.1 0.2 0.3 0.4\n" + velocities + velocities + velocities;
+  for (const std::string& behind : {std::string("\n"), std::string("\n\n"), "\n" + velocities, "  \n" + velocities, "Cartesian\n" + velocities,
+                                    lattice + "\n" + velocities, "\n" + velocities + integrator, lattice + "\n" + velocities + integrator}) {
+    EXPECT_EQ(reason(good + behind), "") << behind;
+  }
+  EXPECT_NE(reason(good + "\n0 0 0\n").find("stand 1 velocities"), std::string::npos);
+  EXPECT_NE(reason(good + "\n0 0 0\n0 0 0\n0 0 0\n").find("other numbers than 2 velocities"), std::string::npos);
+  EXPECT_NE(reason(good + good).find("behind the 2 atoms stands 'NaCl'"), std::string::npos);
+  EXPECT_NE(reason(good + "\n" + good).find("behind the 2 atoms stands 'NaCl'"), std::string::npos);
 }
 
 /// Every prefix and many single-byte changes of a good file end in a crystal or a reason, never in a crash.

@@ -123,7 +123,7 @@ TEST_F(Smiles, OnePolymerAfterAnother) {
   const std::string monomers = "[*:1]CC([*:2])F.[*:3]O[*:4]|", rules = "<1-3:1:0.5<4-1:0.5:1<2-2:1:1~100";
   Molecule again, other;
   const std::string texts[] = {monomers + "0.25|0.75|" + rules, monomers + "0.5|0.5|" + rules,
-                               "[*:1]CC([*:2])F.[*:3]O[*:4]|0.5|0.5|<1-3:1:0.25<4-1:0.75:1<2-2:1:1", "[*:1]CC([*:2])F.[*:3]O[*:4]|0.5|0.5|<4-1:1:1<2-2:1:1"};
+                               "[*:1]CC([*:2])F.[*:3]O[*:4]|0.5|0.5|<1-3:1:0.25<4-1:0.75:1<2-2:1:1", "[*:1]CC([*:2])F.[*:3]O[*:4]|0.5|0.5|<4-1:1:1<2-2:1:1<3-3:1:1"};
   for (int round = 0; round < 2; ++round) {
     for (const std::string& text : texts) {
       reader.read(text, again);
@@ -160,13 +160,37 @@ TEST_F(Smiles, PolymersThatDoNotFit) {
   EXPECT_NE(reason(read_polymer, "[*:1]CC[*:2]|1|<1-5:1:1").find("attachment point 5 is not in the fragments"), std::string::npos);
   EXPECT_NE(reason(read_polymer, "[*:1]CC[*:1]|1|<1-1:1:1").find("more than once"), std::string::npos);
   EXPECT_NE(reason(read_polymer, "C[*:1]CC[*:2]|1|<1-2:1:1").find("2 neighbours"), std::string::npos);
-  EXPECT_NE(reason(read_polymer, "[*:1].CC[*:2]|1|1|<2-2:1:1").find("0 neighbours"), std::string::npos);
+  EXPECT_NE(reason(read_polymer, "[*:1].CC[*:2]|0.5|0.5|<2-2:1:1").find("0 neighbours"), std::string::npos);
   EXPECT_NE(reason(read_polymer, "[*:1]=CC[*:2]|1|<1-2:1:1").find("bond orders"), std::string::npos);
   EXPECT_NE(reason(read_polymer, "[*:1][*:2]|1|"), "accepted");
   EXPECT_NE(reason(read_polymer, "[*:1][*:2].C[*:3]|0.5|0.5|<1-2:1:1<3-3:1:1").find("hangs on another"), std::string::npos);
   EXPECT_NE(reason(read_polymer, "[*:1]CC[*:2|1|<1-2:1:1").find("invalid SMILES"), std::string::npos);
   EXPECT_NE(reason(read_polymer, "CCO").find("weights"), std::string::npos);
   EXPECT_EQ(polymer("[*]CC[*]|1|").atoms.size(), 2U);  // labels nobody names need not differ
+}
+
+/// With rules, every attachment point is bonded and every fragment is in the chain; nothing is left over.
+TEST_F(Smiles, EveryAttachmentPointAndFragmentOfAPolymerIsBonded) {
+  EXPECT_NE(reason(read_polymer, "[*:1]CC[*:2]|1|<1-1:1:1").find("attachment point 2 dangles"), std::string::npos);
+  EXPECT_NE(reason(read_polymer, "[*:1]CC[*:2].[*:3]CO[*:4]|0.5|0.5|<1-2:1:1<3-3:1:1~10").find("attachment point 4 dangles"), std::string::npos);
+  EXPECT_NE(reason(read_polymer, "*CC[*:2]|1|<2-2:1:1").find("attachment point 0 dangles"), std::string::npos);
+  EXPECT_NE(reason(read_polymer, "[*:1]CC[*:2].CCO|0.5|0.5|<1-2:1:1").find("fragment 2 has no attachment point"), std::string::npos);
+  EXPECT_NE(reason(read_polymer, "[*:1]CC[*:2].[*:3]CO[*:4]|0.5|0.5|<~10").find("no rule says how the 2 fragments"), std::string::npos);
+  EXPECT_EQ(reason(read_polymer, "[*:1]CC[*:2]|1|<~25"), "accepted");  // one unit without rules is legal
+  EXPECT_EQ(reason(read_polymer, "[*:1]CC[*:2].[*:3]CO[*:4]|0.5|0.5|<1-2:1:1<3-4:1:1"), "accepted");  // two blocks, as diblock copolymers
+}
+
+/// Shares of fragments, or of blocks whose fragments each carry the block's share.
+TEST_F(Smiles, WeightsOfFragmentsAddUpToOne) {
+  const std::string two = "[*:1]CC[*:2].[*:3]CO[*:4]", joined = "<1-3:1:1<2-4:1:1", blocks = "<1-2:1:1<3-4:1:1";
+  for (const std::string& rules : {joined, blocks}) EXPECT_EQ(reason(read_polymer, two + "|0.3|0.7|" + rules), "accepted");
+  for (const std::string& rules : {joined, blocks}) EXPECT_NE(reason(read_polymer, two + "|1|1|" + rules).find("add up to 2, not 1"), std::string::npos);
+  EXPECT_NE(reason(read_polymer, two + "|0.3|0.6|" + joined).find("add up to 0.9, not 1"), std::string::npos);
+  EXPECT_NE(reason(read_polymer, two + "|0|0|" + joined).find("add up to 0, not 1"), std::string::npos);
+  EXPECT_NE(reason(read_polymer, "[*:1]CC[*:2]|0.4|<1-2:1:1").find("add up to 0.4"), std::string::npos);
+  const std::string three = "[*:1]C[*:2].[*:3]O[*:4].[*:5]S[*:6]", pair = "<1-3:1:1<2-4:1:1<5-6:1:1";
+  EXPECT_EQ(reason(read_polymer, three + "|0.25|0.25|0.75|" + pair), "accepted");
+  EXPECT_NE(reason(read_polymer, three + "|0.25|0.3|0.75|" + pair).find("add up to 1.3"), std::string::npos);
 }
 
 TEST(SmilesWithoutRdkit, SaysSo) {

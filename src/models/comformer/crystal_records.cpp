@@ -10,7 +10,7 @@ namespace gnn_hpc::comformer {
 
 namespace {
 /// Raise it when reading or graph building gives other samples from the same input.
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 
 struct CrystalRecord : RecordSource::Record {
   RawRecord raw;
@@ -114,6 +114,7 @@ CacheKey CrystalRecords::key() const {
   key.field("data.id_column", o.id_column);
   key.field("data.cif_column", o.cif_column);
   key.field("data.index", o.index);
+  key.field("data.non_periodic", o.non_periodic);
   key.files("data.files", source_->files());
   return key;
 }

@@ -26,6 +26,7 @@ class CrystalRecords final : public RecordSource {
   std::unique_ptr<Record> new_record() const override;
   bool next(Record& record) override;
   double fraction_read() const override { return source_->fraction_read(); }
+  std::vector<std::string> notes() const override { return source_->notes(); }
   std::unique_ptr<Workspace> new_workspace() const override;
   void convert(std::int64_t index, const Record& record, Workspace& workspace, SampleBlock& out) const override;
 

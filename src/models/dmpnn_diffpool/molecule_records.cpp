@@ -14,7 +14,7 @@ namespace gnn_hpc::dmpnn {
 
 namespace {
 /// Raise it when reading or featurisation gives other samples from the same input.
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 
 /// A reason with the place it belongs to.
 [[noreturn]] void reject(std::int64_t row, const std::string& column, const std::string& reason) {
@@ -72,14 +72,11 @@ void MoleculeRecords::open_file(std::size_t file) {
   const std::string& path = table_.paths[file];
   reader_ = std::make_unique<CsvReader>(path);
   if (!reader_->next(fields_)) throw Error(Exit::data, fmt::format("{}: the file is empty; a header line is needed", path));
-  std::vector<std::string> names;
-  for (std::size_t c = 0; c < fields_.size; ++c) names.emplace_back(trim(fields_.fields[c]));
+  const std::vector<std::string> names = column_names(fields_);
   num_columns_ = names.size();
   const auto find = [&](const std::string& name, const char* option, bool optional) {
-    const auto count = std::count(names.begin(), names.end(), name);
-    if (count == 1 || (count == 0 && optional)) return static_cast<std::size_t>(std::find(names.begin(), names.end(), name) - names.begin());
-    throw Error(Exit::data, count == 0 ? fmt::format("{}:1: no column {} (columns: {}); correct {}", path, quote_for_message(name), join_names(names), option)
-                                       : fmt::format("{}:1: {} columns are called {}; rename all but one", path, count, quote_for_message(name)));
+    if (optional) return find_column(names, name, path).value_or(names.size());
+    return need_column(names, name, path, fmt::format("correct {}", option));
   };
   smiles_ = find(table_.smiles, "data.smiles", false);
   id_ = table_.id_column.empty() ? smiles_ : find(table_.id_column, "data.id_column", false);
@@ -103,12 +100,7 @@ bool MoleculeRecords::next(Record& record) {
   out.smiles = field(smiles_);
   out.id = field(id_);
   if (out.id.empty()) out.id = fmt::format("row {}", row_);
-  out.problem.clear();
-  if (fields_.unterminated) {
-    out.problem = "the file ends inside a quoted field";
-  } else if (fields_.size != num_columns_) {
-    out.problem = fmt::format("{} fields, but the header has {}", fields_.size, num_columns_);
-  }
+  out.problem = row_problem(fields_, num_columns_);
   const auto take = [&](const std::vector<std::size_t>& columns, std::vector<std::string>& texts) {
     texts.resize(columns.size());
     for (std::size_t k = 0; k < columns.size(); ++k) texts[k] = columns[k] < num_columns_ ? field(columns[k]) : std::string_view{};
@@ -130,7 +122,7 @@ void MoleculeRecords::convert_row(const Row& row, Buffers& b) const {
       } else if (value && std::isfinite(*value)) {
         values[k] = *value;
       } else if (!optional) {
-        reject(row.row, names[k], fmt::format("{}: {}", value ? "not finite" : "not a number", quote_for_message(texts[k])));
+        reject(row.row, names[k], value ? fmt::format("not finite: {}", quote_for_message(texts[k])) : no_number(texts[k]));
       }
     }
     return missing;

@@ -46,19 +46,14 @@ MoleculeTable read_table(const DataOptions& options, const std::vector<std::stri
   CsvReader reader(paths.front());
   CsvReader::Row row;
   if (!reader.next(row)) throw Error(Exit::data, fmt::format("{}: the file is empty; a header line is needed", paths.front()));
-  std::vector<std::string> columns;
-  for (std::size_t c = 0; c < row.size; ++c) {
-    if (row.fields[c].find('\0') != std::string::npos) {
+  const std::vector<std::string> columns = column_names(row);
+  for (const std::string& column : columns) {
+    if (column.find('\0') != std::string::npos) {
       throw Error(Exit::data, fmt::format("{}: not a text file in UTF-8 (zero bytes in the header); export it as CSV in UTF-8", paths.front()));
     }
-    columns.emplace_back(trim(row.fields[c]));
   }
   out.descriptors = expand(options.descriptors, columns, paths.front());
-  const auto smiles = static_cast<std::size_t>(std::find(columns.begin(), columns.end(), options.smiles) - columns.begin());
-  if (smiles == columns.size()) {
-    throw Error(Exit::data, fmt::format("{}:1: no column {} (columns: {}); set data.smiles to the column of molecules", paths.front(),
-                                        quote_for_message(options.smiles), join_names(columns)));
-  }
+  const std::size_t smiles = need_column(columns, options.smiles, paths.front(), "set data.smiles to the column of molecules");
 
   std::vector<Tally> tally(columns.size());
   bool any_rows = false;

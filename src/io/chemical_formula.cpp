@@ -15,15 +15,15 @@ bool lower(char c) { return c >= 'a' && c <= 'z'; }
 
 bool equals_times(const ElementCounts& atoms, const ElementCounts& formula, double units) {
   for (std::size_t z = 1; z < atoms.size(); ++z) {
-    const double expected = units * formula[z];
+    if (atoms[z] == 0 && formula[z] == 0) continue;
     const double open = formula[z] == std::round(formula[z]) ? 1e-6 : 0.0051 * units;
-    if (std::abs(atoms[z] - expected) > open || (atoms[z] > 0) != (formula[z] > 0)) return false;
+    if (atoms[z] == 0 || formula[z] == 0 || std::abs(atoms[z] - units * formula[z]) > open) return false;
   }
   return true;
 }
 
 bool divides(double units, const ElementCounts& atoms) {
-  return units > 0 && std::all_of(atoms.begin(), atoms.end(), [units](double n) { return std::fmod(n, units) == 0; });
+  return std::all_of(atoms.begin(), atoms.end(), [units](double n) { return n == 0 || std::fmod(n, units) == 0; });
 }
 
 }  // namespace
@@ -72,9 +72,11 @@ void check_contents(const std::vector<std::uint8_t>& z, const DeclaredContents& 
     if (equals_times(atoms, formula, atoms[most] / formula[most])) return;
   }
   const std::string units = declared.units ? fmt::format(" with _cell_formula_units_Z {:.6g}", *declared.units) : std::string();
-  throw Error(Exit::data, fmt::format("the cell holds {} after its symmetry is applied, but _chemical_formula_sum is {}{}: atoms are missing or "
-                                      "doubled, or the space group's setting is another",
-                                      formula_text(atoms), quote_for_message(declared.formula_as_written), units));
+  throw Error(
+      Exit::data,
+      fmt::format("the cell holds {} after its symmetry is applied, but _chemical_formula_sum is {}{}: atoms are missing or "
+                  "doubled, or the space group's setting is another",
+                  formula_text(atoms), quote_for_message(declared.formula_as_written), units));
 }
 
 }  // namespace gnn_hpc

@@ -281,6 +281,7 @@ DeclaredContents contents_of(const CifView& view) {
     out.formula = parse_formula(out.formula_as_written);
   }
   if (view.units) out.units = cif_number(*view.units, "the number of formula units Z");
+  if (out.units && !(*out.units > 0)) out.units.reset();  // pymatgen's 0, where its sum is less than its structural formula, says nothing
   out.sum_may_be_of_cell = view.structural_formula != nullptr;
   return out;
 }

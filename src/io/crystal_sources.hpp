@@ -12,7 +12,8 @@ namespace gnn_hpc {
 /// The kinds behind CrystalSource::open, each in a file of its own.
 std::unique_ptr<CrystalSource> open_csv_source(CrystalSourceOptions options);
 std::unique_ptr<CrystalSource> open_extxyz_source(CrystalSourceOptions options);
-/// A folder: with `id_prop.csv` (id or file name, `#BLOCK` for another structure of it than the first, then the values) or, for prediction, every structure file in it by name.
+/// A folder: with `id_prop.csv` (id or file name, `#BLOCK` for another structure of it than the first, then the values) or, for prediction,
+/// every structure file in it by name.
 std::unique_ptr<CrystalSource> open_folder_source(CrystalSourceOptions options);
 /// Structure files by name; ids are file names, `NAME#BLOCK` (extended XYZ: `NAME#FRAME`) where a file holds several structures.
 std::unique_ptr<CrystalSource> open_files_source(CrystalSourceOptions options);

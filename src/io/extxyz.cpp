@@ -14,8 +14,6 @@
 namespace gnn_hpc {
 namespace {
 
-constexpr std::int64_t kMostAtoms = 1000000;
-
 struct Column {
   std::string name;
   char type;
@@ -43,107 +41,6 @@ std::vector<Column> parse_properties(std::string_view text) {
 }
 
 }  // namespace
-
-FrameSlice FrameSlice::parse(std::string_view text) {
-  FrameSlice out;
-  const std::string_view all = text = trim(text);
-  if (text.empty()) return out;
-  const auto fail = [&]() -> Error {
-    return Error(Exit::usage, fmt::format("index {} is no frame selection; use for example 5, -1, :1000, ::10, -100:, 100:200 "
-                                          "(the step must be positive)",
-                                          quote_for_message(all)));
-  };
-  int parts = 0;
-  for (bool more = true; more; ++parts) {
-    if (parts == 3) throw fail();
-    const std::size_t end = text.find(':');
-    const std::string_view part = trim(text.substr(0, end));
-    more = end != std::string_view::npos;
-    if (more) text.remove_prefix(end + 1);
-    if (part.empty()) continue;
-    const auto value = parse_integer(part);
-    if (!value || (parts == 2 && *value < 1)) throw fail();
-    if (parts == 0) out.start = *value;
-    if (parts == 1) out.stop = *value;
-    if (parts == 2) out.step = *value;
-  }
-  out.single = parts == 1;
-  if (out.single && !out.start) throw fail();
-  return out;
-}
-
-std::pair<std::int64_t, std::int64_t> FrameSlice::range(std::int64_t length) const {
-  constexpr auto kEnd = std::numeric_limits<std::int64_t>::max();
-  const auto place = [&](std::int64_t p) { return p >= 0 ? p : std::max<std::int64_t>(0, p + length); };
-  if (single) {
-    if (*start < 0 && *start + length < 0) return {0, 0};
-    return {place(*start), place(*start) + 1};
-  }
-  return {start ? place(*start) : 0, stop ? place(*stop) : kEnd};
-}
-
-bool ExtxyzReader::take_line() {
-  if (!pushed_back_.empty()) {
-    line_ = std::move(pushed_back_.back().first);
-    at_ = pushed_back_.back().second;
-    pushed_back_.pop_back();
-    return true;
-  }
-  if (!source_.line(line_)) return false;
-  at_ = source_.line_number();
-  return true;
-}
-
-bool ExtxyzReader::next(Frame* frame) {
-  const auto fail = [&](std::string reason) {
-    if (frame) frame->problem = std::move(reason);
-  };
-  do {
-    if (!take_line()) return false;
-  } while (trim(line_).empty());
-  if (frame) frame->text.clear(), frame->problem.clear(), frame->line = at_;
-  const auto count = parse_integer(line_);
-  if (!count || *count < 0 || *count > kMostAtoms) {
-    fail(fmt::format("the number of atoms is expected, found {}", quote_for_message(line_)));
-    while (take_line()) {  // resume at a line that can be a head
-      if (const auto n = parse_integer(line_); n && *n >= 0 && *n <= kMostAtoms) {
-        pushed_back_.emplace_back(line_, at_);
-        break;
-      }
-    }
-    return true;
-  }
-  const auto keep = [&] {
-    if (frame) frame->text.append(line_).push_back('\n');
-  };
-  keep();
-  if (!take_line()) {
-    fail("the file ends after the number of atoms");
-    return true;
-  }
-  keep();
-  std::string before;
-  std::int64_t before_at = 0;
-  for (std::int64_t a = 0; a < *count; ++a) {
-    if (!take_line()) {
-      fail(fmt::format("the file ends after {} of {} atoms", a, *count));
-      return true;
-    }
-    // A lone integer is the head of another frame, a lattice its comment line: this frame is short.
-    const bool head = line_.size() < 16 && parse_integer(line_), comment = !head && line_.find("Lattice=") != std::string::npos;
-    if (head || comment) {
-      fail(fmt::format("{} atoms are announced, but another frame begins after {}", *count,
-                       head ? a : std::max<std::int64_t>(0, a - 1)));
-      pushed_back_.emplace_back(line_, at_);
-      if (comment && a > 0) pushed_back_.emplace_back(before, before_at);
-      return true;
-    }
-    keep();
-    before = line_;
-    before_at = at_;
-  }
-  return true;
-}
 
 std::vector<std::pair<std::string, std::string>> parse_info(std::string_view s) {
   std::vector<std::pair<std::string, std::string>> out;
@@ -335,6 +232,63 @@ int element_of(const AtomColumns& columns, const std::vector<std::string_view>& 
   return z;
 }
 
+/// The values to learn: a key of the comment line, else a column of numbers, as the mean over atoms and components.
+class Targets {
+ public:
+  Targets(const std::vector<std::string>& names, const Info& info, const AtomColumns& columns)
+      : texts_(names.size()), columns_(names.size(), nullptr), sums_(names.size(), 0.0) {
+    for (std::size_t t = 0; t < names.size(); ++t) {
+      if (const auto* value = info.find(names[t])) {
+        texts_[t] = *value;
+      } else {
+        columns_[t] = columns.value(names[t]);
+      }
+    }
+  }
+
+  void add(const std::vector<std::string_view>& word) {
+    for (std::size_t t = 0; t < sums_.size(); ++t) {
+      for (int c = 0; columns_[t] && c < columns_[t]->count; ++c) {
+        const auto value = parse_number(word[columns_[t]->first + c]);
+        sums_[t] += value ? *value : std::numeric_limits<double>::quiet_NaN();
+      }
+    }
+  }
+
+  std::vector<std::string> texts(std::int64_t atoms) const {
+    std::vector<std::string> out = texts_;
+    for (std::size_t t = 0; t < out.size(); ++t) {
+      if (columns_[t]) out[t] = fmt::format("{:.17g}", sums_[t] / (static_cast<double>(atoms) * columns_[t]->count));
+    }
+    return out;
+  }
+
+ private:
+  std::vector<std::string> texts_;
+  std::vector<const Column*> columns_;
+  std::vector<double> sums_;
+};
+
+/// The lines of atoms: elements into `out`, Cartesian positions, values of target columns.
+void read_atoms(std::string_view text, std::int64_t count, const AtomColumns& columns, std::vector<double>& positions, Targets& targets, Crystal& out) {
+  out.z.clear();
+  std::string_view line;
+  std::vector<std::string_view> word(static_cast<std::size_t>(columns.width));
+  for (std::int64_t a = 0; a < count; ++a) {
+    if (!next_line(text, line)) throw Error(Exit::data, fmt::format("the frame ends after {} of {} atoms", a, count));
+    for (auto& w : word) {
+      w = next_word(line);
+      if (w.empty()) throw Error(Exit::data, fmt::format("atom {} has fewer than the {} columns of Properties", a + 1, columns.width));
+    }
+    if (const auto more = next_word(line); columns.declared && !more.empty()) {
+      throw Error(Exit::data, fmt::format("atom {} has more than the {} columns of Properties: {}", a + 1, columns.width, quote_for_message(more)));
+    }
+    out.z.push_back(static_cast<std::uint8_t>(element_of(columns, word, a)));
+    for (int c = 0; c < 3; ++c) positions.push_back(finite_number(word[columns.pos->first + c], "a coordinate"));
+    targets.add(word);
+  }
+}
+
 }  // namespace
 
 void parse_extxyz(std::string_view text, const std::vector<std::string>& targets, std::string_view id_key, bool box, Crystal& out,
@@ -342,7 +296,7 @@ void parse_extxyz(std::string_view text, const std::vector<std::string>& targets
   std::string_view line;
   if (!next_line(text, line)) throw Error(Exit::data, "the frame is empty");
   const auto count = parse_integer(line);
-  if (!count || *count < 0 || *count > kMostAtoms) {
+  if (!count || *count < 0 || *count > kMostAtomsOfFrame) {
     throw Error(Exit::data, fmt::format("the number of atoms is expected, found {}", quote_for_message(line)));
   }
   if (*count == 0) throw Error(Exit::data, "no atoms");
@@ -352,55 +306,21 @@ void parse_extxyz(std::string_view text, const std::vector<std::string>& targets
   const std::array<bool, 3> periodic = read_lattice(info, box, out);
   const AtomColumns columns(info);
 
-  raw_targets.assign(targets.size(), {});
   found.clear();
   for (const auto& [name, value] : info.pairs()) {
     if (name != "Lattice" && name != "Properties" && name != "pbc") found.push_back(name);
   }
-  std::vector<const Column*> target_column(targets.size(), nullptr);
-  std::vector<double> sums(targets.size(), 0.0);
   for (const Column& c : columns.all) {
     if (&c != columns.pos && (c.type == 'R' || c.type == 'I')) found.push_back(c.name);
   }
-  for (std::size_t t = 0; t < targets.size(); ++t) {
-    if (const auto* value = info.find(targets[t])) {
-      raw_targets[t] = *value;
-    } else {
-      target_column[t] = columns.value(targets[t]);
-    }
-  }
-
+  Targets wanted(targets, info, columns);
   std::vector<double> positions;
-  out.z.clear();
-  std::vector<std::string_view> word(static_cast<std::size_t>(columns.width));
-  for (std::int64_t a = 0; a < *count; ++a) {
-    if (!next_line(text, line)) throw Error(Exit::data, fmt::format("the frame ends after {} of {} atoms", a, *count));
-    for (auto& w : word) {
-      w = next_word(line);
-      if (w.empty()) throw Error(Exit::data, fmt::format("atom {} has fewer than the {} columns of Properties", a + 1, columns.width));
-    }
-    if (const auto more = next_word(line); columns.declared && !more.empty()) {
-      throw Error(Exit::data, fmt::format("atom {} has more than the {} columns of Properties: {}", a + 1, columns.width, quote_for_message(more)));
-    }
-    const int z = element_of(columns, word, a);
-    for (int c = 0; c < 3; ++c) positions.push_back(finite_number(word[columns.pos->first + c], "a coordinate"));
-    out.z.push_back(static_cast<std::uint8_t>(z));
-    for (std::size_t t = 0; t < targets.size(); ++t) {
-      if (!target_column[t]) continue;
-      for (int c = 0; c < target_column[t]->count; ++c) {
-        const auto value = parse_number(word[target_column[t]->first + c]);
-        sums[t] += value ? *value : std::numeric_limits<double>::quiet_NaN();
-      }
-    }
-  }
+  read_atoms(text, *count, columns, positions, wanted, out);
+  raw_targets = wanted.texts(*count);
   if (!(periodic[0] && periodic[1] && periodic[2])) put_into_box(positions, periodic, out.lattice);
   const auto inverse = inverse_lattice(out.lattice);
   out.frac.resize(positions.size());
   for (std::size_t a = 0; a < out.z.size(); ++a) multiply(&positions[3 * a], inverse, &out.frac[3 * a]);
-  for (std::size_t t = 0; t < targets.size(); ++t) {
-    if (target_column[t])
-      raw_targets[t] = fmt::format("{:.17g}", sums[t] / (static_cast<double>(*count) * target_column[t]->count));
-  }
   check_structure(out);
 }
 

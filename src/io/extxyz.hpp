@@ -13,6 +13,8 @@
 
 namespace gnn_hpc {
 
+inline constexpr std::int64_t kMostAtomsOfFrame = 1000000;  ///< a larger count is no head of a frame
+
 /// Python slice text: an integer (one frame), or `start:stop:step` with any part empty; negative positions count from the end.
 struct FrameSlice {
   std::optional<std::int64_t> start, stop;

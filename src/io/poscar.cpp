@@ -119,7 +119,9 @@ bool is_cartesian(Lines& lines) {
 /// What follows the three numbers of atom `a`: flags of selective dynamics, a label; one that is an element must be the atom's.
 void check_label(std::string_view rest, std::size_t a, int z) {
   for (auto word = next_word(rest); !comment(word); word = next_word(rest)) {
-    if (parse_number(word)) throw Error(Exit::data, fmt::format("the coordinates of atom {} are followed by one more number, {}", a + 1, quote_for_message(word)));
+    if (parse_number(word)) {
+      throw Error(Exit::data, fmt::format("the coordinates of atom {} are followed by one more number, {}", a + 1, quote_for_message(word)));
+    }
     if (word == "T" || word == "F") continue;
     const int named = atomic_number(word);
     if (named != 0 && named != z && word == element_symbol(named)) {

@@ -45,7 +45,8 @@ std::optional<ClosePair> closest_pair(const Crystal& crystal, double below) {
   };
   frame.visit<true>(0, 0, 0, below, keep);  // an atom and its own image
 
-  // Only atoms whose planes across the first axis are near enough can be a pair: a window over the atoms sorted along it, round the cell.
+  // Only atoms whose planes across the first axis are near enough can be a pair: a window over the atoms sorted along it, round the
+  // cell.
   const std::size_t n = crystal.z.size();
   std::vector<double> wrapped(3 * n);
   std::transform(crystal.frac.begin(), crystal.frac.end(), wrapped.begin(), [](double f) { return f - std::floor(f); });
@@ -85,8 +86,8 @@ void check_structure(const Crystal& crystal, const std::function<std::string(std
     return name ? name(a) : fmt::format("atom {} ({})", a + 1, element_symbol(crystal.z[a]));
   };
   const std::string other = pair->first == pair->second ? "its own periodic image" : called(pair->second);
-  throw Error(Exit::data, fmt::format("{} and {} are {:.2f} A apart; no two atoms may be closer than {} A", called(pair->first), other,
-                                      pair->distance, kClosestAtoms));
+  throw Error(Exit::data, fmt::format("{} and {} are {:.2f} A apart; no two atoms may be closer than {} A", called(pair->first),
+                                      other, pair->distance, kClosestAtoms));
 }
 
 }  // namespace gnn_hpc

@@ -9,7 +9,8 @@
 
 namespace gnn_hpc {
 
-/// A symmetry operation of a crystal in fractional coordinates: x' = R x + t. R is integer (the lattice is mapped onto itself), t in [0,1).
+/// A symmetry operation of a crystal in fractional coordinates: x' = R x + t. R is integer (the lattice is mapped onto itself), t
+/// in [0,1).
 struct SymmetryOperation {
   std::array<int, 9> rotation{1, 0, 0, 0, 1, 0, 0, 0, 1};
   std::array<double, 3> translation{0, 0, 0};
@@ -25,9 +26,9 @@ inline constexpr double kSameTranslation = 1e-3;
 bool same_operation(const SymmetryOperation& a, const SymmetryOperation& b);
 SymmetryOperation operator*(const SymmetryOperation& a, const SymmetryOperation& b);  ///< first b, then a
 
-/// Reads `x,y,z` as files write it: any case, blanks, terms in any order, fractions (`1/2+x`) or decimals (`x+.5`, `0.333-y`; within half
-/// a hundredth they are the nearest multiple of 1/24), `2x`, `2*x`; a fourth part `+1`, `-1` or `m` (magnetic CIF: the time) is dropped.
-/// Throws Error(Exit::data): anything else, a rotation that is not integer or not of determinant 1 or -1.
+/// Reads `x,y,z` as files write it: any case, blanks, terms in any order, fractions (`1/2+x`) or decimals (`x+.5`, `0.333-y`;
+/// within half a hundredth they are the nearest multiple of 1/24), `2x`, `2*x`; a fourth part `+1`, `-1` or `m` (magnetic CIF: the
+/// time) is dropped. Throws Error(Exit::data): anything else, a rotation that is not integer or not of determinant 1 or -1.
 SymmetryOperation parse_operation(std::string_view text);
 
 /// Whether distances survive: R'GR = G for the metric G of the cell, each element within 0.005 of the product of its two lengths

@@ -179,7 +179,7 @@ TEST(Cif, ContentsAgreeWithFormulaAndZ) {
   for (const char* good : {"_chemical_formula_sum 'Na Cl'\n", "_chemical_formula_sum 'Cl1 Na1'\n_cell_formula_units_Z 4\n", "_chemical_formula_sum NaCl\n_cell.Z 4\n",
                            "_chemical_formula_sum 'Na4 Cl4'\n", "_chemical_formula_sum 'Na4 Cl4'\n_cell_formula_units_Z 1\n",
                            "_chemical_formula_structural NaCl\n_chemical_formula_sum 'Na4 Cl4'\n_cell_formula_units_Z 4\n", "_chemical_formula_sum ?\n",
-                           "_cell_formula_units_Z ?\n", "_chemical_formula_sum 'table salt'\n"}) {
+                           "_cell_formula_units_Z ?\n", "_chemical_formula_sum 'Na Cl'\n_cell_formula_units_Z 0\n", "_chemical_formula_sum 'table salt'\n"}) {
     EXPECT_EQ(with(good), "") << good;
   }
   EXPECT_NE(with("_chemical_formula_sum 'Na Cl2'\n").find("the cell holds Na4 Cl4 after its symmetry is applied, but _chemical_formula_sum is 'Na Cl2'"), std::string::npos);

@@ -195,7 +195,7 @@ TEST(Extxyz, TargetsThatStandTwiceAreRefused) {
 
 /// data.non_periodic: box. Images in a direction that does not repeat are farther than any atom of the molecule, and 20 angstrom at least.
 TEST(Extxyz, BoxesKeepImagesFartherThanTheMolecule) {
-  const auto length = [](const Crystal& c, int r) { return std::sqrt(c.lattice[3 * r] * c.lattice[3 * r] + c.lattice[3 * r + 1] * c.lattice[3 * r + 1] + c.lattice[3 * r + 2] * c.lattice[3 * r + 2]); };
+  const auto length = [](const Crystal& c, int r) { return std::hypot(c.lattice[3 * r], c.lattice[3 * r + 1], c.lattice[3 * r + 2]); };
   const auto distance = [](const Crystal& c) {  // of the first two atoms, without images
     double r[3], d[3] = {c.frac[3] - c.frac[0], c.frac[4] - c.frac[1], c.frac[5] - c.frac[2]};
     multiply(d, c.lattice, r);

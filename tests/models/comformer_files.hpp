@@ -2,6 +2,8 @@
 #pragma once
 
 #include "base/random.hpp"
+#include "io/poscar.hpp"
+#include "io/structure_check.hpp"
 #include "models/comformer/dataset_options.hpp"
 #include "support/paths.hpp"
 
@@ -10,6 +12,7 @@
 #include <cmath>
 #include <fstream>
 #include <string>
+#include <vector>
 
 namespace gnn_hpc::comformer {
 
@@ -21,14 +24,22 @@ inline std::string extxyz_of(int count) {
     const RandomKey key{static_cast<std::uint64_t>(i), fnv1a64("extxyz")};
     const int atoms = 1 + i % 4;
     const double edge = 2.8 * std::cbrt(atoms) + 0.3 * key.uniform(0);
-    out += fmt::format("{}\nLattice=\"{} 0 0 {} {} 0 0 {} {}\" Properties=species:S:1:pos:R:3 id=c{} a={:.6f}", atoms, edge, 0.3 * edge * key.uniform(1),
-                       edge, 0.3 * edge * key.uniform(2), 1.1 * edge, i, edge + 0.1 * atoms);
+    const double b = 0.3 * edge * key.uniform(1), c = 0.3 * edge * key.uniform(2);
+    out += fmt::format("{}\nLattice=\"{} 0 0 {} {} 0 0 {} {}\" Properties=species:S:1:pos:R:3 id=c{} a={:.6f}", atoms, edge, b, edge, c, 1.1 * edge, i,
+                       edge + 0.1 * atoms);
     if (i % 4 != 2) out += fmt::format(" b={:.6f}", key.normal(3));
     out += " pbc=\"T T T\"\n";
-    for (int n = 0; n < atoms; ++n) {
-      const auto at = static_cast<std::uint64_t>(10 + 3 * n);
-      out += fmt::format("{} {:.6f} {:.6f} {:.6f}\n", symbols[(i + n) % 6], edge * key.uniform(at), edge * key.uniform(at + 1), edge * key.uniform(at + 2));
+    Crystal crystal;
+    crystal.lattice = {edge, 0, 0, b, edge, 0, 0, c, 1.1 * edge};
+    crystal.z.assign(static_cast<std::size_t>(atoms), 11);
+    std::vector<double> at(3 * crystal.z.size());
+    for (std::uint64_t draw = 10;; draw += 1000) {  // again until no two atoms are on top of each other
+      for (std::size_t k = 0; k < at.size(); ++k) at[k] = edge * key.uniform(draw + k);
+      crystal.frac.resize(at.size());
+      for (std::size_t n = 0; n < crystal.z.size(); ++n) multiply(&at[3 * n], inverse_lattice(crystal.lattice), &crystal.frac[3 * n]);
+      if (!closest_pair(crystal, 1.01 * kClosestAtoms)) break;
     }
+    for (int n = 0; n < atoms; ++n) out += fmt::format("{} {:.6f} {:.6f} {:.6f}\n", symbols[(i + n) % 6], at[3 * n], at[3 * n + 1], at[3 * n + 2]);
   }
   return out;
 }

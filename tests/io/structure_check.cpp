@@ -57,7 +57,9 @@ TEST(StructureCheck, TheClosestPairEqualsBruteForce) {
     const double expected = brute_force(c, 10), below = draw(0.3, 1.5);
     const auto got = closest_pair(c, below);
     ASSERT_EQ(got.has_value(), expected < below) << t << ' ' << expected << ' ' << below;
-    if (got) EXPECT_NEAR(got->distance, expected, 1e-9);
+    if (got) {
+      EXPECT_NEAR(got->distance, expected, 1e-9);
+    }
     close += got.has_value();
   }
   EXPECT_GT(close, 50);

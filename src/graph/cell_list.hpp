@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "graph/lattice_frame.hpp"
+#include "io/lattice_frame.hpp"
 
 #include <algorithm>
 #include <array>

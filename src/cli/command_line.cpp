@@ -48,7 +48,7 @@ void describe(CLI::App& app, CommandLine& line) {
   add_input(*predict, line);
   predict->add_option("--checkpoint", line.checkpoint, "checkpoint or run folder (default: run.dir, its best weights)")->type_name("PATH");
   predict->add_option("--data", line.data, "structures or molecules to predict, instead of data.path")->type_name("PATH");
-  predict->add_option("--output", line.output, "CSV file, or - for stdout (default: RUN/predicted.csv)")->type_name("FILE");
+  predict->add_option("--output", line.output, "CSV file, or - for stdout (default: RUN/predicted.csv); reasons of records without a prediction go to FILE_skipped.csv")->type_name("FILE");
   predict->add_option("--fingerprint", line.fingerprint, "also write the learned representation of each sample (.csv, else HDF5)")->type_name("FILE");
   predict->add_flag("-q,--quiet", line.quiet, "warnings and errors only");
 

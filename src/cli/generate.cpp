@@ -12,6 +12,7 @@
 #include "train/checkpoint.hpp"
 #include "train/predict.hpp"
 #include "train/run_folder.hpp"
+#include "train/trained_options.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -55,6 +56,8 @@ std::string end_in_words(const Generated& text) {
 template <class T>
 int run(const CommandLine& line, const std::string& checkpoint, const CheckpointHeader& header) {
   Job<T> job = make_job<T>(header.info.resolved_yaml, checkpoint, line.overrides);
+  trained_options(checkpoint, header.info, given_options("", checkpoint, line.overrides),
+                  [&](const auto&) { return job.resolved; });  // refuses what makes another model
   const std::unique_ptr<Decoder> decoder = job.task->new_decoder();
   if (!decoder) {
     throw Error(Exit::data, fmt::format("{}: a checkpoint of system {}, which continues no texts; generate needs a language model (hgnn_moe)",

@@ -17,7 +17,9 @@
 #include "io/atomic_file.hpp"
 #include "train/metrics.hpp"
 #include "train/predict.hpp"
+#include "train/prediction_table.hpp"
 #include "train/run_folder.hpp"
+#include "train/trained_options.hpp"
 #include "train/trainer.hpp"
 #include "verify/verify.hpp"
 
@@ -96,25 +98,44 @@ void log_scores(const std::vector<PredictedRow>& rows, const std::vector<std::st
   }
 }
 
+/// What is wrong with records of a prediction: the first reasons, and the file that holds all of them (empty: none does).
+void warn_of_records(const std::vector<BadRecord>& records, std::string text, const std::string& file) {
+  constexpr std::size_t kShown = 10;
+  if (records.empty()) return;
+  text += (file.empty() ? "" : "; all reasons are in " + file) + ":";
+  for (std::size_t i = 0; i < std::min(records.size(), kShown); ++i) {
+    const BadRecord& bad = records[i];
+    text += fmt::format("\n  {}{}: {}", bad.line > 0 ? fmt::format("{}:{}: ", bad.file, bad.line) : "", bad.id, bad.reason);
+  }
+  if (records.size() > kShown) text += fmt::format("\n  and {} more{}", records.size() - kShown, file.empty() ? " (--output FILE lists all)" : "");
+  log_warning("{}", text);
+}
+
 template <class T>
-int predict_job(Job<T> job, const CommandLine& line, const Comm& comm) {
+int predict_job(Job<T> job, const std::string& checkpoint, const CommandLine& line, const Comm& comm) {
   const std::string& dir = job.options.run.dir;
-  std::string checkpoint;
-  on_root(comm, [&] { checkpoint = checkpoint_for_prediction(line.checkpoint.empty() ? dir : line.checkpoint); });
-  comm.broadcast(checkpoint);
   log_info("weights: {}", checkpoint);
   const auto rows = predict(*job.task, checkpoint, job.options.train.evaluation_batch(), comm, !line.fingerprint.empty());
   const std::vector<std::string> targets = job.task->target_names();
   on_root(comm, [&] {
-    const std::string csv = predicted_csv(rows, targets, job.task->num_classes());
+    const auto columns = PredictionColumns::of(*job.task, true);
+    const RecordDetails& details = record_details(*job.task);
+    const std::vector<BadRecord> skipped = job.task->skipped(), unknown = details.unknown_labels();
+    const std::string file = line.output.empty() ? dir + "/predicted.csv" : line.output;
     if (line.output == "-") {
-      std::cout << csv << std::flush;
+      write_predicted(std::cout, rows, columns, details.input_table());
+      std::cout << std::flush;
     } else {
-      const std::string file = line.output.empty() ? dir + "/predicted.csv" : line.output;
       if (const auto folder = std::filesystem::path(file).parent_path(); !folder.empty()) std::filesystem::create_directories(folder);
-      write_file_atomically(file, csv);
+      write_file_atomically(file, [&](std::ostream& out) { write_predicted(out, rows, columns, details.input_table()); });
+      std::vector<BadRecord> reasons = skipped;
+      reasons.insert(reasons.end(), unknown.begin(), unknown.end());
+      write_file_atomically(skipped_path(file), skipped_csv(reasons));
       log_info("{} predictions in {}", format_count(static_cast<long long>(rows.size())), file);
     }
+    const std::string list = line.output == "-" ? "" : skipped_path(file);
+    warn_of_records(skipped, fmt::format("{} of {} records could not be used, their predictions are nan", skipped.size(), rows.size()), list);
+    warn_of_records(unknown, fmt::format("{} labels are none of the model's classes", unknown.size()), list);
     if (!line.fingerprint.empty()) {
       if (const auto folder = std::filesystem::path(line.fingerprint).parent_path(); !folder.empty()) std::filesystem::create_directories(folder);
       write_embeddings(line.fingerprint, rows, static_cast<std::size_t>(job.task->embedding_width()));
@@ -139,7 +160,7 @@ std::string option_of(const CommandLine& line) {
 /// What `--data` stands for.
 std::vector<std::string> overrides_of(const CommandLine& line, const std::string& system) {
   std::vector<std::string> out = line.overrides;
-  if (line.command == "predict" && !line.data.empty() && system != "hgnn_moe") {  // which will say that it predicts nothing
+  if (!line.data.empty() && system != "hgnn_moe") {  // which will say that it predicts nothing
     for (const char* o : {"data.train=[]", "data.validation=[]", "data.test=[]"}) out.emplace_back(o);
     if (system == "comformer") out.insert(out.end(), {"data.format=auto", "data.index="});
     out.push_back("data.path=" + yaml_scalar(line.data));  // a file may be called [x].csv
@@ -147,13 +168,47 @@ std::vector<std::string> overrides_of(const CommandLine& line, const std::string
   return out;
 }
 
+/// A trained model and the overrides after which the input describes it.
+struct Trained {
+  std::string checkpoint;
+  std::vector<std::string> overrides;
+};
+
+/// What shapes the model comes from the checkpoint: see `trained_options`. Collective.
+Trained find_trained(const std::string& text, const CommandLine& line, const Comm& comm) {
+  const auto given = given_options(text, line.input, line.overrides);
+  const JobOptions options = peek_options(text, line.input, line.overrides);
+  Trained out;
+  try {
+    on_root(comm, [&] { out.checkpoint = checkpoint_for_prediction(line.checkpoint.empty() ? options.run.dir : line.checkpoint); });
+  } catch (const Error&) {
+    resolved_input(text, line.input, overrides_of(line, options.system));  // mistakes of the input are reported before a missing checkpoint
+    throw;
+  }
+  comm.broadcast(out.checkpoint);
+  const CheckpointInfo trained = read_checkpoint_header(out.checkpoint).info;
+  out.overrides = overrides_of(line, trained.system);
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> all = out.overrides;
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  out.overrides = with(trained_options(out.checkpoint, trained, given, [&](const auto& more) { return resolved_input(text, line.input, with(more)); }));
+  return out;
+}
+
 template <class T>
 int run_job(const std::string& text, const CommandLine& line, const Comm& comm) {
-  const std::string system = peek_options(text, line.input, line.overrides).system;
-  Job<T> job = make_job<T>(text, line.input, overrides_of(line, system));
+  if (line.command == "predict") {
+    const Trained trained = find_trained(text, line, comm);
+    Job<T> job = make_job<T>(text, line.input, trained.overrides);
+    const TimeLimit limit(job.options.run.walltime);
+    announce(line, comm);
+    return predict_job(std::move(job), trained.checkpoint, line, comm);
+  }
+  Job<T> job = make_job<T>(text, line.input, line.overrides);
   const TimeLimit limit(job.options.run.walltime);
   if (!line.dry_run) announce(line, comm);
-  if (line.command == "predict") return predict_job(std::move(job), line, comm);
   if (line.command == "build-graphs") return build_job(std::move(job), line, comm);
   return train_job(std::move(job), line, comm);
 }

@@ -151,12 +151,12 @@ void join(const CacheRequest& request, const Plan& plan, std::int64_t num_parts)
   const std::vector<std::pair<std::string, std::string>> info{{"program", provenance_line()}, {"host", host_name()}, {"created", utc_time()},
                                                               {"source", request.source_name}, {"options", request.options}};
   const JoinResult result =
-      join_parts(plan.parts, num_parts, request.schema, plan.key, info, plan.path, [&] {
+      join_parts(plan.parts, num_parts, request.schema, plan.key, info, plan.path, request.may_be_empty, [&] {
         throw_if_stop_wanted("joining " + plan.path, kPartsStay);
         plan.lock->require_held();  // at the latest when the new file has been sealed and is about to be renamed
       });
   plan.lock->require_held();
-  if (result.samples == 0) {
+  if (result.samples == 0 && !request.may_be_empty) {
     const auto skipped = skipped_of_parts(plan.parts, num_parts);
     fs::remove_all(plan.parts);
     throw Error(Exit::data, skipped.empty() ? fmt::format("{}: there is no record in it", request.source_name)

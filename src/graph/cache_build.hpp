@@ -32,6 +32,7 @@ struct CacheRequest {
   std::string folder;                      ///< of the caches; made if absent
   double max_bad_fraction = 0.1;
   int threads = 0;                         ///< 0: all processors of this rank
+  bool may_be_empty = false;               ///< prediction: no usable record, or no record at all, is a cache without samples, not an error
   bool read_only = false;                  ///< a missing or damaged cache is an error instead of a build
   std::string options;                     ///< resolved input file, for provenance
   std::function<void(const BuildProgress&)> progress;    ///< root, a few times a second; may be empty
@@ -46,7 +47,7 @@ std::string cache_file_name(const std::string& kind, const std::string& key);
 /// A build runs in threads with bounded memory, parts are put in place by renames and survive an interruption, a lock keeps a
 /// second job waiting until it can use the result of the first, and no reader ever sees half a cache. The content does not depend
 /// on the number of ranks or threads.
-/// Throws Error(Exit::data), on all ranks alike, when the source cannot be read, no record is usable, too many are bad
+/// Throws Error(Exit::data), on all ranks alike, when the source cannot be read, no record is usable (unless `may_be_empty`), too many are bad
 /// (`max_bad_fraction`), the disk is full, or an input changed during the build; Error(Exit::stopped) within a second of a signal at any rank
 /// (base/signals.hpp), be it hashing, waiting for the lock, converting or sealing, with every finished part kept for the next start.
 std::shared_ptr<const GraphCache> open_or_build(const CacheRequest& request, const Comm& comm);

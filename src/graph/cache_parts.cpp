@@ -202,7 +202,7 @@ bool part_is_good(const std::string& folder, const std::string& key, std::int64_
 
 JoinResult join_parts(const std::string& folder, std::int64_t num_parts, const Schema& schema, const CacheKey& key,
                       const std::vector<std::pair<std::string, std::string>>& info, const std::string& target,
-                      const std::function<void()>& alive) {
+                      bool keep_empty, const std::function<void()>& alive) {
   const std::size_t num_columns = schema.columns.size();
   std::vector<std::int64_t> node_ptr{0}, edge_ptr{0}, record;
   std::vector<std::string> id;
@@ -220,7 +220,7 @@ JoinResult join_parts(const std::string& folder, std::int64_t num_parts, const S
     alive();
   }
   JoinResult result{static_cast<std::int64_t>(record.size()), static_cast<std::int64_t>(skipped.size())};
-  if (record.empty()) return result;
+  if (record.empty() && !keep_empty) return result;
 
   Hdf5Writer out(target);
   out.group("/Info");

@@ -30,10 +30,10 @@ struct JoinResult {
 /// Joins the parts 0 .. num_parts-1 into the final file: pointers, columns in their narrowest types, block checksums, key and
 /// provenance (`info`: name and text). Memory: one part. `alive` is called now and then, also while the file is sealed; if it throws, the target
 /// stays as it was.
-/// A set of parts without any sample gives no file (samples == 0).
+/// A set of parts without any sample gives no file (samples == 0) unless `keep_empty`.
 JoinResult join_parts(const std::string& folder, std::int64_t num_parts, const Schema& schema, const CacheKey& key,
                       const std::vector<std::pair<std::string, std::string>>& info, const std::string& target,
-                      const std::function<void()>& alive);
+                      bool keep_empty, const std::function<void()>& alive);
 
 /// Skipped records of the parts, in order; for messages when there is no sample.
 std::vector<SkippedRecord> skipped_of_parts(const std::string& folder, std::int64_t num_parts);

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <fstream>
 
 namespace gnn_hpc {
 
@@ -121,6 +122,19 @@ void write_file_atomically(const std::string& path, std::string_view content) {
       if (n < 0) fail(file.path(), "write");
       content.remove_prefix(static_cast<std::size_t>(n));
     }
+  }
+  file.commit();
+}
+
+void write_file_atomically(const std::string& path, const std::function<void(std::ostream&)>& write) {
+  AtomicFile file(path);
+  {
+    errno = 0;
+    std::ofstream out(file.path(), std::ios::binary | std::ios::trunc);
+    if (!out) fail(file.path(), "create");
+    write(out);
+    out.close();
+    if (!out) fail(file.path(), "write");
   }
   file.commit();
 }

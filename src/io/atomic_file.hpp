@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <iosfwd>
 #include <string>
 #include <string_view>
 
@@ -35,6 +36,8 @@ class AtomicFile {
 
 /// Writes a whole text file atomically.
 void write_file_atomically(const std::string& path, std::string_view content);
+/// The same for a text that is never in memory as a whole: `write` puts it into the stream. If it throws, the old file stays.
+void write_file_atomically(const std::string& path, const std::function<void(std::ostream&)>& write);
 
 /// Removes what dead processes of this host left of `<final_path>.tmp.*`; files of other hosts are removed only when older
 /// than a day. Returns the number removed. Never throws.

@@ -35,11 +35,15 @@ class CsvSource final : public CrystalSource {
     record.targets.resize(target_columns_.size());
     if (!record.problem.empty()) return true;
     record.text.swap(field(cif_column_));
-    for (std::size_t t = 0; t < target_columns_.size(); ++t) record.targets[t] = field(target_columns_[t]);
+    for (std::size_t t = 0; t < target_columns_.size(); ++t) {
+      if (target_columns_[t] < num_columns_) record.targets[t] = field(target_columns_[t]);
+      else record.targets[t].clear();
+    }
     return true;
   }
 
   std::vector<std::string> files() const override { return options_.paths; }
+  InputTable table() const override { return {options_.paths, {}, options_.cif_column}; }
   double fraction_read() const override {
     return (static_cast<double>(file_) + reader_->fraction_read()) / static_cast<double>(options_.paths.size());
   }
@@ -56,7 +60,9 @@ class CsvSource final : public CrystalSource {
     num_columns_ = names.size();
     cif_column_ = need(options_.cif_column, "set the column of CIF text");
     target_columns_.clear();
-    for (const std::string& target : options_.targets) target_columns_.push_back(need(target, "set the target"));
+    for (const std::string& target : options_.targets) {
+      target_columns_.push_back(options_.targets_optional ? find_column(names, target, path).value_or(num_columns_) : need(target, "set the target"));
+    }
     id_column_ = names.size();
     if (!options_.id_column.empty()) {
       id_column_ = need(options_.id_column, "set the id column");
@@ -73,7 +79,7 @@ class CsvSource final : public CrystalSource {
   CsvReader::Row row_;
   std::string stem_;
   std::size_t file_ = 0, num_columns_ = 0, cif_column_ = 0, id_column_ = 0;
-  std::vector<std::size_t> target_columns_;
+  std::vector<std::size_t> target_columns_;  ///< `num_columns_`: no such column
   std::int64_t index_ = 0, row_in_file_ = 0;
 };
 

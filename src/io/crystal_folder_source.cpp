@@ -232,13 +232,18 @@ class FolderSource final : public CrystalSource {
     id_column_ = 0;
     if (has_header_) {
       if (!options_.id_column.empty()) id_column_ = need_column(names, options_.id_column, table_path_, "set data.id_column");
-      for (const std::string& target : options_.targets) target_columns_.push_back(need_column(names, target, table_path_, "set data.targets"));
+      for (const std::string& target : options_.targets) {
+        target_columns_.push_back(options_.targets_optional ? find_column(names, target, table_path_).value_or(num_columns_)
+                                                            : need_column(names, target, table_path_, "set data.targets"));
+      }
       return;
     }
     if (!options_.id_column.empty()) {
       throw Error(Exit::data, fmt::format("{}: no header, so no column {}; add a header line", table_path_, quote_for_message(options_.id_column)));
     }
     if (!options_.targets.empty() && names.size() != 1 + options_.targets.size()) {
+      target_columns_.assign(options_.targets.size(), num_columns_);  // whose values they are cannot be known
+      if (options_.targets_optional) return;
       throw Error(Exit::data, fmt::format("{}: a row without a header has {} values, but the targets are {}; add a header line that names the columns",
                                           table_path_, names.size() - 1, join_names(options_.targets)));
     }
@@ -251,7 +256,7 @@ class FolderSource final : public CrystalSource {
   CsvReader::Row row_;
   bool has_header_ = false, pending_ = false;
   std::size_t id_column_ = 0, num_columns_ = 0;
-  std::vector<std::size_t> target_columns_;
+  std::vector<std::size_t> target_columns_;  ///< `num_columns_`: no such column
   std::int64_t index_ = 0;
   std::deque<RawRecord> left_;                  ///< structures of the last row's file that no row names
   std::optional<std::set<std::string>> named_;  ///< "path#block" of the rows that name a block
@@ -262,7 +267,7 @@ class FilesSource final : public CrystalSource {
  public:
   FilesSource(CrystalSourceOptions options, std::vector<std::string> files, std::vector<std::string> others)
       : CrystalSource(std::move(options)), files_(std::move(files)), others_(std::move(others)) {
-    if (!options_.targets.empty()) {
+    if (!options_.targets.empty() && !options_.targets_optional) {
       throw Error(Exit::data, fmt::format("structure files hold no targets, but {} is asked for; put the files into a folder with "
                                           "id_prop.csv, or use csv or extxyz",
                                           join_names(options_.targets)));
@@ -311,7 +316,8 @@ class FilesSource final : public CrystalSource {
 
 std::unique_ptr<CrystalSource> open_folder_source(CrystalSourceOptions options) {
   const fs::path& path = options.paths.front();
-  if (!options.targets.empty() || !fs::is_directory(path) || fs::exists(path / "id_prop.csv")) {
+  const bool needs_table = !options.targets.empty() && !options.targets_optional;
+  if (needs_table || !fs::is_directory(path) || fs::exists(path / "id_prop.csv")) {
     return std::make_unique<FolderSource>(std::move(options));
   }
   std::vector<std::string> files, others;
@@ -322,7 +328,7 @@ std::unique_ptr<CrystalSource> open_folder_source(CrystalSourceOptions options) 
     else others.push_back(entry.path().filename().string());
   }
   std::sort(others.begin(), others.end());
-  if (files.empty())
+  if (files.empty() && !options.targets_optional)  // an empty list has an empty prediction
     throw Error(Exit::data, fmt::format("{}: no structure files (*.cif, *.vasp, POSCAR*, *.xyz, ...)", path.string()));
   std::sort(files.begin(), files.end());  // a folder has no order of its own
   return std::make_unique<FilesSource>(std::move(options), std::move(files), std::move(others));

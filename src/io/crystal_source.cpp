@@ -19,7 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Text of the requested targets to numbers. A record is bad if all are missing; with several, one may be NaN.
+/// Text of the requested targets to numbers. A record is bad if all are missing; with several, one may be NaN. Optional targets
+/// never make a record bad.
 void read_targets(const CrystalSourceOptions& options, const std::vector<std::string>& raw, const std::vector<std::string>* found,
                   Crystal& out) {
   out.targets.assign(options.targets.size(), std::numeric_limits<double>::quiet_NaN());
@@ -31,13 +32,14 @@ void read_targets(const CrystalSourceOptions& options, const std::vector<std::st
       continue;
     }
     const auto value = parse_number(text);
+    if (options.targets_optional && !(value && std::isfinite(*value))) continue;
     if (!value) throw Error(Exit::data, fmt::format("target {} is {}", options.targets[t], no_number(text)));
     if (!std::isfinite(*value)) {
       throw Error(Exit::data, fmt::format("target {} is not finite: {}", options.targets[t], quote_for_message(text)));
     }
     out.targets[t] = *value;
   }
-  if (missing == options.targets.size() && missing > 0) {
+  if (missing == options.targets.size() && missing > 0 && !options.targets_optional) {
     throw Error(Exit::data, fmt::format("missing target {}{}", join_names(options.targets),
                                         found ? fmt::format(" (found: {})", join_names(*found)) : std::string()));
   }

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "io/input_table.hpp"
 #include "io/structure.hpp"
 
 namespace gnn_hpc {
@@ -22,6 +23,7 @@ struct CrystalSourceOptions {
   std::string id_column{};             ///< csv, id_prop.csv with a header, extxyz: where the id stands; empty = the usual names
   std::string cif_column = "cif";      ///< csv: the column of CIF text
   std::string non_periodic = "refuse"; ///< extxyz frames that do not repeat in every direction: refuse | box (io/vacuum_box.hpp)
+  bool targets_optional = false;       ///< prediction: a target that is absent or no finite number is NaN, and no reason to refuse a record
   std::string index{};                 ///< extxyz: Python slice text (`:1000`, `::10`, `-100:`, `100:200`, an integer); empty = all
 };
 
@@ -57,6 +59,8 @@ class CrystalSource {
   virtual std::vector<std::string> files() const = 0;
   /// What of the input no record stands for, one sentence each, for warnings: structure files of a folder that no row names.
   virtual std::vector<std::string> notes() const { return {}; }
+  /// The input as tables, whose columns go beside what is predicted for their rows; none where rows are not records one for one.
+  virtual InputTable table() const { return {}; }
   /// Share of the input consumed so far, 0..1 (bytes or files), for progress lines.
   virtual double fraction_read() const = 0;
 

@@ -60,6 +60,11 @@ const std::string& CachedSamples::id(std::int64_t sample) const {
   return caches_[p.cache]->id(p.local);
 }
 
+std::int64_t CachedSamples::record_number(std::int64_t sample) const {
+  const Place p = locate(sample);
+  return caches_[p.cache]->record(p.local) + 1;
+}
+
 std::int64_t CachedSamples::num_nodes(std::int64_t sample) const {
   const Place p = locate(sample);
   return caches_[p.cache]->num_nodes(p.local);

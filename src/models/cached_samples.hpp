@@ -40,6 +40,8 @@ class CachedSamples {
   std::vector<std::int64_t> samples_of(std::size_t cache) const;
   Place locate(std::int64_t sample) const;
   const std::string& id(std::int64_t sample) const;
+  /// Of the sample's record in its input, from 1, bad records counted.
+  std::int64_t record_number(std::int64_t sample) const;
   std::int64_t num_nodes(std::int64_t sample) const;
   std::int64_t num_edges(std::int64_t sample) const;
 

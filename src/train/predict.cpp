@@ -117,15 +117,6 @@ std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, 
   return rows;
 }
 
-std::string predicted_csv(const std::vector<PredictedRow>& rows, const std::vector<std::string>& targets, int num_classes) {
-  const bool known = std::any_of(rows.begin(), rows.end(), [](const PredictedRow& r) {
-    return std::any_of(r.target.begin(), r.target.end(), [](double y) { return !std::isnan(y); });
-  });
-  std::string out = "id" + prediction_header(targets, num_classes, known) + "\n";
-  for (const PredictedRow& row : rows) out += csv_field(row.id) + prediction_fields(row.target, row.prediction, num_classes, known) + "\n";
-  return out;
-}
-
 void write_embeddings(const std::string& path, const std::vector<PredictedRow>& rows, std::size_t width) {
   if (fs::path(path).extension() == ".csv") {
     std::string text = "id";

@@ -31,10 +31,6 @@ std::string checkpoint_for_prediction(const std::string& path);
 template <class T>
 std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, int batch_size, const Comm& comm, bool embeddings = false);
 
-/// `id,prediction`, or `id,target,prediction` where any target is known; with several targets the columns carry their names, with
-/// classes the probabilities follow (`prediction_header`).
-std::string predicted_csv(const std::vector<PredictedRow>& rows, const std::vector<std::string>& targets, int num_classes = 1);
-
 /// Writes the embeddings of all rows. `.csv`: `id,h0,h1,...`; any other name: HDF5 with `/id` [n] text and `/embedding` [n,d] float64;
 /// rows that could not be used are NaN. Call on the root.
 void write_embeddings(const std::string& path, const std::vector<PredictedRow>& rows, std::size_t width);

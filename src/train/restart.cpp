@@ -3,35 +3,17 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
-#include "base/yaml_tree.hpp"
+#include "train/trained_options.hpp"
 
 #include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
-#include <map>
 #include <string_view>
 
 namespace gnn_hpc {
 
 namespace {
-
-void flatten(const YamlTree& tree, const std::string& prefix, std::map<std::string, std::string>& out) {
-  if (tree.kind == YamlTree::Kind::map) {
-    for (std::size_t i = 0; i < tree.keys.size(); ++i) {
-      flatten(tree.children[i], prefix.empty() ? tree.keys[i] : prefix + "." + tree.keys[i], out);
-    }
-    return;
-  }
-  out[prefix] = tree.flow();
-}
-
-std::map<std::string, std::string> options_of(const std::string& yaml, const std::string& name) {
-  std::vector<YamlProblem> problems;
-  std::map<std::string, std::string> out;
-  flatten(read_yaml(yaml, name, problems), "", out);
-  return out;
-}
 
 template <class Value>
 std::string in_words(const std::vector<Value>& values) {
@@ -61,12 +43,11 @@ bool changes_the_run(const std::string& key) {
   const std::string rest = dot == std::string::npos ? "" : key.substr(dot + 1);
   if (block == "train") return std::find(kFreeTrainKeys.begin(), kFreeTrainKeys.end(), rest) == kFreeTrainKeys.end();
   if (block == "run") return rest == "seed" || rest == "precision";
-  if (block == "graph") return rest.find("cache") == std::string::npos && rest.find("thread") == std::string::npos;
-  return block == "model" || block == "task" || block == "system";
+  return shapes_the_model(key);
 }
 
 std::vector<std::string> changed_options(const std::string& old_yaml, const std::string& new_yaml) {
-  const auto before = options_of(old_yaml, "options of the checkpoint"), after = options_of(new_yaml, "options of this run");
+  const auto before = flat_options(old_yaml, "options of the checkpoint"), after = flat_options(new_yaml, "options of this run");
   std::vector<std::string> lines;
   for (const auto& [key, value] : before) {
     if (!changes_the_run(key)) continue;

@@ -8,9 +8,9 @@
 
 namespace gnn_hpc {
 
-/// True if a run continued with another value of this option (dotted key) would not be the same run: the model, the graphs, the
-/// seed, the precision, and of `train` all but what only decides when to stop, look, save or print. Options of `data` are
-/// compared by what came out of them: `CheckpointInfo::data_state` and `split_digest`.
+/// True if a run continued with another value of this option (dotted key) would not be the same run: whatever shapes the model, its inputs
+/// or its targets (`shapes_the_model`), the seed, the precision, and of `train` all but what only decides when to stop, look, save or
+/// print. The other options of `data` are compared by what came out of them: `CheckpointInfo::data_state` and `split_digest`.
 bool changes_the_run(const std::string& key);
 
 /// One line per option that changes the run and differs between two resolved YAML texts: key, old and new value.

@@ -11,9 +11,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <iterator>
@@ -74,7 +72,7 @@ void RunFolder::set_old_results_aside() {
   std::vector<std::string> old;
   // Everything that a run, `predict` or scripts/plot.sh leaves here; results of two runs side by side would be taken for one's.
   for (const char* name : {"metrics.jsonl", "metrics.csv", "predictions.csv", "results.csv", "summary.json", "resolved.yaml", "skipped.csv",
-                           "ids_train_val_test.json", "predicted.csv", "requeue.json", "learning_curve.png", "plots"}) {
+                           "ids_train_val_test.json", "predicted.csv", "predicted_skipped.csv", "requeue.json", "learning_curve.png", "plots"}) {
     if (fs::exists(path(name))) old.emplace_back(name);
   }
   for (const auto& entry : fs::directory_iterator(dir_)) {
@@ -156,49 +154,9 @@ std::string split_digest(const Task<T>& task) {
   return digest.hex();
 }
 
-std::string prediction_header(const std::vector<std::string>& targets, int num_classes, bool with_target) {
-  std::string out;
-  for (const std::string& name : targets) {
-    const std::string suffix = targets.size() > 1 ? "_" + name : "";
-    if (with_target) out += "," + csv_field("target" + suffix);
-    out += "," + csv_field("prediction" + suffix);
-    for (int c = 0; num_classes > 1 && c < num_classes; ++c) out += "," + csv_field(fmt::format("probability{}_{}", suffix, c));
-  }
-  return out;
-}
-
-std::string prediction_fields(const std::vector<double>& target, const std::vector<double>& prediction, int num_classes, bool with_target) {
-  std::string out;
-  for (std::size_t k = 0; k < target.size(); ++k) {
-    if (with_target) fmt::format_to(std::back_inserter(out), ",{}", target[k]);
-    if (num_classes == 1) {
-      fmt::format_to(std::back_inserter(out), ",{}", prediction[k]);
-      continue;
-    }
-    const auto begin = prediction.begin() + static_cast<std::ptrdiff_t>(k) * num_classes, end = begin + num_classes;
-    if (std::any_of(begin, end, [](double p) { return std::isnan(p); })) out += ",nan";
-    else fmt::format_to(std::back_inserter(out), ",{}", std::max_element(begin, end) - begin);
-    for (auto p = begin; p != end; ++p) fmt::format_to(std::back_inserter(out), ",{}", *p);
-  }
-  return out;
-}
-
-template <class T>
-std::string predictions_csv(const Task<T>& task, const std::vector<std::pair<std::string, std::vector<Prediction>>>& parts) {
-  std::string out = "id" + prediction_header(task.target_names(), task.num_classes(), true) + ",split\n";
-  for (const auto& [part, rows] : parts) {
-    for (const Prediction& row : rows) {
-      out += csv_field(task.sample_id(row.sample)) + prediction_fields(row.target, row.prediction, task.num_classes(), true) + "," + part + "\n";
-    }
-  }
-  return out;
-}
-
 template std::string splits_json<float>(const Task<float>&);
 template std::string splits_json<double>(const Task<double>&);
 template std::string split_digest<float>(const Task<float>&);
 template std::string split_digest<double>(const Task<double>&);
-template std::string predictions_csv<float>(const Task<float>&, const std::vector<std::pair<std::string, std::vector<Prediction>>>&);
-template std::string predictions_csv<double>(const Task<double>&, const std::vector<std::pair<std::string, std::vector<Prediction>>>&);
 
 }  // namespace gnn_hpc

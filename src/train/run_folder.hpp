@@ -66,15 +66,4 @@ std::string splits_json(const Task<T>& task);
 template <class T>
 std::string split_digest(const Task<T>& task);
 
-/// Columns of one target: `target,prediction` (`with_target`: the first of them), with several targets `target_<name>,prediction_<name>`.
-/// Of classes `prediction` is the most probable one (the first of equals), and `probability_0 ...` or `probability_<name>_0 ...` follow.
-/// Each text begins with a comma.
-std::string prediction_header(const std::vector<std::string>& targets, int num_classes, bool with_target);
-std::string prediction_fields(const std::vector<double>& target, const std::vector<double>& prediction, int num_classes, bool with_target);
-
-/// `id,target,prediction,split`, or with several targets `id,target_<name>,prediction_<name>,...,split`; one row per sample.
-/// Each part: its name and its rows.
-template <class T>
-std::string predictions_csv(const Task<T>& task, const std::vector<std::pair<std::string, std::vector<Prediction>>>& parts);
-
 }  // namespace gnn_hpc

@@ -9,6 +9,7 @@
 #include "train/beginning.hpp"
 #include "train/final_weights.hpp"
 #include "train/metrics_log.hpp"
+#include "train/prediction_table.hpp"
 #include "train/run_folder.hpp"
 #include "train/step_speed.hpp"
 

@@ -145,7 +145,7 @@ TEST_F(Program, TrainsPredictsAndTells) {
         "loop_\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nCs 0 0 0\nCl 0.5 0.5 0.5\n");
   const Outcome other = run(tiny("predict", {"--data", "salt.cif", "--output", "-"}));
   ASSERT_EQ(other.code, 0) << other.err;
-  EXPECT_EQ(other.out.substr(0, 14), "id,prediction\n") << other.out;
+  EXPECT_EQ(other.out.substr(0, other.out.find('\n')), "id,prediction_formation_enthalpy_ev_per_atom,row") << other.out;
   EXPECT_NE(other.out.find("\nsalt,"), std::string::npos) << other.out;
 
   const Outcome checkpoint = run({"info", "run/checkpoints/best.h5"});
@@ -157,6 +157,47 @@ TEST_F(Program, TrainsPredictsAndTells) {
     const Outcome cache = run({"info", entry.path().string()});
     EXPECT_EQ(cache.code, 0) << cache.err;
     EXPECT_NE(cache.out.find("graph cache of crystals"), std::string::npos) << cache.out;
+  }
+}
+
+TEST_F(Program, APredictionUsesTheModelAsItWasTrained) {
+  ASSERT_EQ(run(tiny("train", {"train.epochs=1"})).code, 0);
+  ASSERT_EQ(run(tiny("predict", {"--output", "p.csv"})).code, 0);
+  // An input that says nothing but where the weights and the data are: no default of today takes part.
+  write("bare.yaml", "run: {dir: run}\ndata: {path: " GNN_HPC_SOURCE_DIR "/inputs/data/compounds.csv, cache_dir: cache}\n");
+  const Outcome bare = run({"predict", "bare.yaml", "--output", "bare.csv"});
+  ASSERT_EQ(bare.code, 0) << bare.err;
+  EXPECT_EQ(read("bare.csv"), read("p.csv"));
+  const Outcome other = run(tiny("predict", {"graph.max_neighbors=12", "graph.use_lattice=false", "--output", "other.csv"}));
+  EXPECT_EQ(other.code, 2);
+  EXPECT_NE(other.err.find("graph.max_neighbors: trained with 4, the input says 12"), std::string::npos) << other.err;
+  EXPECT_NE(other.err.find("graph.use_lattice: trained with true, the input says false"), std::string::npos) << other.err;
+  EXPECT_FALSE(exists("other.csv"));
+  const Outcome targets = run(tiny("predict", {"data.targets=[band_gap]"}));
+  EXPECT_EQ(targets.code, 2);
+  EXPECT_NE(targets.err.find("data.targets: trained with [formation_enthalpy_ev_per_atom], the input says [band_gap]"), std::string::npos) << targets.err;
+  EXPECT_EQ(run(tiny("predict", {"train.batch_size=7", "--output", "q.csv"})).code, 0) << "does not shape the model";
+}
+
+TEST_F(Program, AnUnreadableRecordAloneOrAnEmptyListIsAPrediction) {
+  ASSERT_EQ(run(tiny("train", {"train.epochs=1"})).code, 0);
+  const std::string header = "id,prediction_formation_enthalpy_ev_per_atom,row\n";
+  write("bad.cif", "no structure\n");
+  const Outcome bad = run(tiny("predict", {"--data", "bad.cif", "--output", "out/bad.csv"}));
+  ASSERT_EQ(bad.code, 0) << bad.err;
+  EXPECT_EQ(read("out/bad.csv"), header + "bad,nan,1\n");
+  EXPECT_NE(read("out/bad_skipped.csv").find("\nbad,bad.cif,1,"), std::string::npos) << read("out/bad_skipped.csv");
+  EXPECT_NE(bad.out.find("1 of 1 records could not be used"), std::string::npos) << bad.out;
+  write("empty.csv", "id,cif\n");
+  write("empty.extxyz", "");
+  fs::create_directory(folder_ / "folder");
+  for (const char* name : {"empty.csv", "empty.extxyz", "folder"}) {
+    const Outcome empty = run(tiny("predict", {"--data", name, "--output", "empty.out"}));
+    ASSERT_EQ(empty.code, 0) << name << ": " << empty.err;
+    EXPECT_EQ(read("empty.out").substr(0, header.size() - 1), header.substr(0, header.size() - 1)) << name;
+    const std::string lines = read("empty.out");
+    EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 1) << name;
+    EXPECT_EQ(read("empty_skipped.csv"), "id,file,line,reason\n");
   }
 }
 
@@ -259,7 +300,7 @@ TEST_F(Program, ReplicatesTrainOnEverySplitAndPredictWithFingerprints) {
   write("new.csv", "name,smiles\npolyethylene,*CC*\npolypropylene,*CC(C)*\npeo,*OCC*\n");
   const Outcome predicted = run(words("predict", {"run.dir=run/replicate=1", "--data", "new.csv", "--output", "-", "--fingerprint", "h.csv"}));
   ASSERT_EQ(predicted.code, 0) << predicted.err;
-  EXPECT_EQ(predicted.out.substr(0, 27), "id,prediction\npolyethylene,");
+  EXPECT_EQ(predicted.out.substr(0, 46), "id,prediction_tg,row,name,smiles\npolyethylene,");
   EXPECT_EQ(std::count(predicted.out.begin(), predicted.out.end(), '\n'), 4) << predicted.out;
   EXPECT_EQ(read("h.csv").substr(0, 27), "id,h0,h1,h2,h3,h4,h5,h6,h7\n");
 }

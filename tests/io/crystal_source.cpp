@@ -133,6 +133,56 @@ TEST(CrystalSource, ColumnsByNameAndTheirAbsence) {
   failure(options, Exit::usage);
 }
 
+TEST(CrystalSource, AColumnInUseWhoseNameAnotherBearsIsRefused) {
+  const Folder folder;
+  const auto csv = [&](const std::string& header) {
+    return folder.write("t.csv", header + "\n" + "n1,\"" + kCif + "\",5,6\n");
+  };
+  CrystalSourceOptions options{.paths = {csv("id,cif,y,y")}, .targets = {"y"}};
+  EXPECT_NE(failure(options).find("t.csv:1: 2 columns are called 'y'; rename all but one"), std::string::npos);
+  options.targets_optional = true;  // which of them is the truth, prediction cannot know either
+  EXPECT_NE(failure(options).find("2 columns are called 'y'"), std::string::npos);
+  options.targets.clear();
+  EXPECT_EQ(read_all(options).good.size(), 1U);  // nobody asks for y
+  options = {.paths = {csv("id,cif,y,id")}, .targets = {"y"}};
+  EXPECT_NE(failure(options).find("2 columns are called 'id'"), std::string::npos);
+  options = {.paths = {csv("id,cif,y, cif")}, .targets = {"y"}};
+  EXPECT_NE(failure(options).find("2 columns are called 'cif'"), std::string::npos);
+  folder.write("a.cif", kCif);
+  folder.write("id_prop.csv", "id,y,y\na,1,2\n");
+  options = {.paths = {folder.path().string()}, .targets = {"y"}};
+  EXPECT_NE(failure(options).find("id_prop.csv:1: 2 columns are called 'y'"), std::string::npos);
+}
+
+TEST(CrystalSource, AnOptionalTargetNeverMakesARecordBad) {
+  const auto expect_unknown = [](const CrystalSourceOptions& options, std::size_t records) {
+    const Delivered got = read_all(options);
+    EXPECT_EQ(got.bad.size(), 0U);
+    ASSERT_EQ(got.good.size(), records);
+    for (const Crystal& crystal : got.good) {
+      ASSERT_EQ(crystal.targets.size(), 1U);
+      EXPECT_TRUE(std::isnan(crystal.targets[0]));
+    }
+  };
+  const Folder folder;
+  const std::string a = folder.write("a.cif", kCif);
+  CrystalSourceOptions options{.paths = {a}, .targets = {"y"}, .targets_optional = true};
+  expect_unknown(options, 1);
+  options.paths = {folder.path().string()};
+  expect_unknown(options, 1);
+  options.paths = {folder.write("t.csv", "id,cif\n1,\"" + kCif + "\"\n")};
+  expect_unknown(options, 1);
+  options.paths = {folder.write("u.csv", "id,cif,y\n1,\"" + kCif + "\",high\n2,\"" + kCif + "\",inf\n3,\"" + kCif + "\",\n")};
+  expect_unknown(options, 3);
+  options.paths = {folder.write("f.xyz", kFrame + "9\nK 0 0 0\n" + kFrame + "9 y=n/a\nK 0 0 0\n")};
+  expect_unknown(options, 2);
+  folder.write("id_prop.csv", "id,other\na,9\n");
+  options.paths = {folder.path().string()};
+  expect_unknown(options, 1);
+  folder.write("id_prop.csv", "a\n");
+  expect_unknown(options, 1);
+}
+
 TEST(CrystalSource, FolderWithAndWithoutHeader) {
   const Folder folder;
   folder.write("a.cif", kCif);

@@ -87,7 +87,7 @@ TEST(Trainer, LearnsAndWritesTheRunFolder) {
   EXPECT_EQ(read_text(folder / "run" / "resolved.yaml"), kYaml);
   EXPECT_EQ(read_text(folder / "run" / "metrics.csv").substr(0, 64), "epoch,step,learning_rate,train_loss,val_loss,val_mae,train_mae\n1");
   const std::string predictions = read_text(folder / "run" / "predictions.csv");
-  EXPECT_EQ(predictions.substr(0, 26), "id,target,prediction,split");
+  EXPECT_EQ(predictions.substr(0, 30), "id,row,target,prediction,split");
   EXPECT_EQ(std::count(predictions.begin(), predictions.end(), '\n'), 1 + 36);
   const auto summary = nlohmann::json::parse(read_text(folder / "run" / "summary.json"));
   EXPECT_EQ(summary["parts"]["test"]["targets"]["y"]["mae"].get<double>(), result.parts[2].regression[0].mae);
@@ -347,14 +347,6 @@ TEST(Trainer, AValidationLossThatIsNoNumberEndsTheRun) {
   }
 }
 
-TEST(PredictionColumns, ClassesHaveTheMostProbableOneAndAll) {
-  EXPECT_EQ(prediction_header({"y"}, 1, true), ",target,prediction");
-  EXPECT_EQ(prediction_header({"a", "b"}, 2, false), ",prediction_a,probability_a_0,probability_a_1,prediction_b,probability_b_0,probability_b_1");
-  EXPECT_EQ(prediction_fields({1.0}, {0.25, 0.5, 0.25}, 3, true), ",1,1,0.25,0.5,0.25");
-  EXPECT_EQ(prediction_fields({1.0}, {0.5}, 1, false), ",0.5");
-  EXPECT_EQ(prediction_fields({1.0}, {std::nan(""), 0.5}, 2, false), ",nan,nan,0.5");
-}
-
 /// A task whose input holds two records that could not be used.
 class PredictionTask : public Fake {
  public:
@@ -382,7 +374,6 @@ TEST(Predict, KeepsOrderAndDoesNotDependOnTheBatch) {
     if (first.empty()) first = rows;
     for (const int i : {0, 2, 3, 5, 6}) EXPECT_EQ(rows[i].prediction[0], first[i].prediction[0]);
   }
-  EXPECT_EQ(predicted_csv(first, {"y"}).substr(0, 21), "id,target,prediction\n");
   PredictionTask task;
   EXPECT_THROW(predict<double>(task, checkpoint, 0, Comm::self()), Error);
   EXPECT_THROW(checkpoint_for_prediction(folder / "nothing"), Error);

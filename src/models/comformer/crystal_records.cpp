@@ -4,8 +4,6 @@
 #include "base/error.hpp"
 #include "io/cif.hpp"
 
-#include <limits>
-
 namespace gnn_hpc::comformer {
 
 namespace {
@@ -40,35 +38,19 @@ Schema crystal_schema(std::size_t num_targets) {
 }
 
 CrystalRecords::CrystalRecords(const CrystalSourceOptions& source, const CrystalGraphOptions& graph, bool targets_optional)
-    : graph_(graph), num_targets_(source.targets.size()), target_names_(source.targets), targets_optional_(targets_optional) {
-  if (!targets_optional) {
-    source_ = CrystalSource::open(source);
-    return;
-  }
-  CrystalSourceOptions structures = source;
-  structures.targets.clear();
-  untargeted_ = CrystalSource::open(structures);
-  try {
-    source_ = CrystalSource::open(source);
-  } catch (const Error&) {  // the file has no such target: every label is missing
-    source_ = CrystalSource::open(structures);
-  }
+    : graph_(graph), num_targets_(source.targets.size()) {
+  CrystalSourceOptions options = source;
+  options.targets_optional = targets_optional;
+  source_ = CrystalSource::open(options);
 }
 
 std::unique_ptr<RecordSource::Record> CrystalRecords::new_record() const { return std::make_unique<CrystalRecord>(); }
 std::unique_ptr<RecordSource::Workspace> CrystalRecords::new_workspace() const { return std::make_unique<GraphWorkspace>(); }
 bool CrystalRecords::next(Record& record) { return source_->next(static_cast<CrystalRecord&>(record).raw); }
 
-std::variant<Crystal, BadRecord> CrystalRecords::parse(const RawRecord& record) const {
-  auto parsed = source_->parse(record);
-  if (targets_optional_ && std::holds_alternative<BadRecord>(parsed)) parsed = untargeted_->parse(record);
-  if (auto* crystal = std::get_if<Crystal>(&parsed)) crystal->targets.resize(num_targets_, std::numeric_limits<double>::quiet_NaN());
-  return parsed;
-}
-
 void CrystalRecords::convert(std::int64_t index, const Record& record, Workspace& workspace, SampleBlock& out) const {
   auto& w = static_cast<GraphWorkspace&>(workspace);
-  auto parsed = parse(static_cast<const CrystalRecord&>(record).raw);
+  auto parsed = source_->parse(static_cast<const CrystalRecord&>(record).raw);
   if (auto* bad = std::get_if<BadRecord>(&parsed)) {
     out.skip(index, std::move(*bad));
     return;
@@ -109,8 +91,8 @@ CacheKey CrystalRecords::key() const {
   key.field("graph.cutoff", graph_.cutoff);
   key.field("graph.use_lattice", graph_.use_lattice);
   key.field("data.format", o.format);
-  key.field("data.targets", target_names_);
-  key.field("data.targets_optional", targets_optional_);
+  key.field("data.targets", o.targets);
+  key.field("data.targets_optional", o.targets_optional);
   key.field("data.id_column", o.id_column);
   key.field("data.cif_column", o.cif_column);
   key.field("data.index", o.index);

@@ -7,8 +7,6 @@
 #include "io/crystal_source.hpp"
 
 #include <memory>
-#include <string>
-#include <vector>
 
 namespace gnn_hpc::comformer {
 
@@ -18,7 +16,7 @@ enum CrystalColumn { kLattice, kTriple, kZ, kFrac, kU, kV, kImage, kMult, kTarge
 Schema crystal_schema(std::size_t num_targets);
 
 /// Crystals read from files, converted to their graphs.
-/// @param targets_optional a missing, unreadable or absent target is NaN instead of a bad record (prediction).
+/// @param targets_optional of CrystalSourceOptions
 class CrystalRecords final : public RecordSource {
  public:
   CrystalRecords(const CrystalSourceOptions& source, const CrystalGraphOptions& graph, bool targets_optional);
@@ -34,14 +32,9 @@ class CrystalRecords final : public RecordSource {
   CacheKey key() const;
 
  private:
-  std::variant<Crystal, BadRecord> parse(const RawRecord& record) const;
-
   CrystalGraphOptions graph_;
   std::size_t num_targets_;
-  std::vector<std::string> target_names_;
-  bool targets_optional_;
   std::unique_ptr<CrystalSource> source_;
-  std::unique_ptr<CrystalSource> untargeted_;  ///< the same source read without targets; prediction only
 };
 
 }  // namespace gnn_hpc::comformer

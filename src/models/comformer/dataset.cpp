@@ -6,6 +6,7 @@
 #include "models/comformer/crystal_records.hpp"
 
 #include <cmath>
+#include <limits>
 
 namespace gnn_hpc::comformer {
 
@@ -22,6 +23,7 @@ void CrystalDataset::add_source(const std::vector<std::string>& paths, Use use, 
   request.key = [open] { return open()->key(); };
   request.open_source = open;
   request.folder = data_.cache_dir;
+  request.may_be_empty = prediction;
   request.max_bad_fraction = prediction ? 1.0 : data_.max_bad_fraction;
   request.threads = data_.threads;
   request.options = options_text;
@@ -29,8 +31,9 @@ void CrystalDataset::add_source(const std::vector<std::string>& paths, Use use, 
   samples_.add(std::move(request), paths, {"crystals", "records", "graphs"}, comm);
 }
 
-void CrystalDataset::read_labels() {
+void CrystalDataset::read_labels(bool prediction) {
   labels_.clear();
+  unknown_labels_.clear();
   for (const auto& cache : samples_.caches()) {
     if (num_targets() == 0) continue;
     const auto values = cache->resident(kTargets);
@@ -44,8 +47,11 @@ void CrystalDataset::read_labels() {
       y = y > data_.classification_threshold ? 1.0 : 0.0;
     } else if (y != 0.0 && y != 1.0) {
       const auto sample = static_cast<std::int64_t>(i / num_targets());
-      throw Error(Exit::data, fmt::format("{}: label {} is {}, but data.classification: label allows only 0 and 1; use threshold",
-                                          id(sample), target_names()[i % num_targets()], y));
+      const std::string found = fmt::format("record {}, {}: label {} is {}", record_number(sample), id(sample), target_names()[i % num_targets()], y);
+      if (!prediction) throw Error(Exit::data, found + ", but data.classification: label allows only 0 and 1; use threshold");
+      unknown_labels_.push_back({id(sample), data_.source.paths.size() == 1 ? data_.source.paths.front() : "", 0,
+                                 found + ", neither 0 nor 1; the crystal is predicted, its label not compared"});
+      y = std::numeric_limits<double>::quiet_NaN();
     }
   }
 }
@@ -92,7 +98,7 @@ void CrystalDataset::open_parts(Use use, const Comm& comm, const std::string& op
       if (!paths->empty()) add_source(*paths, use, comm, options_text);
     }
   }
-  read_labels();
+  read_labels(false);
   split();
   if (splits_.train.empty() || splits_.validation.empty() || splits_.test.empty()) {
     throw Error(Exit::data, fmt::format("{} crystals give {} for training, {} for validation and {} for test; none may be empty: use more data or other ratios",
@@ -106,8 +112,14 @@ void CrystalDataset::open_for_prediction(const Comm& comm, const std::string& op
   splits_ = {};
   if (data_.source.paths.empty()) throw Error(Exit::usage, "name the crystals to predict: data.path=FILE or predict --data FILE");
   add_source(data_.source.paths, Use::prediction, comm, options_text);
-  read_labels();
+  read_labels(true);
   scaler_ = LabelScaler::identity(num_targets());
+}
+
+InputTable CrystalDataset::input_table() const {
+  CrystalSourceOptions source = data_.source;
+  source.targets_optional = true;
+  return CrystalSource::open(source)->table();
 }
 
 std::span<const double> CrystalDataset::labels(std::int64_t sample) const {

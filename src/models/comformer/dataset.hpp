@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "io/input_table.hpp"
 #include "models/cached_samples.hpp"
 #include "models/comformer/batch.hpp"
 #include "models/comformer/dataset_options.hpp"
@@ -31,6 +32,7 @@ class CrystalDataset {
   const std::vector<std::string>& target_names() const { return data_.source.targets; }
   const Splits& splits() const { return splits_; }
   const std::string& id(std::int64_t sample) const { return samples_.id(sample); }
+  std::int64_t record_number(std::int64_t sample) const { return samples_.record_number(sample); }
   std::int64_t num_nodes(std::int64_t sample) const { return samples_.num_nodes(sample); }
   std::int64_t num_edges(std::int64_t sample) const { return samples_.num_edges(sample); }
   std::int64_t cost(std::int64_t sample) const { return num_nodes(sample) + num_edges(sample); }
@@ -40,6 +42,10 @@ class CrystalDataset {
   /// Every record of the input in input order, bad ones included.
   std::vector<InputRecord> records() const { return samples_.records(); }
   std::vector<BadRecord> skipped() const { return samples_.skipped(); }
+  /// Prediction: crystals whose label is none of the classes.
+  const std::vector<BadRecord>& unknown_labels() const { return unknown_labels_; }
+  /// What `data.path` holds, as tables.
+  InputTable input_table() const;
 
   const LabelScaler& scaler() const { return scaler_; }
   void set_scaler(LabelScaler scaler);
@@ -54,7 +60,7 @@ class CrystalDataset {
   enum class Use { training, training_if_built, prediction };
   void open_parts(Use use, const Comm& comm, const std::string& options_text);
   void add_source(const std::vector<std::string>& paths, Use use, const Comm& comm, const std::string& options_text);
-  void read_labels();
+  void read_labels(bool prediction);
   void split();
 
   DataOptions data_;
@@ -62,6 +68,7 @@ class CrystalDataset {
   TableOptions tables_;
   CachedSamples samples_;
   std::vector<double> labels_;  ///< [G,K]
+  std::vector<BadRecord> unknown_labels_;
   Splits splits_;
   LabelScaler scaler_;
 };

@@ -5,6 +5,7 @@
 #include "models/comformer/dataset.hpp"
 #include "models/comformer/element_features.hpp"
 #include "models/comformer/model.hpp"
+#include "models/record_details.hpp"
 #include "nn/losses.hpp"
 
 #include <map>
@@ -28,7 +29,7 @@ struct NetworkOptions {
 
 /// iComFormer on a set of crystals: regression of one or several targets (missing ones masked) or binary classification.
 template <class T>
-class ComformerTask final : public Task<T> {
+class ComformerTask final : public Task<T>, public RecordDetails {
  public:
   ComformerTask(DataOptions data, CrystalGraphOptions graph, const NetworkOptions& network, std::uint64_t seed);
 
@@ -39,10 +40,13 @@ class ComformerTask final : public Task<T> {
   void open_prediction_data(const Comm& comm) override;
   const Splits& splits() const override { return dataset_.splits(); }
   std::string sample_id(std::int64_t sample) const override { return dataset_.id(sample); }
+  std::int64_t record_number(std::int64_t sample) const override { return dataset_.record_number(sample); }
   std::vector<std::string> target_names() const override { return dataset_.target_names(); }
   TargetKind target_kind() const override { return binary() ? TargetKind::probability : TargetKind::number; }
   std::vector<InputRecord> records() const override { return dataset_.records(); }
   std::vector<BadRecord> skipped() const override { return dataset_.skipped(); }
+  std::vector<BadRecord> unknown_labels() const override { return dataset_.unknown_labels(); }
+  InputTable input_table() const override { return dataset_.input_table(); }
   DataState data_state() const override;
   /// Throws Error(Exit::data) if a training run continues on other data than it started with.
   void set_data_state(const DataState& state) override;

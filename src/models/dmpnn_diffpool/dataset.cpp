@@ -29,6 +29,7 @@ void MoleculeDataset::add_source(const std::vector<std::string>& paths, Use use,
   request.key = [open] { return open()->key(); };
   request.open_source = open;
   request.folder = options_.cache_dir;
+  request.may_be_empty = prediction;
   request.max_bad_fraction = prediction ? 1.0 : options_.max_bad_fraction;
   request.threads = options_.threads;
   request.options = options_text;
@@ -60,17 +61,12 @@ void MoleculeDataset::open_parts(Use use, const Comm& comm, const std::string& o
   splits_ = {};
   scaler_ = LabelScaler::identity(num_targets());
   descriptor_scaler_ = {};
+  number_classes();
   if (!prediction_) {
-    check_labels();
+    check_binary_labels();
     split();
     if (target_type() == TargetType::regression) scaler_ = LabelScaler::fit(labels_, splits_.train, target_names_, true);
     descriptor_scaler_ = DescriptorScaler::fit(raw_descriptors_, descriptor_names_.size(), splits_.train);
-  }
-  num_classes_ = 1;
-  if (target_type() == TargetType::multiclass) {
-    double largest = 1.0;
-    for (const double y : labels_) largest = std::max(largest, std::isnan(y) ? 0.0 : y);
-    num_classes_ = options_.classes > 0 ? options_.classes : static_cast<int>(largest) + 1;
   }
   apply_scaling();
 }
@@ -80,19 +76,8 @@ void MoleculeDataset::open_for_prediction(const Comm& comm, const std::string& o
   open_parts(Use::prediction, comm, options_text);
 }
 
-void MoleculeDataset::check_labels() const {
-  if (target_type() == TargetType::regression) return;
-  const bool binary = target_type() == TargetType::binary;
-  constexpr double kMostClasses = 10000.0;  // more are a number that someone took for a class
-  const double given = prediction_ ? num_classes_ : options_.classes;  // prediction: those of the model
-  const double largest = binary ? 1.0 : (given > 0 ? given : kMostClasses) - 1.0;
-  for (std::size_t i = 0; i < labels_.size(); ++i) {
-    const double y = labels_[i];
-    if (std::isnan(y) || (y >= 0.0 && y <= largest && y == std::floor(y))) continue;
-    throw Error(Exit::data, fmt::format("{}: {} is {}, but data.task: {} allows only {}", id(static_cast<std::int64_t>(i / num_targets())),
-                                        target_names_[i % num_targets()], y, options_.task,
-                                        binary ? "0 and 1" : fmt::format("whole numbers from 0 to {}", largest)));
-  }
+InputTable MoleculeDataset::input_table() const {
+  return {options_.paths, options_.id_column.empty() ? options_.smiles : options_.id_column, {}};
 }
 
 std::vector<std::int64_t> MoleculeDataset::classes_to_stratify() const {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "io/input_table.hpp"
 #include "models/cached_samples.hpp"
 #include "models/dmpnn_diffpool/dataset_options.hpp"
 #include "models/dmpnn_diffpool/descriptor_scaler.hpp"
@@ -41,6 +42,7 @@ class MoleculeDataset {
   std::int64_t num_edges(std::int64_t sample) const;
   std::int64_t cost(std::int64_t sample) const { return num_atoms(sample) + num_edges(sample); }
   const std::string& id(std::int64_t sample) const { return samples_.id(sample); }
+  std::int64_t record_number(std::int64_t sample) const { return samples_.record_number(sample); }
   /// True where the input is in polymer notation: edge and atom weights and the degree of polymerisation are there.
   bool weighted() const { return weighted_; }
 
@@ -50,7 +52,9 @@ class MoleculeDataset {
   TargetType target_type() const { return options_.target_type(); }
   /// Classes of a multi-class target (1 for other types): the head has num_targets * num_classes columns.
   int num_classes() const { return num_classes_; }
-  /// [K] in label units; NaN where missing.
+  /// [K][C_k] names of the classes of every target, by number; empty for other types. C_k <= num_classes().
+  const std::vector<std::vector<std::string>>& class_names() const { return class_names_; }
+  /// [K] in label units or the number of the class; NaN where missing.
   std::span<const double> labels(std::int64_t sample) const;
   const LabelScaler& scaler() const { return scaler_; }  ///< the identity for classifications
 
@@ -71,9 +75,14 @@ class MoleculeDataset {
   /// Every record of the input in input order, bad ones included.
   std::vector<InputRecord> records() const { return samples_.records(); }
   std::vector<BadRecord> skipped() const { return samples_.skipped(); }
+  /// Prediction: rows whose label is no class of the model.
+  const std::vector<BadRecord>& unknown_labels() const { return unknown_labels_; }
+  /// What `data.path` holds, as tables.
+  InputTable input_table() const;
 
   /// What a checkpoint must hold to predict other files: "label_mean", "label_std", "num_classes", those of DescriptorScaler, the digest
-  /// of the data ("data_digest": two numbers), and the texts "targets" and "descriptors": names of columns, in order.
+  /// of the data ("data_digest": two numbers), and the texts "targets" and "descriptors" (names of columns, in
+  /// order), "classes_<k>" (of a multi-class target k, see label_names.hpp) and "notation".
   DataState state() const;
   /// Takes scaling, classes, targets and descriptors from a checkpoint. Throws Error(Exit::data) if a training data set is not the one
   /// of the state. For prediction columns are found by their names: a target that the file lacks is NaN, a descriptor that the model
@@ -90,7 +99,10 @@ class MoleculeDataset {
   void add_source(const std::vector<std::string>& paths, Use use, const Comm& comm, const std::string& options_text);
   void load();
   void intern(std::span<const double> mass);
-  void check_labels() const;
+  void number_classes();
+  void check_binary_labels();
+  void take_classes(std::vector<std::vector<std::string>> names);
+  void forget_label(std::int64_t sample, const std::string& target, const std::string& label);
   std::vector<std::int64_t> classes_to_stratify() const;
   void split();
   void apply_scaling();
@@ -110,6 +122,8 @@ class MoleculeDataset {
   std::vector<double> labels_, raw_descriptors_;   ///< [G,K], [G,D] as they stand in the file
   std::vector<double> targets_, descriptors_;      ///< [G,K], [G,d_xd] scaled
   int num_classes_ = 1;
+  std::vector<std::vector<std::string>> class_names_;
+  std::vector<BadRecord> unknown_labels_;
   LabelScaler scaler_;
   DescriptorScaler descriptor_scaler_;
   Splits splits_;

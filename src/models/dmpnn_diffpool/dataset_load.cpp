@@ -38,6 +38,17 @@ void append_resident(const GraphCache& cache, int column, std::vector<double>& o
   out.insert(out.end(), values.begin(), values.end());
 }
 
+/// Names of the classes of K targets. A checkpoint of before they had any numbered them: 0 .. C-1.
+std::vector<std::vector<std::string>> class_names_of(const DataState& state, std::size_t targets, int classes) {
+  std::vector<std::vector<std::string>> out(targets);
+  for (std::size_t k = 0; k < targets; ++k) {
+    out[k] = state.text(fmt::format("classes_{}", k));
+    if (!out[k].empty()) continue;
+    for (int c = 0; c < classes; ++c) out[k].push_back(fmt::format("{}", c));
+  }
+  return out;
+}
+
 /// Columns `wanted` of a table [rows, names], NaN where `names` lacks one.
 std::vector<double> select(const std::vector<double>& table, const std::vector<std::string>& names, const std::vector<std::string>& wanted, std::int64_t rows) {
   std::vector<double> out(at(rows) * wanted.size(), std::numeric_limits<double>::quiet_NaN());
@@ -164,8 +175,9 @@ DataState MoleculeDataset::state() const {
                  {"label_std", scaler_.std},
                  {"num_classes", {static_cast<double>(num_classes_)}},
                  {"data_digest", digest_numbers(digest())}},
-                {{"targets", target_names_}, {"descriptors", descriptor_names_}}};
+                {{"targets", target_names_}, {"descriptors", descriptor_names_}, {"notation", {weighted_ ? "polymer" : "smiles"}}}};
   descriptor_scaler_.save(out);
+  for (std::size_t k = 0; k < class_names_.size(); ++k) out.texts[fmt::format("classes_{}", k)] = class_names_[k];
   return out;
 }
 
@@ -181,6 +193,14 @@ void MoleculeDataset::take_columns(const DataState& state) {
     }
   }
   labels_ = select(labels_, target_names_, targets, num_samples());
+  if (!class_names_.empty()) {
+    std::vector<std::vector<std::string>> names(targets.size());
+    for (std::size_t k = 0; k < targets.size(); ++k) {
+      const auto at = std::find(target_names_.begin(), target_names_.end(), targets[k]);
+      if (at != target_names_.end()) names[k] = class_names_[static_cast<std::size_t>(at - target_names_.begin())];
+    }
+    class_names_ = std::move(names);
+  }
   raw_descriptors_ = select(raw_descriptors_, descriptor_names_, descriptors, num_samples());
   target_names_ = targets;
   descriptor_names_ = descriptors;
@@ -200,7 +220,12 @@ void MoleculeDataset::set_state(const DataState& state) {
   }
   scaler_ = {mean, std};
   num_classes_ = static_cast<int>(classes[0]);
-  if (prediction_) check_labels();  // a label beyond the head's columns would be read there
+  if (target_type() == TargetType::multiclass) {
+    std::vector<std::vector<std::string>> names = class_names_of(state, targets, num_classes_);
+    if (prediction_) take_classes(std::move(names));
+    else if (names != class_names_) throw Error(Exit::data, "the labels have other classes than when the checkpoint was written; restore them, or start anew in another run.dir (restart: never)");
+  }
+  if (prediction_) check_binary_labels();
   descriptor_scaler_ = DescriptorScaler::load(state, descriptor_names_.size());
   apply_scaling();
 }

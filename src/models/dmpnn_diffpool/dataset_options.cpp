@@ -18,8 +18,8 @@ DataOptions DataOptions::parse(Config node) {
   node.list("ignore", o.ignore, "columns that are no targets");
   node.list("descriptors", o.descriptors, "columns of further inputs to the head; name*: all that begin so");
   node.text("id_column", o.id_column, "names of the molecules in predictions; empty: the SMILES");
-  node.choice("task", o.task, {"regression", "binary", "multiclass"}, "what the targets are: numbers, 0 and 1, or 0 .. n-1");
-  node.number("classes", o.classes, non_negative, "of a multiclass target; 0: largest label + 1");
+  node.choice("task", o.task, {"regression", "binary", "multiclass"}, "what the targets are: numbers, 0 and 1, or names of classes (whole numbers or words)");
+  node.number("classes", o.classes, non_negative, "of a multiclass target; 0: as many as there are different labels");
   node.paths("train", o.train, "training molecules in files of their own; data.path is then only what `predict` reads");
   node.paths("validation", o.validation, "validation molecules; empty: taken from data.train");
   node.paths("test", o.test, "test molecules; empty: taken from data.train");

@@ -9,7 +9,7 @@
 
 namespace gnn_hpc::dmpnn {
 
-/// What the targets are. Binary: 0 and 1. Multi-class: integers 0 .. n-1 in every column.
+/// What the targets are. Binary: 0 and 1. Multi-class: names, whole numbers or words; see label_names.hpp.
 enum class TargetType { regression, binary, multiclass };
 
 /// The block `data`: where molecules, labels and descriptors come from and how they are split.
@@ -22,7 +22,7 @@ struct DataOptions {
   std::vector<std::string> descriptors; ///< columns concatenated to the read-out; "name*": all that begin so
   std::string id_column;                ///< empty: the SMILES is the id
   std::string task = "regression";      ///< regression | binary | multiclass
-  int classes = 0;                      ///< multiclass: 0 = largest label + 1
+  int classes = 0;                      ///< multiclass: 0 = as many as there are different labels
 
   /// Parts given as files of their own; a part without a file is taken from the training file.
   std::vector<std::string> train, validation, test;

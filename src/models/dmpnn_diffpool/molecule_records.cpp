@@ -4,6 +4,7 @@
 #include "base/error.hpp"
 #include "io/smiles.hpp"
 #include "io/text_source.hpp"
+#include "models/dmpnn_diffpool/label_names.hpp"
 #include "models/dmpnn_diffpool/molecule_features.hpp"
 
 #include <algorithm>
@@ -110,6 +111,25 @@ bool MoleculeRecords::next(Record& record) {
   return true;
 }
 
+std::size_t MoleculeRecords::convert_labels(const Row& row, Buffers& b) const {
+  std::size_t missing = 0;
+  b.targets.assign(row.targets.size(), std::numeric_limits<double>::quiet_NaN());
+  for (std::size_t k = 0; k < row.targets.size(); ++k) {
+    if (is_missing_value(row.targets[k])) {
+      ++missing;
+      continue;
+    }
+    const auto name = label_name(row.targets[k]);
+    const auto place = name ? place_of(table_.labels[k], *name) : std::nullopt;
+    if (place) b.targets[k] = static_cast<double>(*place);
+    else if (name) reject(row.row, table_.targets[k], "a label that was not there when the file was read first; do not change it meanwhile");
+    else if (!table_.targets_optional) {
+      reject(row.row, table_.targets[k], fmt::format("no label of a class: {}; data.task: multiclass takes whole numbers and words", quote_for_message(row.targets[k])));
+    }
+  }
+  return missing;
+}
+
 void MoleculeRecords::convert_row(const Row& row, Buffers& b) const {
   if (!row.problem.empty()) throw Error(Exit::data, fmt::format("row {}: {}", row.row, row.problem));
   const auto numbers = [&](const std::vector<std::string>& names, const std::vector<std::string>& texts, bool optional, std::vector<double>& values) {
@@ -122,12 +142,14 @@ void MoleculeRecords::convert_row(const Row& row, Buffers& b) const {
       } else if (value && std::isfinite(*value)) {
         values[k] = *value;
       } else if (!optional) {
-        reject(row.row, names[k], value ? fmt::format("not finite: {}", quote_for_message(texts[k])) : no_number(texts[k]));
+        const bool binary = table_.type == TargetType::binary && &names == &table_.targets;
+        reject(row.row, names[k], (value ? fmt::format("not finite: {}", quote_for_message(texts[k])) : no_number(texts[k])) +
+                                      (binary ? "; data.task: binary allows only 0 and 1, multiclass takes words" : ""));
       }
     }
     return missing;
   };
-  const std::size_t missing = numbers(table_.targets, row.targets, table_.targets_optional, b.targets);
+  const std::size_t missing = table_.type == TargetType::multiclass ? convert_labels(row, b) : numbers(table_.targets, row.targets, table_.targets_optional, b.targets);
   if (missing > 0 && missing == row.targets.size() && !table_.targets_optional) {
     reject(row.row, join_names(table_.targets, 5), missing == 1 ? "no target" : "none of the targets is there");
   }
@@ -189,6 +211,7 @@ CacheKey MoleculeRecords::key() const {
   key.field("data.targets", table_.targets);
   key.field("data.targets_optional", table_.targets_optional);
   key.field("data.descriptors", table_.descriptors);
+  for (std::size_t k = 0; k < table_.labels.size(); ++k) key.field(fmt::format("data.labels.{}", k), table_.labels[k]);
   key.files("data.files", table_.paths);
   return key;
 }

@@ -24,7 +24,7 @@ struct MoleculeColumns {
 };
 
 /// Rows of CSV files converted to molecules. A row is bad, with its number in the file and the column to blame, if the molecule cannot be
-/// understood, a target or descriptor is no finite number, or all targets are missing (one of several may be: NaN; and any descriptor).
+/// understood, a target or descriptor is no finite number (multi-class: no label, see label_names.hpp), or all targets are missing (one of several may be: NaN; and any descriptor).
 class MoleculeRecords final : public RecordSource {
  public:
   explicit MoleculeRecords(MoleculeTable table);
@@ -43,6 +43,8 @@ class MoleculeRecords final : public RecordSource {
   struct Buffers;
   void open_file(std::size_t file);
   void convert_row(const Row& row, Buffers& buffers) const;
+  /// Places of the labels in the table's `labels`; returns how many are missing.
+  std::size_t convert_labels(const Row& row, Buffers& buffers) const;
 
   MoleculeTable table_;
   MoleculeColumns columns_;

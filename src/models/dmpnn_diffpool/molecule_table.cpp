@@ -3,21 +3,18 @@
 
 #include "base/error.hpp"
 #include "base/signals.hpp"
-#include "base/text.hpp"
 #include "base/together.hpp"
 #include "io/csv.hpp"
 #include "io/text_source.hpp"
+#include "models/dmpnn_diffpool/label_names.hpp"
+#include "models/dmpnn_diffpool/table_columns.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace gnn_hpc::dmpnn {
 
 namespace {
-
-/// What was seen in a column.
-struct Tally {
-  std::int64_t numbers = 0, others = 0;
-};
 
 bool contains(const std::vector<std::string>& names, const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); }
 
@@ -42,7 +39,7 @@ std::vector<std::string> expand(const std::vector<std::string>& patterns, const 
 }
 
 MoleculeTable read_table(const DataOptions& options, const std::vector<std::string>& paths, bool prediction) {
-  MoleculeTable out{paths, options.smiles, options.id_column, options.notation == "polymer", options.targets, {}, prediction};
+  MoleculeTable out{paths, options.smiles, options.id_column, options.notation == "polymer", options.targets, {}, options.target_type(), {}, prediction};
   CsvReader reader(paths.front());
   CsvReader::Row row;
   if (!reader.next(row)) throw Error(Exit::data, fmt::format("{}: the file is empty; a header line is needed", paths.front()));
@@ -55,7 +52,7 @@ MoleculeTable read_table(const DataOptions& options, const std::vector<std::stri
   out.descriptors = expand(options.descriptors, columns, paths.front());
   const std::size_t smiles = need_column(columns, options.smiles, paths.front(), "set data.smiles to the column of molecules");
 
-  std::vector<Tally> tally(columns.size());
+  std::vector<ColumnTally> tally(columns.size());
   bool any_rows = false;
   bool notation_known = options.notation != "auto";
   while ((options.targets.empty() || !notation_known) && reader.next(row)) {
@@ -66,19 +63,52 @@ MoleculeTable read_table(const DataOptions& options, const std::vector<std::stri
       notation_known = true;
     }
     for (std::size_t c = 0; c < std::min(row.size, columns.size()) && options.targets.empty(); ++c) {
-      const std::string_view value = trim(row.fields[c]);
-      if (!is_missing_value(value)) ++(parse_number(value) ? tally[c].numbers : tally[c].others);
+      tally[c].add(row.fields[c]);
     }
   }
   if (!options.targets.empty()) return out;
   if (!any_rows && !prediction) throw Error(Exit::data, fmt::format("{}: a header without rows", paths.front()));
+  std::vector<std::string> ids;
   for (std::size_t c = 0; c < columns.size(); ++c) {
     const std::string& name = columns[c];
     const bool taken = name.empty() || c == smiles || name == options.id_column || contains(options.ignore, name) || contains(out.descriptors, name);
-    if (!taken && tally[c].numbers > tally[c].others) out.targets.push_back(name);
+    if (taken || !tally[c].mostly_numbers()) continue;
+    out.targets.push_back(name);
+    if (tally[c].looks_like_an_id(name)) ids.push_back(name);
   }
   if (out.targets.empty() && !prediction) {
     throw Error(Exit::data, fmt::format("{}: no column of numbers is left to learn (columns: {}); name one in data.targets", paths.front(), join_names(columns)));
+  }
+  if (!prediction) announce_targets(out.targets, ids);
+  return out;
+}
+
+/// The labels of every target in all files; those that are no class are left to the conversion, which knows how to refuse a row.
+std::vector<std::vector<std::string>> find_labels(const MoleculeTable& table) {
+  std::vector<std::set<std::string>> found(table.targets.size());
+  CsvReader::Row row;
+  for (const std::string& path : table.paths) {
+    CsvReader reader(path);
+    if (!reader.next(row)) continue;  // the conversion says so
+    const std::vector<std::string> header = column_names(row);
+    std::vector<std::size_t> places;
+    for (const std::string& target : table.targets) places.push_back(find_column(header, target, path).value_or(header.size()));
+    while (reader.next(row)) {
+      throw_if_stop_wanted(path);
+      if (!row_problem(row, header.size()).empty()) continue;
+      for (std::size_t k = 0; k < places.size(); ++k) {
+        if (places[k] == header.size() || is_missing_value(row.fields[places[k]])) continue;
+        if (auto name = label_name(row.fields[places[k]])) found[k].insert(std::move(*name));
+        if (found[k].size() <= kMostClasses) continue;
+        throw Error(Exit::data, fmt::format("{}:{}: target {} has more than {} different labels; of numbers learn data.task: regression", path, row.line,
+                                            quote_for_message(table.targets[k]), kMostClasses));
+      }
+    }
+  }
+  std::vector<std::vector<std::string>> out;
+  for (const auto& names : found) {
+    out.emplace_back(names.begin(), names.end());
+    sort_names(out.back());
   }
   return out;
 }
@@ -86,15 +116,19 @@ MoleculeTable read_table(const DataOptions& options, const std::vector<std::stri
 }  // namespace
 
 MoleculeTable resolve_table(const DataOptions& options, const std::vector<std::string>& paths, bool prediction, const Comm& comm) {
-  MoleculeTable out{paths, options.smiles, options.id_column, false, {}, {}, prediction};
+  MoleculeTable out{paths, options.smiles, options.id_column, false, {}, {}, options.target_type(), {}, prediction};
   together(comm, [&] {  // may read the whole file
-    if (comm.is_root()) out = read_table(options, paths, prediction);
+    if (!comm.is_root()) return;
+    out = read_table(options, paths, prediction);
+    if (out.type == TargetType::multiclass) out.labels = find_labels(out);
   });
   std::int64_t polymer = out.polymer ? 1 : 0;
   comm.broadcast(std::span<std::int64_t>(&polymer, 1));
   out.polymer = polymer != 0;
   comm.broadcast(out.targets);
   comm.broadcast(out.descriptors);
+  if (out.type == TargetType::multiclass) out.labels.resize(out.targets.size());
+  for (auto& names : out.labels) comm.broadcast(names);
   return out;
 }
 

@@ -15,6 +15,9 @@ struct MoleculeTable {
   std::string smiles, id_column;  ///< id_column empty: the SMILES is the id
   bool polymer = false;           ///< texts are polymers (io/polymer_text.hpp), not plain SMILES
   std::vector<std::string> targets, descriptors;
+  TargetType type = TargetType::regression;
+  /// [K] multi-class: different labels of the target in these files, sorted (label_names.hpp); the cache holds their places.
+  std::vector<std::vector<std::string>> labels{};
   bool targets_optional = false;  ///< prediction: a target without a column, or not readable, is missing instead of an error
 };
 
@@ -23,6 +26,8 @@ struct MoleculeTable {
 ///                numbers; columns without a name do not count.
 ///   descriptors  `name*`: every column that begins with `name`, in the order of the file
 ///   notation     auto: polymer where the first text holds a '|'
+///   labels       of a multi-class task: all files are read once
+/// Targets that nobody named are listed in the log when training, those that look like numbers of rows with a warning.
 /// Collective: the root reads. Throws Error(Exit::data) on all ranks alike: unreadable file, a column that is not there.
 MoleculeTable resolve_table(const DataOptions& options, const std::vector<std::string>& paths, bool prediction, const Comm& comm);
 

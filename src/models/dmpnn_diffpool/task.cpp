@@ -204,8 +204,9 @@ void DmpnnTask<T>::measure_row(std::span<const double> raw, std::span<const doub
       measures.add(sum_name("hit", k), label == guess ? 1.0 : 0.0, 1.0);
       measures.add(sum_name("found", k), label && guess ? 1.0 : 0.0, (label ? 1.0 : 0.0) + (guess ? 1.0 : 0.0));
     } else {
-      const std::span<double> p(prediction.data() + k * classes, classes);
+      const std::span<double> all(prediction.data() + k * classes, classes), p = all.first(dataset_.class_names()[k].size());
       softmax(p);
+      std::fill(all.begin() + static_cast<std::ptrdiff_t>(p.size()), all.end(), 0.0);  // another target has more classes
       if (!present) continue;
       const auto label = static_cast<std::size_t>(y), guess = static_cast<std::size_t>(std::max_element(p.begin(), p.end()) - p.begin());
       measures.add(sum_name("class", k, label), label == guess ? 1.0 : 0.0, 1.0);

@@ -4,7 +4,7 @@
 #include "base/options.hpp"
 #include "models/dmpnn_diffpool/dataset.hpp"
 #include "models/dmpnn_diffpool/model.hpp"
-#include "models/task.hpp"
+#include "models/record_details.hpp"
 
 #include <map>
 #include <memory>
@@ -25,7 +25,7 @@ namespace gnn_hpc::dmpnn {
 ///   binary       accuracy, f1 of the label 1
 ///   multi-class  accuracy and f1 as means over classes (train/metrics.hpp)
 template <class T>
-class DmpnnTask final : public Task<T> {
+class DmpnnTask final : public Task<T>, public RecordDetails {
  public:
   DmpnnTask(DataOptions data, ModelOptions model, std::uint64_t seed);
 
@@ -36,13 +36,17 @@ class DmpnnTask final : public Task<T> {
   void open_prediction_data(const Comm& comm) override;
   const Splits& splits() const override { return dataset_.splits(); }
   std::string sample_id(std::int64_t sample) const override { return dataset_.id(sample); }
+  std::int64_t record_number(std::int64_t sample) const override { return dataset_.record_number(sample); }
   std::vector<std::string> target_names() const override { return dataset_.target_names(); }
   TargetKind target_kind() const override;
   int num_classes() const override { return dataset_.num_classes(); }
+  std::vector<std::vector<std::string>> class_names() const override { return dataset_.class_names(); }
   int embedding_width() const override { return options_.hidden_dim + dataset_.num_descriptors(); }
   int split_number() const override { return dataset_.options().replicate; }
   std::vector<InputRecord> records() const override { return dataset_.records(); }
   std::vector<BadRecord> skipped() const override { return dataset_.skipped(); }
+  std::vector<BadRecord> unknown_labels() const override { return dataset_.unknown_labels(); }
+  InputTable input_table() const override { return dataset_.input_table(); }
   /// What the data set keeps, and "head_width" with pooling.
   DataState data_state() const override;
   /// Throws Error(Exit::data) if a training run continues on other data, or the checkpoint lacks a part of the state.

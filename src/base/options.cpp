@@ -2,6 +2,7 @@
 #include "base/options.hpp"
 
 #include "base/error.hpp"
+#include "base/foreign_keys.hpp"
 #include "base/text.hpp"
 #include "base/yaml_tree.hpp"
 
@@ -436,6 +437,7 @@ void Config::finish() const {
     if (std::find(all_paths.begin(), all_paths.end(), key) != all_paths.end()) {
       return "dots are for the command line; in the file write the key inside its block";
     }
+    if (const std::string foreign = foreign_key_advice(key); !foreign.empty()) return foreign;
     std::vector<std::string> known;
     for (const auto& entry : u.node->entries) known.push_back(entry->key);
     if (const std::string near = nearest_word(key, known); !near.empty()) return fmt::format("did you mean {}?", near);

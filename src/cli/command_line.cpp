@@ -139,6 +139,21 @@ std::string unknown_command(const std::string& word) {
                      near.empty() ? "" : fmt::format(" (did you mean {}?)", near));
 }
 
+/// An override where the input file should stand: the file would be looked for under the name `key=value`. Empty: all is well.
+std::string misplaced_override(const CommandLine& line) {
+  const std::size_t equals = line.input.find('=');
+  std::error_code ignored;
+  if (equals == std::string::npos || equals == 0 || std::filesystem::exists(line.input, ignored)) return {};
+  const std::string key = line.input.substr(0, equals);
+  const bool like_a_file = line.input.ends_with(".yaml") || line.input.ends_with(".yml") || line.input.ends_with(".h5");
+  if (key.find('/') != std::string::npos || (like_a_file && key.find('.') == std::string::npos)) return {};  // lr=0.1.yaml, which is not there
+  const bool checkpoint = line.command == "generate";
+  const char* what = checkpoint ? "a run folder or checkpoint" : "an input file";
+  const auto file = std::find_if(line.overrides.begin(), line.overrides.end(), [](const std::string& o) { return o.find('=') == std::string::npos; });
+  return fmt::format("'{}' stands where {} must come first: gnn_hpc {} {} {} ...", line.input, what, line.command,
+                     file != line.overrides.end() ? *file : checkpoint ? "RUN_DIR" : "INPUT.yaml", line.input);
+}
+
 }  // namespace
 
 ParsedCommandLine parse_command_line(int argc, const char* const* argv) {
@@ -200,6 +215,10 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv) {
     return out;
   }
   line.command = app.get_subcommands().front()->get_name();
+  if (const std::string problem = line.command == "info" || line.command == "verify" ? std::string() : misplaced_override(line); !problem.empty()) {
+    out.exit = usage_error(fmt::format("{}; see gnn_hpc {} --help", problem, line.command));
+    return out;
+  }
   if (line.command == "info" && app.get_subcommand("info")->count("--schema") > 0) line.schema = true;
   return out;
 }

@@ -105,5 +105,20 @@ TEST(CommandLine, MistakesEndWithTwoAndSayWhatIsAllowed) {
   EXPECT_EQ(ended({"--version", "x"}).code, 2);
 }
 
+TEST(CommandLine, AnOverrideInPlaceOfTheInputFileIsNamedAsThat) {
+  const EarlyExit train = ended({"train", "data.path=x.csv", "train.epochs=3"});
+  EXPECT_EQ(train.code, 2);
+  EXPECT_EQ(train.text, "gnn_hpc: 'data.path=x.csv' stands where an input file must come first: gnn_hpc train INPUT.yaml data.path=x.csv ...; "
+                        "see gnn_hpc train --help\n");
+  EXPECT_NE(ended({"data.path=/a/b.yaml"}).text.find("gnn_hpc train INPUT.yaml data.path=/a/b.yaml"), std::string::npos);
+  EXPECT_NE(ended({"predict", "run.dir=x", "in.yaml"}).text.find("gnn_hpc predict in.yaml run.dir=x"), std::string::npos);
+  EXPECT_NE(ended({"generate", "model.x=3"}).text.find("a run folder or checkpoint must come first"), std::string::npos);
+  for (const char* command : {"build-graphs", "bench", "sweep", "replicates"}) {
+    EXPECT_NE(ended({command, "run.dir=x"}).text.find("an input file must come first"), std::string::npos) << command;
+  }
+  EXPECT_EQ(good({"train", "lr=0.1.yaml", "train.epochs=3"}).input, "lr=0.1.yaml");  // a file's name may hold =
+  EXPECT_EQ(good({"runs=3/in.yaml"}).input, "runs=3/in.yaml");
+}
+
 }  // namespace
 }  // namespace gnn_hpc

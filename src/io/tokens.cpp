@@ -70,9 +70,14 @@ bool TextCutter::next_line(TokenSequence& out) {
         solid_points = points;
       }
     }
-    if (solid_points <= cut_.min_chars) continue;
+    if (solid_points <= cut_.min_chars) {
+      passed_ += solid_bytes;
+      continue;
+    }
     if (solid_bytes < static_cast<std::int64_t>(out.ids.size())) out.ids.resize(static_cast<std::size_t>(solid_bytes));
     out.place = line_;
+    out.cut = solid_bytes - static_cast<std::int64_t>(out.ids.size());
+    out.passed = std::exchange(passed_, 0);
     return true;
   }
   return false;
@@ -80,8 +85,11 @@ bool TextCutter::next_line(TokenSequence& out) {
 
 bool TextCutter::next_window(TokenSequence& out) {
   out.place = offset_;
+  out.cut = out.passed = 0;
   while (static_cast<int>(out.ids.size()) < cut_.length && fill()) out.ids.push_back(take());
-  return static_cast<int>(out.ids.size()) == cut_.length;
+  if (static_cast<int>(out.ids.size()) == cut_.length) return true;
+  passed_ = static_cast<std::int64_t>(out.ids.size());
+  return false;
 }
 
 std::vector<TokenSequence> cut_text(std::string_view text, const std::string& name, const TextCut& cut) {

@@ -26,6 +26,8 @@ struct TextCut {
 struct TokenSequence {
   std::vector<std::int32_t> ids;
   std::vector<std::uint8_t> mask;  ///< 1 on real tokens; empty: all are
+  std::int64_t cut = 0;            ///< lines: bytes of its line that exceed `length` and are in no sequence
+  std::int64_t passed = 0;         ///< bytes of text before it, since the sequence before, that are in none: lines too short, blanks at ends apart
   std::int64_t place = 0;          ///< lines: number of the line from 1; stream: offset of the first byte; a table: its row from 0
 };
 
@@ -42,6 +44,8 @@ class TextCutter {
 
   /// The next sequence; false at the end.
   bool next(TokenSequence& out);
+  /// At the end: bytes of text behind the last sequence that are in none: lines too short, or an incomplete window.
+  std::int64_t left_over() const { return passed_; }
 
  private:
   bool fill();  ///< at least one byte in `block_`, or false
@@ -55,6 +59,7 @@ class TextCutter {
   TextCut cut_;
   std::string_view block_;
   std::int64_t offset_ = 0, line_ = 0;  ///< bytes taken, lines begun
+  std::int64_t passed_ = 0;             ///< bytes of text in no sequence, since the last one
   bool after_return_ = false;           ///< the last byte taken was \r
 };
 

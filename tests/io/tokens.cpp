@@ -8,7 +8,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <string>
+#include <utility>
 
 namespace gnn_hpc {
 namespace {
@@ -47,6 +49,29 @@ TEST(Tokens, EveryLineEndAndBlanksAtBothEnds) {
   EXPECT_EQ(s[2].place, 3);
   EXPECT_EQ(s[3].place, 7);
   EXPECT_TRUE(s[0].mask.empty());
+}
+
+TEST(Tokens, EveryByteOfTextIsInASequenceOrCountedAsLeftOut) {
+  const auto account = [](const std::string& text, const TextCut& cut) {
+    bool given = false;
+    TextCutter cutter([&] { return std::exchange(given, true) ? std::string_view() : std::string_view(text); }, "t", cut);
+    std::array<std::int64_t, 3> sums{};  // used, cut, passed
+    for (TokenSequence s; cutter.next(s);) {
+      sums[0] += static_cast<std::int64_t>(s.ids.size());
+      sums[1] += s.cut;
+      sums[2] += s.passed;
+    }
+    sums[2] += cutter.left_over();
+    return sums;
+  };
+  using Sums = std::array<std::int64_t, 3>;
+  EXPECT_EQ(account("0123456789\n", lines(4, 2)), (Sums{4, 6, 0}));
+  EXPECT_EQ(account("ab\n 0123456789  \r\nabc\n\nx", lines(4, 3)), (Sums{4, 6, 6}));  // ab, abc and the x behind the last sequence
+  EXPECT_EQ(account("ab\ncd\n", lines(4, 3)), (Sums{0, 0, 4}));
+  EXPECT_EQ(account(std::string(2000, 'x'), lines(32, 30)), (Sums{32, 1968, 0}));
+  EXPECT_EQ(account("0123456789", stream(4)), (Sums{8, 0, 2}));
+  EXPECT_EQ(account("012", stream(4)), (Sums{0, 0, 3}));
+  EXPECT_EQ(account("0123", stream(4)), (Sums{4, 0, 0}));
 }
 
 TEST(Tokens, MinimumCountsCodePointsAndTheCutCountsBytes) {

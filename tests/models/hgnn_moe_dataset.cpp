@@ -2,12 +2,14 @@
 #include "models/hgnn_moe/dataset.hpp"
 
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "graph/split.hpp"
 #include "io/hdf5.hpp"
 #include "support/paths.hpp"
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -173,6 +175,58 @@ TEST_F(TokenData, TokenisedDataKeepItsMask) {
   EXPECT_EQ(std::vector<std::uint8_t>(b.mask.begin(), b.mask.begin() + 8), (std::vector<std::uint8_t>{0, 1, 1, 1, 1, 1, 0, 0}));
   EXPECT_EQ(b.tokens, 5.0 + 4.0);
   EXPECT_EQ(b.loss_weight, 5.0 + 3.0);  // the first real token of the first row follows padding and counts
+}
+
+/// What the log says while `work` runs.
+template <class Work>
+std::string log_of(Work work) {
+  std::FILE* file = std::tmpfile();
+  setup_log({.level = "info"}, 0, file);
+  work();
+  setup_log({}, 0, stdout);
+  std::rewind(file);
+  std::string out;
+  for (int ch = std::fgetc(file); ch != EOF; ch = std::fgetc(file)) out += static_cast<char>(ch);
+  std::fclose(file);
+  return out;
+}
+
+TEST_F(TokenData, TextThatIsNotUsedIsSaidInEveryRunAndWarnedOfBeyondATenth) {
+  options.cut.min_chars = 30;
+  options.cut.length = 32;
+  std::string text = "short\n";
+  for (int i = 0; i < 8; ++i) text += std::string(2000, static_cast<char>('a' + i)) + "\n";
+  options.path = {put("long.txt", text + "tail\n")};
+  for (int run = 0; run < 2; ++run) {  // built, and found again
+    const std::string log = log_of([&] { opened(); });
+    EXPECT_NE(log.find("warning"), std::string::npos) << log;
+    EXPECT_NE(log.find("of 16,009 bytes of text, 256 (1.6 %) are used; 15,744 (98.3 %) are cut off because their lines are longer than "
+                       "model.max_seq_length = 32 bytes; 9 (0.1 %) are not used because their lines have no more than data.min_chars = 30"),
+              std::string::npos) << log;
+  }
+  options.cut.length = 2000;  // nearly everything is used: told, not warned of
+  const std::string little = log_of([&] { opened(); });
+  EXPECT_EQ(little.find("warning"), std::string::npos) << little;
+  EXPECT_NE(little.find("9 (0.1 %) are not used"), std::string::npos) << little;
+  options.cut.mode = TextMode::stream;
+  options.cut.length = 1000;
+  const std::string stream = log_of([&] { opened(); });
+  EXPECT_NE(stream.find("at the ends of files are not used"), std::string::npos) << stream;
+  options.cut.mode = TextMode::lines;
+  options.cut.length = 40;
+  options.path = {put("whole.txt", std::string(35, 'a') + "\n" + std::string(36, 'b') + "\n" + std::string(37, 'c') + "\n")};
+  EXPECT_EQ(log_of([&] { opened(); }).find("bytes of text"), std::string::npos);
+}
+
+TEST_F(TokenData, EqualLinesHaveEqualDigests) {
+  options.path = {put("twice.txt", "this line stands in the text twice, of course\nanother line that is as long as it must be\n"
+                                   "this line stands in the text twice, of course\nthis line stands in the text twice, of course!\n")};
+  options.cut.length = 60;
+  options.validation_ratio = 0.25;
+  const auto digests = opened().input_digests();
+  ASSERT_EQ(digests.size(), 4U);
+  EXPECT_EQ(digests[0], digests[2]);
+  EXPECT_EQ(std::set<std::uint64_t>(digests.begin(), digests.end()).size(), 3U);
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 #include "models/hgnn_moe/dataset.hpp"
 
 #include "base/error.hpp"
+#include "base/log.hpp"
+#include "base/text.hpp"
 #include "graph/split.hpp"
 #include "models/hgnn_moe/token_records.hpp"
 
@@ -10,6 +12,26 @@
 #include <numeric>
 
 namespace gnn_hpc::hgnn_moe {
+
+namespace {
+
+/// A column with one value a sequence.
+std::vector<std::int64_t> all_of(const GraphCache& cache, TokenColumn column) {
+  std::vector<std::int64_t> samples(static_cast<std::size_t>(cache.num_samples()));
+  std::iota(samples.begin(), samples.end(), std::int64_t{0});
+  std::vector<std::int64_t> out(samples.size());
+  cache.read<std::int64_t>(column, samples, std::span<std::int64_t>(out));
+  return out;
+}
+
+/// "15,744 (98.4 %)"
+std::string share_text(std::int64_t bytes, std::int64_t all) {
+  return fmt::format("{} ({:.1f} %)", format_count(static_cast<long long>(bytes)), 100.0 * static_cast<double>(bytes) / static_cast<double>(all));
+}
+
+constexpr double kMuch = 0.1;  ///< of a text: more than this left out is a warning
+
+}  // namespace
 
 TokenDataset::TokenDataset(DataOptions options) : options_(std::move(options)) {}
 
@@ -26,6 +48,39 @@ void TokenDataset::add_source(const std::vector<std::string>& paths, bool read_o
   request.options = options_text;
   request.read_only = read_only;
   samples_.add(std::move(request), paths, {"sequences", "records", "cache"}, comm);
+  say_what_is_used(samples_.caches().size() - 1, paths);
+}
+
+/// Said in every run, from what the cache holds: text that is left out without a word looks like text that was learnt.
+void TokenDataset::say_what_is_used(std::size_t cache_number, const std::vector<std::string>& paths) const {
+  const GraphCache& cache = *samples_.caches()[cache_number];
+  const auto sum = [&](TokenColumn column) {
+    const auto values = all_of(cache, column);
+    return std::accumulate(values.begin(), values.end(), std::int64_t{0});
+  };
+  const std::int64_t used = cache.total_nodes(), cut = sum(kCut), passed = sum(kPassed), all = used + cut + passed;
+  if (cut + passed == 0) return;
+  const std::string name = join_names(paths, 3), total = format_count(static_cast<long long>(all));
+  std::string text;
+  if (options_.cut.mode == TextMode::lines) {
+    text = fmt::format("{}: of {} bytes of text, {} are used; {} are cut off because their lines are longer than model.max_seq_length = {} bytes; {} are not "
+                       "used because their lines have no more than data.min_chars = {} characters", name, total, share_text(used, all),
+                       share_text(cut, all), options_.cut.length, share_text(passed, all), options_.cut.min_chars);
+  } else {
+    text = fmt::format("{}: of {} bytes of text, {} are used; {} at the ends of files are not used: less than a window of model.max_seq_length = {} bytes",
+                       name, total, share_text(used, all), share_text(passed, all), options_.cut.length);
+  }
+  if (static_cast<double>(cut + passed) <= kMuch * static_cast<double>(all)) log_info("{}", text);
+  else log_warning("{}{}", text, options_.cut.mode == TextMode::lines ? ". data.mode: stream uses the whole text" : "");
+}
+
+std::vector<std::uint64_t> TokenDataset::input_digests() const {
+  std::vector<std::uint64_t> out;
+  for (const auto& cache : samples_.caches()) {
+    const auto values = all_of(*cache, kDigest);
+    out.insert(out.end(), values.begin(), values.end());
+  }
+  return out;
 }
 
 void TokenDataset::open_all(bool read_only, const Comm& comm, const std::string& options_text) {

@@ -29,6 +29,8 @@ class TokenDataset {
   /// Tokens of a sequence, padding at its end apart.
   std::int64_t length(std::int64_t sample) const { return samples_.num_nodes(sample); }
   const DataOptions& options() const { return options_; }
+  /// By sample: of the ids, the same for equal sequences.
+  std::vector<std::uint64_t> input_digests() const;
   /// Keys of the caches, in order: equal texts, equal samples.
   std::string digest() const { return samples_.digest(); }
 
@@ -39,6 +41,7 @@ class TokenDataset {
   void open_all(bool read_only, const Comm& comm, const std::string& options_text);
   void add_source(const std::vector<std::string>& paths, bool read_only, const Comm& comm, const std::string& options_text);
   void split();
+  void say_what_is_used(std::size_t cache, const std::vector<std::string>& paths) const;
 
   DataOptions options_;
   CachedSamples samples_;

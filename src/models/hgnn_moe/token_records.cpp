@@ -2,21 +2,18 @@
 #include "models/hgnn_moe/token_records.hpp"
 
 #include "base/error.hpp"
+#include "models/input_digest.hpp"
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 namespace gnn_hpc::hgnn_moe {
 
 namespace {
 
 /// Raise it when reading gives other samples from the same input.
-constexpr int kSchemaVersion = 1;
-
-struct SequenceRecord : RecordSource::Record {
-  TokenSequence sequence;
-  std::string id;
-};
+constexpr int kSchemaVersion = 2;
 
 struct SequenceWorkspace : RecordSource::Workspace {
   std::vector<std::uint8_t> ones;
@@ -25,11 +22,22 @@ struct SequenceWorkspace : RecordSource::Workspace {
 }  // namespace
 
 Schema token_schema() {
-  return {"token", kSchemaVersion, {{"id", Domain::node, DType::i32, 1}, {"mask", Domain::node, DType::u8, 1}}};
+  return {"token",
+          kSchemaVersion,
+          {{"id", Domain::node, DType::i32, 1},
+           {"mask", Domain::node, DType::u8, 1},
+           {"cut", Domain::graph, DType::i64, 1},
+           {"passed", Domain::graph, DType::i64, 1},
+           {"digest", Domain::graph, DType::i64, 1}}};
 }
 
+struct TokenRecords::SequenceRecord : Record {
+  TokenSequence sequence;
+  std::string id;
+};
+
 TokenRecords::TokenRecords(std::vector<std::string> paths, const TextCut& cut, int vocabulary)
-    : paths_(std::move(paths)), cut_(cut), vocabulary_(vocabulary) {
+    : paths_(std::move(paths)), cut_(cut), vocabulary_(vocabulary), ahead_(std::make_unique<SequenceRecord>()) {
   open_next();
 }
 
@@ -72,8 +80,23 @@ void TokenRecords::refuse_empty() const {
 std::unique_ptr<RecordSource::Record> TokenRecords::new_record() const { return std::make_unique<SequenceRecord>(); }
 std::unique_ptr<RecordSource::Workspace> TokenRecords::new_workspace() const { return std::make_unique<SequenceWorkspace>(); }
 
+TokenRecords::~TokenRecords() = default;
+
 bool TokenRecords::next(Record& record) {
   auto& r = static_cast<SequenceRecord&>(record);
+  if (!std::exchange(begun_, true)) has_ahead_ = read(*ahead_);
+  if (!has_ahead_) {
+    if (found_ == 0) refuse_empty();
+    return false;
+  }
+  std::swap(r.sequence, ahead_->sequence);
+  std::swap(r.id, ahead_->id);
+  has_ahead_ = read(*ahead_);
+  r.sequence.passed += std::exchange(left_over_, 0);
+  return true;
+}
+
+bool TokenRecords::read(SequenceRecord& r) {
   while (table_ || cutter_) {
     if (table_ ? table_->next(r.sequence) : cutter_->next(r.sequence)) {
       const std::string& path = paths_[file_ - 1];
@@ -82,9 +105,9 @@ bool TokenRecords::next(Record& record) {
       ++found_;
       return true;
     }
+    if (cutter_) left_over_ += cutter_->left_over();
     open_next();
   }
-  if (found_ == 0) refuse_empty();
   return false;
 }
 
@@ -102,6 +125,12 @@ void TokenRecords::convert(std::int64_t index, const Record& record, Workspace& 
   out.put<std::int32_t>(kIds, s.ids);
   if (s.mask.empty()) ones.assign(s.ids.size(), 1);
   out.put<std::uint8_t>(kMask, s.mask.empty() ? ones : s.mask);
+  out.put<std::int64_t>(kCut, std::span<const std::int64_t>(&s.cut, 1));
+  out.put<std::int64_t>(kPassed, std::span<const std::int64_t>(&s.passed, 1));
+  std::uint64_t digest = s.ids.size();
+  for (const std::int32_t id : s.ids) digest = digest_with(digest, static_cast<std::uint64_t>(id));
+  const auto stored = static_cast<std::int64_t>(digest);
+  out.put<std::int64_t>(kDigest, std::span<const std::int64_t>(&stored, 1));
   out.end();
 }
 

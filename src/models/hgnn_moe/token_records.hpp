@@ -15,7 +15,9 @@
 namespace gnn_hpc::hgnn_moe {
 
 /// Columns of a sequence in the cache, in this order: a sequence is a graph, a token a node. Padding at its end is not stored.
-enum TokenColumn { kIds, kMask };
+/// `kCut`, `kPassed`: bytes of text left out for and before it (io/tokens.hpp; what stands behind the last sequence counts to that one), so
+/// that every run can say what share of the text is used; `kDigest`: of its ids, to find equal ones.
+enum TokenColumn { kIds, kMask, kCut, kPassed, kDigest };
 
 Schema token_schema();
 
@@ -25,6 +27,7 @@ class TokenRecords final : public RecordSource {
  public:
   /// @param vocabulary  of the model
   TokenRecords(std::vector<std::string> paths, const TextCut& cut, int vocabulary);
+  ~TokenRecords() override;
 
   std::unique_ptr<Record> new_record() const override;
   bool next(Record& record) override;
@@ -36,7 +39,9 @@ class TokenRecords final : public RecordSource {
   CacheKey key() const;
 
  private:
+  struct SequenceRecord;
   void open_next();
+  bool read(SequenceRecord& out);
   [[noreturn]] void refuse_empty() const;
 
   std::vector<std::string> paths_;
@@ -44,6 +49,9 @@ class TokenRecords final : public RecordSource {
   int vocabulary_;
   std::size_t file_ = 0;     ///< files opened so far
   std::int64_t found_ = 0;
+  std::unique_ptr<SequenceRecord> ahead_;  ///< read before it is asked for, to know what is left over behind the one before
+  bool begun_ = false, has_ahead_ = false;
+  std::int64_t left_over_ = 0;             ///< bytes behind the last sequence of a file, not yet told
   bool pending_ = false;     ///< bytes of `text_` handed out, not yet consumed
   std::unique_ptr<TextSource> text_;
   std::unique_ptr<TextCutter> cutter_;

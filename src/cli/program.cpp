@@ -89,12 +89,13 @@ void log_scores(const std::vector<PredictedRow>& rows, const std::vector<std::st
     if (truth.empty()) continue;
     if (kind == TargetKind::number) {
       const RegressionScore score = regression_score(truth, prediction);
-      log_info("{}: MAE {:.6g}, RMSE {:.6g}, R2 {:.6g} over {} with a known value", printable_name(targets[t]), score.mae, score.rmse, score.r2, score.count);
+      log_info("{}: MAE {}, RMSE {}, R2 {} over {} with a known value", printable_name(targets[t]), score_text(score.mae),
+               score_text(score.rmse), score_text(score.r2), score.count);
       continue;
     }
     const ClassScore score = kind == TargetKind::probability ? binary_score(truth, prediction) : multiclass_score(truth, prediction, num_classes);
-    log_info("{}: accuracy {:.6g}, F1 {:.6g}, ROC AUC {:.6g} over {} with a known label", printable_name(targets[t]), score.accuracy, score.f1, score.roc_auc,
-             score.count);
+    log_info("{}: accuracy {}, F1 {}, ROC AUC {} over {} with a known label", printable_name(targets[t]), score_text(score.accuracy), score_text(score.f1),
+             score_text(score.roc_auc), score.count);
   }
 }
 

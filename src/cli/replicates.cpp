@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iterator>
+#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -46,6 +47,23 @@ std::string csv_line(const std::vector<std::string>& fields) {
   std::string out;
   for (std::size_t i = 0; i < fields.size(); ++i) out += (i > 0 ? "," : "") + csv_field(fields[i]);
   return out + "\n";
+}
+
+/// "0.88 +- 0.015" of the values that are defined, and of how many where it is not all; "-" without any.
+std::string mean_and_spread(const std::vector<double>& values) {
+  std::vector<double> defined;
+  for (const double x : values) {
+    if (!std::isnan(x)) defined.push_back(x);
+  }
+  const double n = static_cast<double>(defined.size());
+  double mean = 0.0, squares = 0.0;
+  for (const double x : defined) mean += x / n;
+  for (const double x : defined) squares += (x - mean) * (x - mean);
+  if (defined.empty()) return "-";
+  std::string out = fmt::format("{:.5g}", mean);
+  if (n > 1.0) out += fmt::format(" +- {:.2g}", std::sqrt(squares / (n - 1.0)));
+  if (defined.size() < values.size()) out += fmt::format(" ({} of {})", defined.size(), values.size());
+  return out;
 }
 
 }  // namespace
@@ -118,7 +136,9 @@ std::string results_table(const Results& results) {
       members.emplace_back();
     }
     std::vector<double> metrics;
-    for (std::size_t m = 0; m < kMetrics; ++m) metrics.push_back(std::strtod(row[m].c_str(), nullptr));
+    for (std::size_t m = 0; m < kMetrics; ++m) {  // an empty field is undefined and must not become 0
+      metrics.push_back(row[m].empty() ? std::numeric_limits<double>::quiet_NaN() : std::strtod(row[m].c_str(), nullptr));
+    }
     members[at].push_back(std::move(metrics));
   }
   std::size_t width = 6;
@@ -128,12 +148,9 @@ std::string results_table(const Results& results) {
   for (std::size_t g = 0; g < groups.size(); ++g) {
     fmt::format_to(std::back_inserter(out), "\n{:<{}} {:>6}", groups[g], width, members[g].size());
     for (std::size_t m = 0; m < kMetrics; ++m) {
-      const double n = static_cast<double>(members[g].size());
-      double mean = 0.0, squares = 0.0;
-      for (const auto& row : members[g]) mean += row[m] / n;
-      for (const auto& row : members[g]) squares += (row[m] - mean) * (row[m] - mean);
-      const std::string text = n > 1.0 ? fmt::format("{:.5g} +- {:.2g}", mean, std::sqrt(squares / (n - 1.0))) : fmt::format("{:.5g}", mean);
-      fmt::format_to(std::back_inserter(out), " {:>22}", text);
+      std::vector<double> values;
+      for (const auto& row : members[g]) values.push_back(row[m]);
+      fmt::format_to(std::back_inserter(out), " {:>22}", mean_and_spread(values));
     }
   }
   return out;

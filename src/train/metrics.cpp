@@ -2,6 +2,7 @@
 #include "train/metrics.hpp"
 
 #include "base/error.hpp"
+#include "models/r_squared.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -18,13 +19,14 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 RegressionScore regression_score(std::span<const double> target, std::span<const double> prediction) {
   GNN_HPC_REQUIRE(target.size() == prediction.size(), "{} targets, {} predictions", target.size(), prediction.size());
   RegressionScore score;
-  double absolute = 0.0, squared = 0.0, sum = 0.0;
+  double absolute = 0.0, squared = 0.0, sum = 0.0, largest = 0.0;
   for (std::size_t i = 0; i < target.size(); ++i) {
     if (std::isnan(target[i])) continue;
     const double error = prediction[i] - target[i];
     absolute += std::abs(error);
     squared += error * error;
     sum += target[i];
+    largest = std::max(largest, std::abs(target[i]));
     ++score.count;
   }
   if (score.count == 0) return {0, kNan, kNan, kNan};
@@ -35,9 +37,12 @@ RegressionScore regression_score(std::span<const double> target, std::span<const
   }
   score.mae = absolute / n;
   score.rmse = std::sqrt(squared / n);
-  score.r2 = total > 0.0 ? 1.0 - squared / total : (std::isnan(squared) ? kNan : 0.0);
+  score.r2 = r_squared(squared, total, n, largest);
   return score;
 }
+
+std::string score_field(double score) { return std::isnan(score) ? std::string() : fmt::format("{}", score); }
+std::string score_text(double score) { return std::isnan(score) ? std::string("-") : fmt::format("{:.6g}", score); }
 
 namespace {
 

@@ -43,6 +43,16 @@ TEST(Replicates, RowsOfAllRunsBelowOneHeader) {
   EXPECT_NE(table.find("\"y, z\"      1                      7"), std::string::npos) << table;
 }
 
+TEST(Replicates, SplitsWithoutAScoreAreLeftOutOfItsMeanAndCounted) {
+  Results results;
+  results.header = {"test/mae", "test/rmse", "test/r2", "split", "target"};
+  results.rows = {{"1", "2", "", "0", "x"}, {"3", "2", "0.5", "1", "x"}, {"5", "2", "0.7", "2", "x"}, {"4", "4", "", "0", "y"}, {"4", "4", "nan", "1", "y"}};
+  const std::string table = results_table(results);
+  EXPECT_NE(table.find("0.6 +- 0.14 (2 of 3)"), std::string::npos) << table;
+  EXPECT_NE(table.find("3 +- 2 "), std::string::npos) << table;
+  EXPECT_EQ(table.substr(table.size() - 2), " -") << table;
+}
+
 TEST(Replicates, OtherKeysOfASweepAreColumns) {
   const test::TemporaryFolder folder;
   const auto points = name_points(with_replicates({{"data.train_size=100"}, {"data.train_size=full"}}, 1));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/metrics.hpp"
 
+#include "models/r_squared.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -29,9 +31,48 @@ TEST(RegressionScore, KeepsItsDigitsFarFromZero) {
 
 TEST(RegressionScore, EdgeCases) {
   EXPECT_TRUE(std::isnan(regression_score({}, {}).mae));
-  const std::vector<double> y{2, 2}, p{1, 3}, bad{1, kNan};
-  EXPECT_EQ(regression_score(y, p).r2, 0.0);
+  const std::vector<double> y{2, 2}, bad{1, kNan};
   EXPECT_TRUE(std::isnan(regression_score(y, bad).mae));
+}
+
+TEST(RegressionScore, R2IsUndefinedWhereTheTargetsDoNotVary) {
+  const auto r2 = [](std::vector<double> y, double error) {
+    std::vector<double> p = y;
+    for (std::size_t i = 0; i < p.size(); ++i) p[i] += i % 2 == 0 ? error : -error;
+    return regression_score(y, p).r2;
+  };
+  EXPECT_TRUE(std::isnan(r2({3.0}, 0.0)));  // one sample, even a perfect prediction
+  EXPECT_TRUE(std::isnan(r2({3.0}, 1.0)));
+  EXPECT_TRUE(std::isnan(r2({kNan, 3.0, kNan}, 1.0)));
+  for (const double constant : {0.0, 0.1, 2.0, -1e-30, 291230.7, 1e300}) {  // 0.1 is no binary number: its mean has an error
+    EXPECT_TRUE(std::isnan(r2(std::vector<double>(7, constant), 0.5))) << constant;
+    EXPECT_TRUE(std::isnan(r2(std::vector<double>(7, constant), 0.0))) << constant;
+  }
+  EXPECT_TRUE(std::isnan(r2({0.1, 0.1, std::nextafter(0.1, 1.0)}, 0.5)));  // differ by rounding
+  EXPECT_NEAR(r2({1.0, 3.0}, 0.5), 1.0 - 0.5 / 2.0, 1e-15);
+  EXPECT_NEAR(r2({-291230.1, -291230.2, -291230.3}, 0.0), 1.0, 1e-15);  // small beside a large offset is not nothing
+  EXPECT_NEAR(r2({1e-200, 3e-200}, 0.0), 1.0, 1e-15);
+}
+
+TEST(RegressionScore, SumsOverRanksFollowTheSameRule) {
+  const auto r2 = [](const std::vector<double>& y, double squared_errors) {
+    double sum = 0.0, squares = 0.0;
+    for (const double x : y) sum += x, squares += x * x;
+    return r_squared_of_sums(squared_errors, sum, squares, static_cast<double>(y.size()));
+  };
+  EXPECT_TRUE(std::isnan(r2({}, 0.0)));
+  EXPECT_TRUE(std::isnan(r2({1.0}, 0.0)));
+  EXPECT_TRUE(std::isnan(r2(std::vector<double>(1000, 0.1), 1.0)));
+  EXPECT_TRUE(std::isnan(r2(std::vector<double>(10, 0.0), 1.0)));
+  EXPECT_NEAR(r2({1.0, 3.0}, 0.5), 0.75, 1e-15);
+}
+
+TEST(Scores, UndefinedIsEmptyInCsvAndADashInTables) {
+  EXPECT_EQ(score_field(kNan), "");
+  EXPECT_EQ(score_text(kNan), "-");
+  EXPECT_EQ(score_field(0.1), "0.1");
+  EXPECT_EQ(score_text(1.0 / 3.0), "0.333333");
+  EXPECT_EQ(score_field(0.0), "0");
 }
 
 TEST(ClassScore, AgreesWithAHandCount) {

@@ -3,11 +3,13 @@
 
 #include "base/error.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <initializer_list>
 #include <limits>
+#include <vector>
 
 #include <unistd.h>
 
@@ -94,6 +96,25 @@ const char* stop_reason_name(int reason) noexcept {
 void pass_on_stop(int reason) noexcept {
   for (int now = passed_on; reason > now && !passed_on.compare_exchange_weak(now, reason);) {
   }
+}
+
+std::string stop_text(std::span<const std::string> causes_by_rank) {
+  std::vector<std::string> causes;
+  for (const std::string& cause : causes_by_rank) {
+    if (!cause.empty() && std::find(causes.begin(), causes.end(), cause) == causes.end()) causes.push_back(cause);
+  }
+  std::string out;
+  for (const std::string& cause : causes) {
+    std::string ranks;
+    std::size_t count = 0;
+    for (std::size_t rank = 0; rank < causes_by_rank.size(); ++rank) {
+      if (causes_by_rank[rank] == cause) ranks += (count++ > 0 ? "," : "") + std::to_string(rank);
+    }
+    out += (out.empty() ? "" : "; ") + cause;
+    if (causes_by_rank.size() == 1 || !cause.starts_with("SIG")) continue;  // a limit or a program's wish is the same for all
+    out += count == causes_by_rank.size() ? " on all ranks" : (count == 1 ? " on rank " : " on ranks ") + ranks;
+  }
+  return out;
 }
 
 void clear_stop_request() noexcept {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <span>
+#include <string>
 #include <string_view>
 
 namespace gnn_hpc {
@@ -46,6 +48,11 @@ int stop_reason() noexcept;
 const char* stop_reason_name(int reason) noexcept;
 /// Takes over what `stop_reason` said on another rank.
 void pass_on_stop(int reason) noexcept;
+
+/// Why a run of several ranks stops, from each rank's own cause (empty: it has none): "SIGTERM on rank 1", "SIGUSR1 on all ranks",
+/// "run.walltime". A signal names the ranks that it reached: a signal to one process (a person, a failing node) and the end of a job (all
+/// of them) call for different remedies. One rank: the cause alone.
+std::string stop_text(std::span<const std::string> causes_by_rank);
 
 /// Forgets what has arrived, from other ranks too; a time limit stands.
 void clear_stop_request() noexcept;

@@ -3,6 +3,7 @@
 
 #include "base/text.hpp"
 #include "graph/sampler.hpp"
+#include "train/batch_check.hpp"
 #include "train/batch_feed.hpp"
 #include "train/optimizer.hpp"
 #include "train/step_runner.hpp"
@@ -61,6 +62,7 @@ void print_data(Job<T>& job, const Comm& comm, std::ostream& out) {
   Task<T>& task = *job.task;
   const Splits& splits = task.splits();
   const TrainOptions& train = job.options.train;
+  check_batches(task, train);
   const std::int64_t steps = BatchPlan::count_training(static_cast<std::int64_t>(splits.train.size()), train.batches());
   if (comm.is_root()) {
     fmt::print(out, "{:<28} {} training, {} validation, {} test\n", "samples", format_count(static_cast<long long>(splits.train.size())),

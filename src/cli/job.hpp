@@ -40,7 +40,8 @@ struct JobOptions {
   static JobOptions parse(Config root, const std::string& schema_system = {});
 };
 
-/// What `train` holds where the input says nothing: each system's published settings.
+/// What `train` holds where the input says nothing: each system's published settings; of dmpnn_diffpool fewer epochs, as its plain encoder
+/// needs.
 TrainOptions train_defaults(const std::string& system);
 
 /// An input file with its task, ready to open its data.

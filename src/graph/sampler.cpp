@@ -36,6 +36,11 @@ std::int64_t BatchPlan::count_training(std::int64_t num_samples, const BatchRule
   return rule.most > 0 ? std::min(all, rule.most) : all;
 }
 
+std::int64_t BatchPlan::smallest_training(std::int64_t num_samples, const BatchRule& rule) {
+  const std::int64_t batches = count_training(num_samples, rule), last = num_samples - (batches - 1) * rule.batch_size;
+  return batches == 0 ? 0 : std::min(rule.batch_size, last);
+}
+
 BatchPlan BatchPlan::training(std::span<const std::int64_t> samples, const BatchRule& rule, std::uint64_t seed, std::int64_t epoch) {
   BatchPlan plan;
   plan.order_ = shuffled(samples, seed, epoch);

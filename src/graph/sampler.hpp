@@ -38,6 +38,8 @@ class BatchPlan {
   std::span<const std::int64_t> batch(std::int64_t b) const;
   /// Batches of an epoch of training, without making its order.
   static std::int64_t count_training(std::int64_t num_samples, const BatchRule& rule);
+  /// Samples of the smallest of them; 0 without samples.
+  static std::int64_t smallest_training(std::int64_t num_samples, const BatchRule& rule);
 
  private:
   std::vector<std::int64_t> order_;

@@ -63,6 +63,9 @@ struct InputRecord {
   std::int64_t sample = -1;  ///< data-set index; -1 if the record could not be used
 };
 
+/// Whose rows BatchNorm takes its statistics over in training.
+enum class NormalisedRows { none, nodes, graphs };
+
 /// Work of one step, for `bench` and the log.
 struct BatchSize {
   std::int64_t graphs = 0, nodes = 0, edges = 0;
@@ -115,6 +118,9 @@ class Task {
   /// Opens or builds data for prediction: targets may be missing, there are no splits, and the label scaling comes from a
   /// checkpoint (`set_data_state`, called afterwards). Collective.
   virtual void open_prediction_data(const Comm& comm) { open_data(comm); }
+  /// A digest of the input of every sample (molecule, crystal, text), by data-set index; empty: the system knows none. Equal inputs have equal
+  /// digests however their files describe them, as far as the system documents; targets do not count.
+  virtual std::vector<std::uint64_t> input_digests() const { return {}; }
   /// Every record of the input in input order, bad ones included; for prediction.
   /// Default: the samples of the splits by data-set index.
   virtual std::vector<InputRecord> records() const;
@@ -130,6 +136,8 @@ class Task {
   /// Work of a sample, used to balance ranks (e.g. nodes + edges).
   virtual std::int64_t cost(std::int64_t sample) const = 0;
 
+  /// Over what the model has BatchNorm; decides which batches are too small to learn from.
+  virtual NormalisedRows normalised_rows() const { return NormalisedRows::none; }
   /// Parts of the names of parameters that took no part in the last forward pass: an optimiser step leaves them alone, decay included.
   /// The same on all ranks.
   virtual std::vector<std::string> resting() const { return {}; }
@@ -139,6 +147,11 @@ class Task {
   /// This rank's part of the loss, sum / divisor, in a device scalar (read it after a fence); `divisor` is the sum of
   /// `HostBatch::loss_weight` over all ranks. Prepares the gradient of the output when training.
   virtual View1<double> loss(Step<T>& step, double divisor) = 0;
+  /// True if training minimises terms that an evaluation's loss lacks (of pooling, of specialisation). The log names them apart, so that
+  /// training and validation loss can be compared. Never changes after `open_data`.
+  virtual bool has_auxiliary_loss() const { return false; }
+  /// Where it has: this rank's part of the last training step's loss without those terms, in a device scalar.
+  virtual View1<double> target_loss() { return {}; }
   virtual void backward(Step<T>& step) = 0;
   /// Adds the metrics of the batch last run through `forward` (label units). Fences.
   virtual void measure(const HostBatch& batch, Step<T>& step, Measures& measures) = 0;
@@ -160,6 +173,9 @@ class Task {
   }
   /// A few parameters worth following, by name, for the log of every epoch and of every evaluation. Fences.
   virtual std::vector<std::pair<std::string, std::vector<double>>> report() { return {}; }
+  /// Which of the system's models this is, and its size, in a few words for the line that says what is trained: "D-MPNN, mean over atoms,
+  /// width 300, depth 3". Empty: the system has one model only.
+  virtual std::string variant() const { return {}; }
   /// Lines about the model for the log at the beginning (parameter counts).
   virtual std::vector<std::string> describe() const { return {}; }
   /// For `generate`: continues texts with the present weights; null where the system cannot. The task must outlive it.

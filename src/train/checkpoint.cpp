@@ -39,6 +39,7 @@ void for_each_member(State& s, Visit visit) {
   visit("evaluated_step", s.evaluated_step);
   visit("loss_sum", s.loss_sum);
   visit("loss_weight", s.loss_weight);
+  visit("auxiliary_sum", s.auxiliary_sum);
   visit("updates", s.updates);
   visit("skipped", s.skipped);
   visit("jsonl_bytes", s.jsonl_bytes);
@@ -201,7 +202,8 @@ CheckpointHeader read_checkpoint_header(const std::string& path) {
   out.info.resolved_yaml = file.read_text("/config");
   for_each_member(out.state, [&](const char* name, auto& value) {
     const std::string dataset = "/state/" + std::string(name);
-    if (std::string_view(name) == "evaluated_step" && !file.exists(dataset)) return;  // files of earlier versions
+    const bool added_later = std::string_view(name) == "evaluated_step" || std::string_view(name) == "auxiliary_sum";
+    if (added_later && !file.exists(dataset)) return;  // files of earlier versions
     value = file.read_scalar<std::decay_t<decltype(value)>>(dataset);
   });
   out.info.data_state = format == 1 ? read_data_state_1(file) : read_data_state(file);

@@ -23,7 +23,8 @@ struct TrainState {
   std::int64_t epochs_since_best = 0;
   std::int64_t evaluated_step = 0; ///< `step` at the last validation
   std::int64_t bad_in_a_row = 0;   ///< steps whose loss or gradient was not finite
-  double loss_sum = 0.0, loss_weight = 0.0;  ///< of the epoch under way
+  double loss_sum = 0.0, loss_weight = 0.0;  ///< of the epoch under way; without auxiliary terms
+  double auxiliary_sum = 0.0;                ///< the auxiliary terms of the same steps
   double updates = 0.0, skipped = 0.0;       ///< of the optimiser
   std::int64_t jsonl_bytes = 0, csv_bytes = 0;  ///< length of metrics.jsonl and metrics.csv at this point
 };

@@ -5,13 +5,16 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cmath>
+#include <fstream>
+
 namespace gnn_hpc {
 
 namespace {
 
 using Json = nlohmann::ordered_json;  // numbers that are not finite become null
 
-std::string csv_number(double x) { return fmt::format("{}", x); }
+std::string csv_number(double x) { return std::isnan(x) ? std::string() : fmt::format("{}", x); }
 
 /// One line; names that are not UTF-8 get replacement characters.
 std::string text_of(const Json& line) { return line.dump(-1, ' ', false, Json::error_handler_t::replace); }
@@ -20,10 +23,22 @@ void add_metrics(Json& line, const std::string& part, const std::vector<std::pai
   for (const auto& [name, value] : metrics) line[part + "_" + name] = value;
 }
 
+constexpr const char* kAuxiliaryColumn = "train_auxiliary_loss";
+
+/// The header of a metrics.csv that is continued; empty: it is a new file.
+std::string header_of(const std::string& path, std::int64_t bytes) {
+  std::string line;
+  std::ifstream file(path);
+  if (bytes > 0 && file) std::getline(file, line);
+  return line;
+}
+
 }  // namespace
 
 MetricsLog::MetricsLog(const RunFolder& folder, bool root, const TrainState& state) {
   if (!root) return;
+  const std::string header = header_of(folder.path("metrics.csv"), state.csv_bytes);
+  csv_has_auxiliary_ = header.empty() || header.find(kAuxiliaryColumn) != std::string::npos;
   jsonl_ = AppendLog(folder.path("metrics.jsonl"), state.jsonl_bytes);
   csv_ = AppendLog(folder.path("metrics.csv"), state.csv_bytes);
   for (const AppendLog* log : {&jsonl_, &csv_}) {
@@ -33,9 +48,12 @@ MetricsLog::MetricsLog(const RunFolder& folder, bool root, const TrainState& sta
   }
 }
 
-void MetricsLog::step(std::int64_t epoch, std::int64_t step, double learning_rate, double loss, double gradient_norm, bool bad) {
+void MetricsLog::step(std::int64_t epoch, std::int64_t step, double learning_rate, const LossParts& loss, double gradient_norm,
+                      bool bad) {
   if (!jsonl_.is_open()) return;
-  Json line{{"type", "step"}, {"epoch", epoch}, {"step", step}, {"learning_rate", learning_rate}, {"loss", loss}, {"gradient_norm", gradient_norm}};
+  Json line{{"type", "step"}, {"epoch", epoch}, {"step", step}, {"learning_rate", learning_rate}, {"loss", loss.target}};
+  if (loss.auxiliary) line["auxiliary_loss"] = *loss.auxiliary;
+  line["gradient_norm"] = gradient_norm;
   if (bad) line["bad"] = true;
   jsonl_.line(text_of(line));
 }
@@ -55,18 +73,19 @@ void MetricsLog::report(std::int64_t step, const std::vector<std::pair<std::stri
   jsonl_.line(text_of(line));
 }
 
-void MetricsLog::epoch(std::int64_t epoch, std::int64_t step, double learning_rate, double train_loss, const Evaluation& validation,
+void MetricsLog::epoch(std::int64_t epoch, std::int64_t step, double learning_rate, const LossParts& train_loss, const Evaluation& validation,
                        const Evaluation* train, bool best) {
   if (!jsonl_.is_open()) return;
-  Json line{{"type", "epoch"}, {"epoch", epoch}, {"step", step}, {"learning_rate", learning_rate}, {"train_loss", train_loss},
+  Json line{{"type", "epoch"}, {"epoch", epoch}, {"step", step}, {"learning_rate", learning_rate}, {"train_loss", train_loss.target},
             {"val_loss", validation.loss}};
   add_metrics(line, "val", validation.metrics);
   if (train != nullptr) add_metrics(line, "train", train->metrics);
+  if (train_loss.auxiliary) line["train_auxiliary_loss"] = *train_loss.auxiliary;
   line["best"] = best;
   jsonl_.line(text_of(line));
 
   std::string header = "epoch,step,learning_rate,train_loss,val_loss";
-  std::string row = fmt::format("{},{},{},{},{}", epoch, step, csv_number(learning_rate), csv_number(train_loss),
+  std::string row = fmt::format("{},{},{},{},{}", epoch, step, csv_number(learning_rate), csv_number(train_loss.target),
                                 csv_number(validation.loss));
   for (const auto& [name, value] : validation.metrics) {
     header += "," + csv_field("val_" + name);
@@ -75,6 +94,10 @@ void MetricsLog::epoch(std::int64_t epoch, std::int64_t step, double learning_ra
   for (std::size_t i = 0; i < validation.metrics.size(); ++i) {
     header += "," + csv_field("train_" + validation.metrics[i].first);
     row += train != nullptr ? "," + csv_number(train->metrics[i].second) : ",";
+  }
+  if (train_loss.auxiliary && csv_has_auxiliary_) {
+    header += std::string(",") + kAuxiliaryColumn;
+    row += "," + csv_number(*train_loss.auxiliary);
   }
   if (csv_.bytes() == 0) csv_.line(header);
   csv_.line(row);

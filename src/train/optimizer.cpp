@@ -57,11 +57,12 @@ struct StepNumbers {
 };
 
 /// One thread decides whether the step counts and prepares its scalars in double, so that the host need not wait.
-void prepare_step(const Exec& exec, View1<double> report, View1<double> coefficient, StepNumbers s) {
+void prepare_step(const Exec& exec, View1<double> loss, View1<double> report, View1<double> coefficient, StepNumbers s) {
+  const bool judge_loss = loss.extent(0) > 0;
   Kokkos::parallel_for(
       "gnn_hpc::Optimizer::prepare", Rows(exec, 0, 1), KOKKOS_LAMBDA(const int) {
         const double norm = Kokkos::sqrt(report(0));
-        const bool skip = !Kokkos::isfinite(norm);
+        const bool skip = !Kokkos::isfinite(norm) || (judge_loss && !Kokkos::isfinite(loss(0)));
         coefficient(kSkip) = skip ? 1.0 : 0.0;
         if (skip) {
           report(2) += 1.0;
@@ -188,9 +189,9 @@ void Optimizer<T>::restore_buffers(const Exec& exec) {
 }
 
 template <class T>
-void Optimizer<T>::apply(const Exec& exec, StepRate rate) {
+void Optimizer<T>::apply(const Exec& exec, StepRate rate, View1<double> loss) {
   squared_norm<T>(exec, store_.gradients(), flags_, report_);
-  prepare_step(exec, report_, coefficient_,
+  prepare_step(exec, loss, report_, coefficient_,
                {rate.learning_rate, rate.beta1, options_.beta2, options_.weight_decay, options_.clip_norm, rule_ != UpdateRule::sgd});
   if (rule_ == UpdateRule::sgd) {
     update_sgd<T>(exec, store_.values(), store_.gradients(), m_, flags_, coefficient_, options_.weight_decay);

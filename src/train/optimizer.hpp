@@ -25,9 +25,10 @@ enum class UpdateRule { adamw, adam, sgd };
 /// As torch.optim.AdamW and SGD (dampening 0). Decay applies to tensors whose name contains no part of `no_decay`; tensors
 /// that are not `used` or are frozen keep value and moments bit by bit. Moments are of type T.
 ///
-/// A step whose norm is not finite changes nothing but the counters; parameters, moments and buffers are those before the
+/// A step whose loss or norm is not finite changes nothing but the counters; parameters, moments and buffers are those before the
 /// step (`begin_step` keeps a copy of the buffers, which the forward pass has already updated). Nothing here waits for the
-/// device: decisions are taken there, and `report` is read by the caller after its one fence a step.
+/// device: decisions are taken there, and `report` is read by the caller after its one fence a step. What the report counts as
+/// skipped was skipped, and nothing else: messages go by it.
 template <class T>
 class Optimizer {
  public:
@@ -38,7 +39,9 @@ class Optimizer {
 
   /// Keeps a copy of the buffers; call before the forward pass.
   void begin_step(const Exec& exec);
-  void apply(const Exec& exec, StepRate rate);
+  /// @param loss  [1] or more on the device, the first is the loss over all ranks: a loss that is not finite (an overflow beside finite
+  /// gradients, a target at infinity) skips the step as a gradient does. Empty: the gradient alone decides.
+  void apply(const Exec& exec, StepRate rate, View1<double> loss = {});
   /// Puts back the buffers of `begin_step`, for a forward pass that must leave no trace.
   void restore_buffers(const Exec& exec);
 

@@ -8,6 +8,8 @@ namespace gnn_hpc {
 
 namespace {
 
+constexpr int kLosses = 2;  ///< of a training step
+
 /// Ends a phase: waits for the device and adds the time since the last end. Does nothing (no fence) where nobody measures.
 class PhaseClock {
  public:
@@ -31,7 +33,8 @@ class PhaseClock {
 
 template <class T>
 StepRunner<T>::StepRunner(Task<T>& task, const Comm& comm, std::uint64_t seed)
-    : task_(task), comm_(comm), seed_(seed), host_("gnn_hpc::StepRunner::host", 1 + Optimizer<T>::kReportSize) {}
+    : task_(task), comm_(comm), seed_(seed), losses_("gnn_hpc::StepRunner::losses", kLosses),
+      host_("gnn_hpc::StepRunner::host", kLosses + Optimizer<T>::kReportSize) {}
 
 template <class T>
 Step<T> StepRunner<T>::make_step(Mode mode, std::int64_t step) {
@@ -60,19 +63,23 @@ StepResult StepRunner<T>::train(const HostBatch& share, double divisor, Optimize
   task_.backward(step);
   clock.end(seconds.backward);
   comm_.sum(exec_, task_.params().gradients());  // already divided by the global divisor
+  Kokkos::deep_copy(exec_, Kokkos::subview(losses_, 0), Kokkos::subview(loss, 0));
+  Kokkos::deep_copy(exec_, Kokkos::subview(losses_, 1), Kokkos::subview(task_.has_auxiliary_loss() ? task_.target_loss() : loss, 0));
+  comm_.sum(exec_, losses_);  // before the update, which depends on it
   clock.end(seconds.reduce);
   optimizer.rest(task_.resting());
-  optimizer.apply(exec_, rate);
+  optimizer.apply(exec_, rate, losses_);
   clock.end(seconds.update);
 
-  Kokkos::deep_copy(exec_, Kokkos::subview(host_, 0), Kokkos::subview(loss, 0));
-  Kokkos::deep_copy(exec_, Kokkos::subview(host_, Kokkos::make_pair(1, 1 + static_cast<int>(Optimizer<T>::kReportSize))),
+  Kokkos::deep_copy(exec_, Kokkos::subview(host_, Kokkos::make_pair(0, kLosses)), losses_);
+  Kokkos::deep_copy(exec_, Kokkos::subview(host_, Kokkos::make_pair(kLosses, kLosses + static_cast<int>(Optimizer<T>::kReportSize))),
                     optimizer.report());
   exec_.fence("gnn_hpc::StepRunner::train");
-  result.loss = comm_.sum(host_(0));
-  result.gradient_norm = std::sqrt(host_(1 + Optimizer<T>::kNormSquared));
-  result.updates = host_(1 + Optimizer<T>::kUpdates);
-  result.skipped = host_(1 + Optimizer<T>::kSkipped);
+  result.loss = host_(0);
+  result.target_loss = host_(1);
+  result.gradient_norm = std::sqrt(host_(kLosses + Optimizer<T>::kNormSquared));
+  result.updates = host_(kLosses + Optimizer<T>::kUpdates);
+  result.skipped = host_(kLosses + Optimizer<T>::kSkipped);
   return result;
 }
 

@@ -15,10 +15,11 @@ struct PhaseSeconds {
 };
 
 struct StepResult {
-  double loss = 0.0;           ///< of the global batch
+  double loss = 0.0;           ///< of the global batch, as it is minimised
+  double target_loss = 0.0;    ///< the part of it that an evaluation has, too: without auxiliary terms
   double gradient_norm = 0.0;  ///< before clipping
   double updates = 0.0;        ///< of the optimiser so far
-  double skipped = 0.0;        ///< steps so far that changed nothing because the gradient was not finite
+  double skipped = 0.0;        ///< steps so far that changed nothing because the loss or the gradient was not finite
   BatchSize size;              ///< of this rank's share
 };
 
@@ -28,7 +29,8 @@ class StepRunner {
  public:
   StepRunner(Task<T>& task, const Comm& comm, std::uint64_t seed);
 
-  /// Forward, backward, sum of the gradients over ranks, update. `divisor` is the sum of `loss_weight` over all ranks' shares;
+  /// Forward, backward, sum of gradients and losses over ranks, update (none where loss or gradient is not finite: all ranks see the same
+  /// sums and decide alike, on the device). `divisor` is the sum of `loss_weight` over all ranks' shares;
   /// `step` keys the random numbers of layers. Collective.
   StepResult train(const HostBatch& share, double divisor, Optimizer<T>& optimizer, StepRate rate, std::int64_t step,
                    PhaseSeconds* times = nullptr);
@@ -51,7 +53,8 @@ class StepRunner {
   std::uint64_t seed_;
   Exec exec_;
   Arena arena_;
-  Kokkos::View<double*, Kokkos::SharedHostPinnedSpace> host_;  ///< loss, then the optimiser's report
+  View1<double> losses_;  ///< [2] of a training step: the loss, and the part of it that evaluations have
+  Kokkos::View<double*, Kokkos::SharedHostPinnedSpace> host_;  ///< the losses, then the optimiser's report
 };
 
 }  // namespace gnn_hpc

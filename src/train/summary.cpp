@@ -58,12 +58,12 @@ std::string score_table(const std::vector<PartScore>& parts, const std::vector<s
     for (std::size_t k = 0; k < targets.size(); ++k) {
       if (of_classes) {
         const ClassScore& s = part.classes[k];
-        fmt::format_to(std::back_inserter(out), "\n{:<11} {:<{}} {:>9} {:>12.6g} {:>12.6g} {:>12.6g}", part.part, shown[k], width,
-                       s.count, s.accuracy, s.f1, s.roc_auc);
+        fmt::format_to(std::back_inserter(out), "\n{:<11} {:<{}} {:>9} {:>12} {:>12} {:>12}", part.part, shown[k], width, s.count,
+                       score_text(s.accuracy), score_text(s.f1), score_text(s.roc_auc));
       } else {
         const RegressionScore& s = part.regression[k];
-        fmt::format_to(std::back_inserter(out), "\n{:<11} {:<{}} {:>9} {:>12.6g} {:>12.6g} {:>12.6g}", part.part, shown[k], width,
-                       s.count, s.mae, s.rmse, s.r2);
+        fmt::format_to(std::back_inserter(out), "\n{:<11} {:<{}} {:>9} {:>12} {:>12} {:>12}", part.part, shown[k], width, s.count,
+                       score_text(s.mae), score_text(s.rmse), score_text(s.r2));
       }
     }
   }
@@ -77,10 +77,10 @@ std::string results_csv(const std::vector<PartScore>& parts, const std::vector<s
     for (std::size_t k = 0; k < targets.size(); ++k) {
       if (kind == TargetKind::number) {
         const RegressionScore& s = part.regression[k];
-        fmt::format_to(std::back_inserter(out), "{},{},{}", s.mae, s.rmse, s.r2);
+        fmt::format_to(std::back_inserter(out), "{},{},{}", score_field(s.mae), score_field(s.rmse), score_field(s.r2));
       } else {
         const ClassScore& s = part.classes[k];
-        fmt::format_to(std::back_inserter(out), "{},{},{}", s.accuracy, s.f1, s.roc_auc);
+        fmt::format_to(std::back_inserter(out), "{},{},{}", score_field(s.accuracy), score_field(s.f1), score_field(s.roc_auc));
       }
       fmt::format_to(std::back_inserter(out), ",{},{}\n", split, csv_field(targets[k]));
     }
@@ -103,6 +103,10 @@ std::string summary_json(const SummaryInfo& info, const TrainState& state, const
   out["best_validation"] = state.best_metric;
   out["skipped_steps"] = static_cast<std::int64_t>(state.skipped);
   out["skipped_records"] = info.skipped_records;
+  if (info.repeated) {
+    const RepeatedInputs& r = *info.repeated;
+    out["repeated_inputs"] = {{"training_distinct", r.train_distinct}, {"validation_also_trained", r.validation_seen}, {"test_also_trained", r.test_seen}};
+  }
   out["parameters"] = info.parameters;
   out["ranks"] = info.ranks;
   out["seconds"] = info.seconds;

@@ -4,7 +4,9 @@
 #include "train/checkpoint.hpp"
 #include "train/evaluator.hpp"
 #include "train/metrics.hpp"
+#include "train/repeated_inputs.hpp"
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,6 +41,7 @@ struct SummaryInfo {
   std::string deciding_metric;
   std::int64_t epochs = 0, parameters = 0, ranks = 1, skipped_records = 0;
   double seconds = 0.0;        ///< wall time of the run over all its starts, reading of the data included; see docs/run_folder.md
+  std::optional<RepeatedInputs> repeated{};
 };
 /// `summary.json`; numbers that are not finite are null.
 std::string summary_json(const SummaryInfo& info, const TrainState& state, const std::vector<PartScore>& parts,

@@ -5,11 +5,13 @@
 #include "base/signals.hpp"
 #include "base/text.hpp"
 #include "train/average_buffers.hpp"
+#include "train/batch_check.hpp"
 #include "train/batch_feed.hpp"
 #include "train/beginning.hpp"
 #include "train/final_weights.hpp"
 #include "train/metrics_log.hpp"
 #include "train/prediction_table.hpp"
+#include "train/repeated_inputs.hpp"
 #include "train/run_folder.hpp"
 #include "train/step_speed.hpp"
 
@@ -59,6 +61,7 @@ class Trainer {
 
   TrainResult run() {
     open_data();
+    say_what_is_trained();
     start_or_continue();
     while (state_.epoch < options_.epochs && !out_of_patience()) {
       if (!run_steps() || !finish_epoch()) return stop_with_checkpoint();
@@ -78,10 +81,31 @@ class Trainer {
                                             "split ratios", name, splits.train.size(), splits.validation.size(), splits.test.size()));
       }
     }
+    check_batches(task_, options_);
     steps_per_epoch_ = BatchPlan::count_training(static_cast<std::int64_t>(splits.train.size()), options_.batches());
     schedule_.emplace(options_, steps_per_epoch_);
     optimizer_.emplace(task_.params(), options_);  // a model may take its shape from the data
     info_ = {task_.name(), std::is_same_v<T, float> ? "float" : "double", resolved_yaml_, split_digest(task_), task_.data_state()};
+  }
+
+  /// One line before any work is done: who left a choice to its default sees here what was chosen.
+  void say_what_is_trained() {
+    const auto count = [](std::size_t n) { return format_count(static_cast<long long>(n)); };
+    const Splits& s = task_.splits();
+    std::string text = fmt::format("training {}: ", task_.name());
+    if (const std::string variant = task_.variant(); !variant.empty()) text += variant + "; ";
+    if (task_.predicts()) text += fmt::format("{} target(s), ", task_.target_names().size());
+    text += fmt::format("{} parameters in {}; ", count(task_.params().num_parameters()), info_.precision);
+    text += fmt::format("at most {} epoch(s) of {} step(s) of {} samples; ", options_.epochs, format_count(steps_per_epoch_), options_.batch_size);
+    log_info("{}{} training, {} validation, {} test samples", text, count(s.train.size()), count(s.validation.size()), count(s.test.size()));
+    on_root(comm_, [&] { repeated_ = repeated_inputs(task_); });
+    if (!repeated_ || !repeated_->any()) return;
+    if (repeated_->many()) {
+      log_warning("{}: the scores of these parts are for inputs already seen. To judge new ones, put them into files of their own "
+                  "(data.validation{})", repeated_->text(), s.test.empty() ? "" : ", data.test");
+    } else {
+      log_info("{}", repeated_->text());
+    }
   }
 
   BatchPlan plan_of(std::int64_t epoch) const {
@@ -109,10 +133,18 @@ class Trainer {
 
   // --- steps ---------------------------------------------------------------------------------------------------------
 
+  /// This rank's own wish, with its cause: what the message says, whoever else is stopped by it.
   bool stop_wanted() {
-    if (hooks_.stop && hooks_.stop(state_)) return true;
-    return gnn_hpc::stop_wanted(1.5 * checkpoint_seconds_ + longest_step_);
+    if (!stop_cause_.empty()) return true;
+    if (hooks_.stop && hooks_.stop(state_)) stop_cause_ = "asked to stop";
+    else if (gnn_hpc::stop_wanted(1.5 * checkpoint_seconds_ + longest_step_)) {
+      const std::string reason = stop_reason_name(stop_reason());
+      stop_cause_ = reason.empty() ? "run.walltime" : reason;  // near the limit, not over it: what is still needed counts
+    }
+    return !stop_cause_.empty();
   }
+  /// Collective.
+  std::string cause_of_stop() const { return stop_text(comm_.gather(stop_cause_)); }
 
   bool checkpoint_due() const {
     return options_.checkpoint_minutes > 0.0 && seconds_since(last_save_) > 60.0 * options_.checkpoint_minutes;
@@ -152,7 +184,7 @@ class Trainer {
       }
       if (progress.due()) {
         progress.show(state_.step * graphs, fmt::format("epoch {}/{}  loss {:.4g}  rate {:.2e}{} ", state_.epoch + 1, options_.epochs,
-                                                        result.loss, rate.learning_rate, speed_.text(gemm_rate_)));
+                                                        result.target_loss, rate.learning_rate, speed_.text(gemm_rate_)));
       }
       longest_step_ = std::max(longest_step_, seconds_since(begin));
       const bool more = state_.step_in_epoch < steps_per_epoch_;
@@ -164,9 +196,13 @@ class Trainer {
     return true;
   }
 
+  LossParts parts_of(double target, double auxiliary) const {
+    return {target, task_.has_auxiliary_loss() ? std::optional<double>(auxiliary) : std::nullopt};
+  }
+
   /// Counts the step, judges it, writes its line. Throws Error(Exit::diverged).
   void record_step(const StepResult& result, double divisor, StepRate rate) {
-    const bool bad = result.skipped > state_.skipped || !std::isfinite(result.loss);
+    const bool bad = result.skipped > state_.skipped;  // by the optimiser's own word, so that message and update agree
     if (divisor <= 0.0 && !warned_of_no_target_) {
       warned_of_no_target_ = true;
       log_warning("step {}: none of its samples has a target: loss 0, no gradient; such steps teach nothing", state_.step + 1);
@@ -176,9 +212,10 @@ class Trainer {
     ++state_.step;
     ++state_.step_in_epoch;
     state_.bad_in_a_row = bad ? state_.bad_in_a_row + 1 : 0;
-    log_->step(state_.epoch + 1, state_.step, rate.learning_rate, result.loss, result.gradient_norm, bad);
+    log_->step(state_.epoch + 1, state_.step, rate.learning_rate, parts_of(result.target_loss, result.loss - result.target_loss), result.gradient_norm, bad);
     if (!bad) {
-      state_.loss_sum += result.loss * divisor;
+      state_.loss_sum += result.target_loss * divisor;
+      state_.auxiliary_sum += (result.loss - result.target_loss) * divisor;
       state_.loss_weight += divisor;
       return;
     }
@@ -297,10 +334,10 @@ class Trainer {
       if (!training) return false;
     }
     const bool best = note_validation(*validation, state_.epoch + 1);
-    const double train_loss = state_.loss_sum / state_.loss_weight;
+    const LossParts train_loss = parts_of(state_.loss_sum / state_.loss_weight, state_.auxiliary_sum / state_.loss_weight);
     ++state_.epoch;
     state_.step_in_epoch = 0;
-    state_.loss_sum = state_.loss_weight = 0.0;
+    state_.loss_sum = state_.loss_weight = state_.auxiliary_sum = 0.0;
     state_.epochs_since_best = state_.best_epoch == state_.epoch ? 0 : state_.epochs_since_best + 1;
     if (validation->weight > 0.0 && !std::isfinite(validation->loss)) give_up(validation->loss);
     const double rate = schedule_->at(state_.step - 1).learning_rate;
@@ -321,9 +358,10 @@ class Trainer {
     return true;
   }
 
-  void report_epoch(double train_loss, const Evaluation& validation, const Evaluation* training, double rate, bool best) {
-    std::string text = fmt::format("epoch {}/{}  train loss {:.5g}  val loss {:.5g}", state_.epoch, options_.epochs, train_loss,
-                                   validation.loss);
+  void report_epoch(const LossParts& train_loss, const Evaluation& validation, const Evaluation* training, double rate, bool best) {
+    std::string text = fmt::format("epoch {}/{}  train loss {:.5g}", state_.epoch, options_.epochs, train_loss.target);
+    if (train_loss.auxiliary) text += fmt::format(" (+ auxiliary {:.5g})", *train_loss.auxiliary);
+    text += fmt::format("  val loss {:.5g}", validation.loss);
     for (const auto& [name, value] : validation.metrics) text += fmt::format("  val {} {:.5g}", printable_name(name), value);
     if (training != nullptr) text += fmt::format("  train {} {:.5g}", printable_name(training->metrics.front().first), training->metrics.front().second);
     text += fmt::format("  rate {:.2e}", rate);
@@ -362,10 +400,8 @@ class Trainer {
     const bool saved = saved_ && saved_->step == state_.step && saved_->epoch == state_.epoch;
     if (!saved) save_last();
     note_stop();
-    const std::string why = stop_requested() ? stop_signal_name() : "asked to stop";
-    const bool limit = run_.walltime > 0.0 && !stop_requested();
-    log_info("stopped ({}) at epoch {}, step {}; the same command continues from {}", limit ? "run.walltime" : why, state_.epoch + 1,
-             state_.step, folder_.last());
+    log_info("stopped ({}) at epoch {}, step {}; the same command continues from {}", cause_of_stop(), state_.epoch + 1, state_.step,
+             folder_.last());
     return {Exit::stopped, "stopped", state_, {}, runner_.arena().high_water()};
   }
 
@@ -392,7 +428,7 @@ class Trainer {
       auto evaluation = evaluate_part(*samples, Keep::predictions);
       if (!evaluation) {  // the checkpoint at the end of training stands
         note_stop();
-        log_info("stopped during the final evaluation; the same command repeats it");
+        log_info("stopped ({}) during the final evaluation; the same command repeats it", cause_of_stop());
         return {Exit::stopped, "stopped", state_, {}, runner_.arena().high_water()};
       }
       deciding = task_.loss_decides() ? "loss" : evaluation->metrics.front().first;
@@ -409,13 +445,14 @@ class Trainer {
       }
       const SummaryInfo info{task_.name(), result.status, weights.name, weights.epoch, deciding, options_.epochs,
                              static_cast<std::int64_t>(task_.params().num_parameters()), comm_.size(),
-                             static_cast<std::int64_t>(task_.skipped().size()), run_seconds()};
+                             static_cast<std::int64_t>(task_.skipped().size()), run_seconds(), repeated_};
       folder_.write("summary.json", summary_json(info, state_, result.parts, targets, task_.target_kind()));
       Requeue::forget(folder_);
     });
     if (comm_.is_root()) {
       log_info("errors with the {} weights (of epoch {}{}):\n{}", weights.name, weights.epoch, weights.note,
                score_table(result.parts, targets, task_.target_kind()));
+      if (repeated_ && repeated_->many()) log_info("{}", repeated_->text());
     }
     return result;
   }
@@ -437,6 +474,8 @@ class Trainer {
   std::optional<TrainState> saved_;       ///< as it stands in last.h5
   WeightSnapshot<T> best_weights_;
   std::optional<TrainState> best_state_;  ///< of `best_weights_`, until they are written
+  std::optional<RepeatedInputs> repeated_;  ///< on the root
+  std::string stop_cause_;  ///< of this rank; empty: it has no wish to stop
   std::int64_t steps_per_epoch_ = 0;
   std::size_t chunks_ = 0;  ///< of the arena, to notice when it grows
   std::optional<TrainingFeed<T>> feed_;

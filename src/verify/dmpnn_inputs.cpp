@@ -178,6 +178,7 @@ ModelOptions read_model_options(const GoldenFile& file) {
     if (found == names.end()) file.fail(fmt::format("config/{} is '{}', which is not known here", name, text));
     value = static_cast<std::decay_t<decltype(value)>>(found - names.begin());
   };
+  o.encoder = Encoder::diffpool;  // of the reference's Config
   choose("encoder", o.encoder, {"dmpnn", "wdmpnn", "diffpool"});
   choose("aggregation", o.aggregation, {"mean", "sum", "norm"});
   choose("assign", o.assign, {"shared", "batch"});

@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <string>
+#include <vector>
 
 namespace gnn_hpc {
 namespace {
@@ -60,6 +62,16 @@ TEST(Signals, WhatAnotherRankSaysStopsThisOne) {
   EXPECT_TRUE(stop_wanted());
   clear_failure_elsewhere();
   EXPECT_FALSE(stop_wanted());
+}
+
+TEST(Signals, AStopNamesItsCauseAndTheRanksOfASignal) {
+  const auto text = [](std::vector<std::string> causes) { return stop_text(causes); };
+  EXPECT_EQ(text({"SIGTERM"}), "SIGTERM");
+  EXPECT_EQ(text({"", "SIGTERM"}), "SIGTERM on rank 1");
+  EXPECT_EQ(text({"SIGUSR1", "", "SIGUSR1"}), "SIGUSR1 on ranks 0,2");
+  EXPECT_EQ(text({"SIGTERM", "SIGTERM"}), "SIGTERM on all ranks");
+  EXPECT_EQ(text({"run.walltime", ""}), "run.walltime");
+  EXPECT_EQ(text({"run.walltime", "SIGINT"}), "run.walltime; SIGINT on rank 1");
 }
 
 TEST(SignalsDeathTest, TheSecondInterruptEndsAtOnce) {

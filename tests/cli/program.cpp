@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The built program as a user runs it: exit codes, messages, files.
 #include "cli/program_fixture.hpp"
+#include "io/smiles.hpp"
 
 #include <gtest/gtest.h>
 
@@ -14,6 +15,8 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <regex>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -115,6 +118,14 @@ TEST_F(Program, EveryInputOfTheRepositoryIsValid) {
     if (entry.path().extension() != ".yaml") continue;
     const Outcome r = run({entry.path().string(), "--dry-run", "data.cache_dir=cache"});
     EXPECT_EQ(r.code, 0) << entry.path() << "\n" << r.err;
+    // It trains what its name says, whatever the defaults are; the longest name first.
+    const std::string name = entry.path().filename().string();
+    for (const auto& [part, line] : {std::pair{"dmpnn_diffpool_", "  encoder: diffpool\n"}, {"wdmpnn_", "  encoder: wdmpnn\n"}, {"dmpnn_", "  encoder: dmpnn\n"},
+                                     {"hgnn_moe_", "  coupler_type: HGNN\n"}, {"gnn_moe_", "  coupler_type: GNN\n"}, {"comformer", "system: comformer\n"}}) {
+      if (name.find(part) == std::string::npos) continue;
+      EXPECT_NE(r.out.find(line), std::string::npos) << name;
+      break;
+    }
     ++count;
   }
   EXPECT_GE(count, 10);
@@ -328,6 +339,102 @@ TEST_F(Program, AnErrorOfOneRankEndsAll) {
   const Outcome r = run(tiny("train", {"train.epohcs=1"}), launcher);
   EXPECT_EQ(r.code, 2) << r.out << r.err;
   EXPECT_NE(r.err.find("error: rank 1: command line: train.epohcs: unknown key (did you mean epochs?)"), std::string::npos) << r.err;
+}
+
+TEST_F(Program, AStopNamesTheSignalAndTheRankThatItReached) {
+  if (std::string_view(GNN_HPC_MPIEXEC).empty()) GTEST_SKIP() << "built without MPI";
+  const std::vector<std::string> words = tiny("train", {"train.epochs=100000"});
+  std::vector<std::string> launcher{GNN_HPC_MPIEXEC, "-n", "1", GNN_HPC_PROGRAM};
+  launcher.insert(launcher.end(), words.begin(), words.end());
+  for (const char* word : {":", "-n", "1", "timeout", "-s", "TERM", "6"}) launcher.emplace_back(word);
+  const Outcome r = run(words, launcher);
+  EXPECT_NE(r.out.find("stopped (SIGTERM on rank 1) at epoch"), std::string::npos) << r.out << r.err;
+  EXPECT_EQ(r.out.find("walltime"), std::string::npos) << r.out;
+  // The time limit is named as what it is.
+  const Outcome limit = run(tiny("train", {"train.epochs=100000", "run.walltime=4", "run.dir=other"}));
+  EXPECT_EQ(limit.code, 5);
+  EXPECT_NE(limit.out.find("stopped (run.walltime) at epoch"), std::string::npos) << limit.out << limit.err;
+}
+
+TEST_F(Program, AFewLinesTrainThePlainModelAndSayWhatItIs) {
+  if (rdkit_version().empty()) GTEST_SKIP() << "built without RDKit";
+  std::string csv = "smiles,y\n";
+  for (int i = 0; i < 30; ++i) csv += std::string(static_cast<std::size_t>(i % 10) + 1, 'C') + "O," + std::to_string(i % 10) + "\n";
+  write("in.yaml", "system: dmpnn_diffpool\ndata: {path: m.csv, targets: [y]}\n");
+  write("m.csv", csv);
+  const Outcome r = run({"in.yaml", "train.epochs=1", "model.hidden_dim=8", "model.ffn_hidden=8"});
+  EXPECT_EQ(r.code, 0) << r.err;
+  EXPECT_NE(r.out.find("training dmpnn_diffpool: D-MPNN, mean over atoms, width 8, depth 3; 1 target(s), "), std::string::npos) << r.out;
+  EXPECT_NE(r.out.find("parameters in float; at most 1 epoch(s) of 1 step(s) of 64 samples; 21 training, 3 validation, 6 test samples"), std::string::npos) << r.out;
+  const Outcome plan = run({"in.yaml", "--dry-run"});
+  EXPECT_NE(plan.out.find("  encoder: dmpnn\n"), std::string::npos) << plan.out;
+  EXPECT_NE(plan.out.find("  epochs: 50\n"), std::string::npos) << plan.out;
+}
+
+TEST_F(Program, TheLinesForYourOwnDataInTheReadmeTrainAsTheyStand) {
+  // The data that the three blocks name.
+  fs::create_directories(folder_ / "my_crystals");
+  std::string table;
+  for (int i = 0; i < 24; ++i) {
+    write(fmt::format("my_crystals/c{}.vasp", i), fmt::format("c\n1.0\n{0} 0 0\n0 {0} 0\n0 0 {0}\nNa Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n", 3.0 + 0.05 * i));
+    table += fmt::format("c{}.vasp,{}\n", i, 0.1 * i);
+  }
+  write("my_crystals/id_prop.csv", table);
+  std::string molecules = "smiles,solubility,melting_point\n";
+  for (int i = 0; i < 30; ++i) molecules += fmt::format("{}O,{},{}\n", std::string(static_cast<std::size_t>(i) + 1, 'C'), i, i % 5 == 0 ? "" : std::to_string(3 * i));
+  write("my_molecules.csv", molecules);
+  std::string text;
+  for (int i = 0; i < 200; ++i) text += fmt::format("sentence number {} of a text that somebody wrote.\n", i);
+  write("my_text.txt", text);
+
+  const std::string readme = slurp(GNN_HPC_SOURCE_DIR "/README.md");
+  std::set<std::string> systems;
+  const std::string fence = "```yaml\n";
+  for (std::size_t at = readme.find(fence); at != std::string::npos; at = readme.find(fence, at + 1)) {
+    const std::size_t begin = at + fence.size(), end = readme.find("```", begin);
+    ASSERT_NE(end, std::string::npos);
+    const std::string block = readme.substr(begin, end - begin);
+    ASSERT_TRUE(block.starts_with("system: ")) << block;
+    const std::string system = block.substr(8, block.find_first_of(" \n", 8) - 8);
+    EXPECT_EQ(std::count(block.begin(), block.end(), '\n'), 4) << block;
+    if (system == "dmpnn_diffpool" && rdkit_version().empty()) continue;
+    write("in.yaml", block);
+    std::vector<std::string> words{"in.yaml", "train.epochs=1"};
+    if (system == "comformer") {
+      for (const char* width : {"node_features", "edge_features", "triplet_input_features", "fc_features"}) words.push_back(fmt::format("model.{}=8", width));
+    } else if (system == "dmpnn_diffpool") {
+      words.insert(words.end(), {"model.hidden_dim=8", "model.ffn_hidden=8"});
+    } else {
+      words.insert(words.end(), {"model.embed_dim=16", "model.num_layers=1", "model.num_heads=2", "model.num_experts=2"});
+    }
+    const Outcome r = run(words);
+    EXPECT_EQ(r.code, 0) << block << r.out << r.err;
+    EXPECT_NE(r.out.find("training " + system + ": "), std::string::npos) << r.out;
+    systems.insert(system);
+  }
+  EXPECT_GE(systems.size(), 2U);
+  EXPECT_TRUE(systems.contains("comformer") && systems.contains("hgnn_moe"));
+}
+
+TEST_F(Program, WhatIsSaidOfNamesOfOtherProgramsIsTrueHere) {
+  // Every `block.key` that an advice names is a key of some system, and no name of another program is a key here in the place it is asked for.
+  std::string keys;
+  for (const char* system : {"comformer", "dmpnn_diffpool", "hgnn_moe"}) {
+    std::istringstream schema(run({"info", "--schema", system}).out);
+    std::string block;
+    for (std::string line; std::getline(schema, line);) {
+      const std::size_t indent = line.find_first_not_of(' '), colon = line.find(':');
+      if (indent == 0) block = line.substr(0, colon);
+      else if (indent == 2) keys += " " + block + "." + line.substr(2, colon - 2) + " ";
+    }
+  }
+  const std::string source = slurp(GNN_HPC_SOURCE_DIR "/src/base/foreign_keys.cpp");
+  const std::regex named(R"(\b(run|data|graph|model|train)\.([a-z_]+)\b)");
+  int found = 0;
+  for (std::sregex_iterator at(source.begin(), source.end(), named), end; at != end; ++at, ++found) {
+    EXPECT_NE(keys.find(" " + at->str() + " "), std::string::npos) << at->str();
+  }
+  EXPECT_GT(found, 40);
 }
 
 constexpr const char* kLanguageModel =

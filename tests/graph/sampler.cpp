@@ -97,5 +97,29 @@ TEST(Sampler, MoreRanksThanSamples) {
   EXPECT_TRUE(rank_share({}, cost, 0, 4).empty());
 }
 
+TEST(BatchPlan, TheSmallestTrainingBatch) {
+  const auto smallest = [](std::int64_t samples, std::int64_t size, bool keep, std::int64_t least, std::int64_t most = 0) {
+    BatchRule rule(size, keep, most);
+    rule.smallest = least;
+    // The count agrees with the batches themselves.
+    std::vector<std::int64_t> all(static_cast<std::size_t>(samples));
+    const BatchPlan plan = BatchPlan::training(all, rule, 1, 0);
+    std::int64_t found = samples == 0 ? 0 : size + samples;
+    for (std::int64_t b = 0; b < plan.num_batches(); ++b) found = std::min(found, static_cast<std::int64_t>(plan.batch(b).size()));
+    EXPECT_EQ(BatchPlan::smallest_training(samples, rule), found) << samples << " " << size << " " << keep << " " << least;
+    return found;
+  };
+  EXPECT_EQ(smallest(43, 6, true, 1), 1);
+  EXPECT_EQ(smallest(43, 6, true, 2), 6);
+  EXPECT_EQ(smallest(43, 6, false, 1), 6);
+  EXPECT_EQ(smallest(44, 6, true, 2), 2);
+  EXPECT_EQ(smallest(43, 6, true, 1, 3), 6);
+  EXPECT_EQ(smallest(43, 1, true, 2), 1);
+  EXPECT_EQ(smallest(5, 64, false, 1), 5);
+  EXPECT_EQ(smallest(1, 64, true, 2), 1);
+  EXPECT_EQ(smallest(12, 6, true, 1), 6);
+  EXPECT_EQ(smallest(0, 6, true, 1), 0);
+}
+
 }  // namespace
 }  // namespace gnn_hpc

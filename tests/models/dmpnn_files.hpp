@@ -51,6 +51,7 @@ inline DataOptions data_options(const std::string& folder, int count, bool write
 /// Two pooling levels, small.
 inline ModelOptions model_options() {
   ModelOptions o;
+  o.encoder = Encoder::diffpool;
   o.hidden_dim = 16;
   o.ffn_hidden = 12;
   o.diffpool_depth = 2;

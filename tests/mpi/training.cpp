@@ -169,6 +169,22 @@ TEST(MpiTraining, DivergenceIsSeenByAllRanks) {
   Comm::world().barrier();
 }
 
+TEST(MpiTraining, ALossThatIsNotFiniteOnOneRankSkipsTheStepOnAll) {
+  const test::TemporaryFolder mine;
+  const std::string shared = shared_folder(mine);
+  const Comm world = Comm::world();
+  Fake one({.bad_loss = {4}}), many({.bad_loss = {4}});
+  const TrainResult alone = run(one, Comm::self(), (mine / "alone").string(), 5), together = run(many, world, shared + "/together", 5);
+  world.barrier();
+  EXPECT_EQ(alone.state.skipped, together.state.skipped);
+  EXPECT_GT(together.state.skipped, 0.0);
+  EXPECT_EQ(together.state.updates + together.state.skipped, static_cast<double>(together.state.step));
+  const Numbers a = numbers_of(one, (mine / "alone").string()), b = numbers_of(many, shared + "/together");
+  expect_close(b.parameters, a.parameters, "parameter");  // and the trainer compares the ranks' bits every epoch
+  expect_close(b.buffers, a.buffers, "buffer");
+  world.barrier();
+}
+
 TEST(MpiTraining, AnErrorOfTheRootIsSeenByAllRanks) {
   const test::TemporaryFolder mine;
   const std::string shared = shared_folder(mine);

@@ -25,6 +25,10 @@ class FakeTask : public Task<T> {
     std::uint64_t seed = 123;
     std::set<std::int64_t> bad_input{}, no_target{};  ///< samples with NaN in x; samples without target
     double mean = 0.0;                            ///< data state
+    std::set<std::int64_t> bad_loss{};            ///< samples whose loss is infinite, while every gradient is finite
+    NormalisedRows normalised = NormalisedRows::none;
+    std::vector<std::uint64_t> digests{};         ///< of all samples
+    double auxiliary = 0.0;                       ///< a part of the training loss that evaluations lack, on the root
     bool frozen_validation = false;               ///< all validation targets far away, so that the metric never improves
   };
 
@@ -117,10 +121,19 @@ class FakeTask : public Task<T> {
       sum += error * error / divisor;
       dp_[i] = 2.0 * error / divisor;
     }
+    for (const std::int64_t s : share_.samples) {
+      if (settings_.bad_loss.contains(s)) sum = std::numeric_limits<double>::infinity();
+    }
+    target_loss_ = step.arena.template array<double>(1);
+    Kokkos::deep_copy(target_loss_, sum);
     const auto out = step.arena.template array<double>(1);
-    Kokkos::deep_copy(out, sum);
+    Kokkos::deep_copy(out, sum + (step.training() && step.comm.is_root() ? settings_.auxiliary : 0.0));
     return out;
   }
+  NormalisedRows normalised_rows() const override { return settings_.normalised; }
+  std::vector<std::uint64_t> input_digests() const override { return settings_.digests; }
+  bool has_auxiliary_loss() const override { return settings_.auxiliary != 0.0; }
+  View1<double> target_loss() override { return target_loss_; }
 
   void backward(Step<T>& step) override {
     const double gamma = host(gamma_.value1())(0);
@@ -169,6 +182,7 @@ class FakeTask : public Task<T> {
   ParamStore<T> store_;
   Param<T> weight_, bias_, gamma_, beta_, dead_;
   Buffer<T> running_mean_;
+  View1<double> target_loss_;
   Splits splits_;
   Share share_;
   std::vector<double> z_, p_, dp_;

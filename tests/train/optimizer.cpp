@@ -150,6 +150,29 @@ TEST(Optimizer, AStepThatIsNotFiniteLeavesNoTrace) {
   }
 }
 
+TEST(Optimizer, ALossThatIsNotFiniteLeavesNoTraceWhateverTheGradient) {
+  for (const double poison : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(), 3.0}) {
+    Fixture<double> f;
+    Optimizer<double> optimizer(f.store, TrainOptions{});
+    const Exec exec;
+    View1<double> loss("loss", 2);
+    Kokkos::deep_copy(Kokkos::subview(loss, 0), poison);
+    f.set_gradients(0);  // finite
+    const auto before = f.values("layer.weight");
+    optimizer.begin_step(exec);
+    Kokkos::deep_copy(f.buffer.value1(), 7.0);
+    optimizer.apply(exec, {1e-2, 0.9}, loss);
+    exec.fence();
+    const bool good = std::isfinite(poison);
+    EXPECT_EQ(f.values("layer.weight") == before, !good);
+    EXPECT_EQ(f.store.get_buffer(f.buffer.info()), std::vector<double>(4, good ? 7.0 : 0.25));
+    const auto report = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), optimizer.report());
+    EXPECT_EQ(report(Optimizer<double>::kUpdates), good ? 1.0 : 0.0);
+    EXPECT_EQ(report(Optimizer<double>::kSkipped), good ? 0.0 : 1.0);
+    EXPECT_GT(report(Optimizer<double>::kNormSquared), 0.0);
+  }
+}
+
 TEST(Optimizer, FrozenTensorsKeepTheirBits) {
   Fixture<float> f;
   Optimizer<float> optimizer(f.store, TrainOptions{});

@@ -6,6 +6,7 @@
 #include "support/paths.hpp"
 #include "train/fake_task.hpp"
 #include "train/predict.hpp"
+#include "train/repeated_inputs.hpp"
 #include "train/run_folder.hpp"
 
 #include <gtest/gtest.h>
@@ -240,6 +241,121 @@ TEST(Trainer, OneBadSampleCostsOneStepAnEpoch) {
   EXPECT_EQ(result.state.skipped, 4.0);
   EXPECT_EQ(result.state.updates, 4 * 11.0);
   EXPECT_TRUE(std::isfinite(result.state.best_metric));  // the running mean was put back
+}
+
+TEST(Trainer, AStepWhoseLossIsNotFiniteIsSkippedAsItsMessageSays) {
+  const test::TemporaryFolder folder;
+  Settings s(folder / "run");
+  s.train.max_bad_steps = 2;
+  s.train.batch_size = 1;
+  Fake task({.train = 12, .bad_loss = {4}});
+  const TrainResult result = train<double>(task, s.run, s.train, Comm::self(), kYaml);
+  EXPECT_EQ(result.state.skipped, 4.0);
+  EXPECT_EQ(result.state.updates, 4 * 11.0);
+  std::ifstream file(folder / "run" / "metrics.jsonl");
+  int bad = 0;
+  for (std::string line; std::getline(file, line);) {
+    const auto entry = nlohmann::json::parse(line);
+    if (!entry.contains("bad")) continue;
+    ++bad;
+    EXPECT_TRUE(entry["loss"].is_null());
+    EXPECT_TRUE(entry["gradient_norm"].is_number());
+  }
+  EXPECT_EQ(bad, 4);
+}
+
+TEST(Trainer, TrainingAndValidationLossAreTheSameQuantity) {
+  const test::TemporaryFolder folder;
+  Settings plain(folder / "plain"), with(folder / "with");
+  Fake a, b({.auxiliary = 100.0});
+  train<double>(a, plain.run, plain.train, Comm::self(), kYaml);
+  train<double>(b, with.run, with.train, Comm::self(), kYaml);
+  std::ifstream one(folder / "plain" / "metrics.jsonl"), two(folder / "with" / "metrics.jsonl");
+  int lines = 0;
+  for (std::string x, y; std::getline(one, x) && std::getline(two, y); ++lines) {
+    const auto p = nlohmann::json::parse(x), q = nlohmann::json::parse(y);
+    for (const char* name : {"loss", "train_loss", "val_loss"}) {
+      ASSERT_EQ(p.contains(name), q.contains(name));
+      if (p.contains(name)) EXPECT_EQ(p[name], q[name]) << name;
+    }
+    const char* auxiliary = p["type"] == "step" ? "auxiliary_loss" : "train_auxiliary_loss";
+    EXPECT_FALSE(p.contains(auxiliary));
+    EXPECT_NEAR(q[auxiliary].get<double>(), 100.0, 1e-10);
+  }
+  EXPECT_EQ(lines, 20);
+  std::ifstream csv(folder / "with" / "metrics.csv");
+  std::string header, row;
+  std::getline(csv, header);
+  EXPECT_EQ(header, "epoch,step,learning_rate,train_loss,val_loss,val_mae,train_mae,train_auxiliary_loss");
+  while (std::getline(csv, row)) EXPECT_NEAR(std::stod(row.substr(row.rfind(',') + 1)), 100.0, 1e-10);
+}
+
+TEST(Trainer, AnInterruptedEpochKeepsItsAuxiliaryLoss) {
+  const test::TemporaryFolder folder;
+  Settings whole(folder / "whole"), parts(folder / "parts");
+  Fake a({.auxiliary = 0.3}), b({.auxiliary = 0.3}), c({.auxiliary = 0.3});
+  train<double>(a, whole.run, whole.train, Comm::self(), kYaml);
+  train<double>(b, parts.run, parts.train, Comm::self(), kYaml, {[](const TrainState& state) { return state.step == 6; }});
+  train<double>(c, parts.run, parts.train, Comm::self(), kYaml);
+  EXPECT_EQ(fingerprint(folder / "whole"), fingerprint(folder / "parts"));
+}
+
+TEST(Trainer, BatchesOfOneGraphUnderBatchNormAreRefusedWhateverMakesThem) {
+  const test::TemporaryFolder folder;
+  struct Case {
+    int samples, batch;
+    bool keep;
+    int smallest;
+    const char* cause;  ///< empty: it trains
+  };
+  int number = 0;
+  for (const Case& c : {Case{12, 1, false, 1, "train.batch_size is 1"}, {13, 4, true, 1, "leave a last batch of 1"}, {1, 4, false, 1, "one sample"},
+                        {13, 4, true, 2, ""}, {13, 4, false, 1, ""}, {14, 4, true, 1, ""}}) {
+    Settings s((folder / std::to_string(number++)).string());
+    s.train.batch_size = c.batch;
+    s.train.keep_last_batch = c.keep;
+    s.train.smallest_last_batch = c.smallest;
+    s.train.epochs = 1;
+    Fake over_graphs({.train = c.samples, .normalised = NormalisedRows::graphs}), over_nodes({.train = c.samples, .normalised = NormalisedRows::nodes});
+    std::string message;
+    try {
+      train<double>(over_graphs, s.run, s.train, Comm::self(), kYaml);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Exit::usage);
+      message = error.what();
+    }
+    EXPECT_EQ(message.empty(), std::string(c.cause).empty()) << message;
+    EXPECT_NE(message.find(c.cause), std::string::npos) << message;
+    s.run.dir = (folder / std::to_string(number++)).string();
+    EXPECT_EQ(train<double>(over_nodes, s.run, s.train, Comm::self(), kYaml).exit, Exit::ok);  // a warning only
+  }
+}
+
+TEST(RepeatedInputs, CountsWhatIsOnBothSidesOfTheSplit) {
+  // 5 training samples of 3 different inputs; validation 7, 1, 9; test 2, 3, 1, 8.
+  const Fake task({.train = 5, .validation = 3, .test = 4, .digests = {1, 2, 1, 3, 1, 7, 1, 9, 2, 3, 1, 8}});
+  const auto found = repeated_inputs(task);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->train_distinct, 3);
+  EXPECT_EQ(found->validation_seen, 1);
+  EXPECT_EQ(found->test_seen, 3);
+  EXPECT_TRUE(found->many());
+  EXPECT_EQ(found->text(), "3 of 4 test and 1 of 3 validation inputs are also trained on (5 training samples are 3 different inputs)");
+  EXPECT_FALSE(repeated_inputs(Fake()).has_value());
+  EXPECT_FALSE(repeated_inputs(Fake({.train = 1, .validation = 1, .test = 1, .digests = {1, 2, 3}}))->any());
+}
+
+TEST(RepeatedInputs, AreInTheSummary) {
+  const test::TemporaryFolder folder;
+  Settings s(folder / "run");
+  std::vector<std::uint64_t> digests(36);
+  for (std::size_t i = 0; i < digests.size(); ++i) digests[i] = i % 30;  // the last six are the first six again, which train
+  Fake task({.digests = digests});
+  train<double>(task, s.run, s.train, Comm::self(), kYaml);
+  const auto summary = nlohmann::json::parse(read_text(folder / "run" / "summary.json"));
+  EXPECT_EQ(summary["repeated_inputs"]["training_distinct"], 23);
+  EXPECT_EQ(summary["repeated_inputs"]["validation_also_trained"], 0);
+  EXPECT_EQ(summary["repeated_inputs"]["test_also_trained"], 6);
 }
 
 TEST(Trainer, MissingTargetsAreNoProblem) {

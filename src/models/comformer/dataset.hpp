@@ -39,6 +39,9 @@ class CrystalDataset {
   /// [K] in label units (0 and 1 for a classification); NaN where missing.
   std::span<const double> labels(std::int64_t sample) const;
 
+  /// By sample, see `crystal_digest`; reads every crystal from the caches.
+  std::vector<std::uint64_t> input_digests() const;
+
   /// Every record of the input in input order, bad ones included.
   std::vector<InputRecord> records() const { return samples_.records(); }
   std::vector<BadRecord> skipped() const { return samples_.skipped(); }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "models/comformer/crystal_digest.hpp"
 #include "models/comformer/crystal_records.hpp"
 #include "models/comformer/dataset.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace gnn_hpc::comformer {
 
@@ -32,6 +35,34 @@ void read(const GraphCache& cache, int column, std::span<const std::int64_t> sam
 }
 
 }  // namespace
+
+std::vector<std::uint64_t> CrystalDataset::input_digests() const {
+  constexpr std::int64_t kChunk = 4096;  // crystals in memory at once
+  std::vector<std::uint64_t> out;
+  out.reserve(static_cast<std::size_t>(num_samples()));
+  std::vector<double> cell, frac;
+  std::vector<std::uint8_t> z;
+  std::vector<std::int64_t> local;
+  for (const auto& cache : samples_.caches()) {
+    for (std::int64_t begin = 0; begin < cache->num_samples(); begin += kChunk) {
+      local.resize(static_cast<std::size_t>(std::min(kChunk, cache->num_samples() - begin)));
+      std::iota(local.begin(), local.end(), begin);
+      std::int64_t atoms = 0;
+      for (const auto s : local) atoms += cache->num_nodes(s);
+      read(*cache, kLattice, local, cell, 9 * static_cast<std::int64_t>(local.size()));
+      read(*cache, kZ, local, z, atoms);
+      read(*cache, kFrac, local, frac, 3 * atoms);
+      std::size_t first = 0;
+      for (std::size_t i = 0; i < local.size(); ++i) {
+        const auto n = static_cast<std::size_t>(cache->num_nodes(local[i]));
+        out.push_back(crystal_digest(std::span<const double, 9>(&cell[9 * i], 9), std::span<const std::uint8_t>(z).subspan(first, n),
+                                     std::span<const double>(frac).subspan(3 * first, 3 * n)));
+        first += n;
+      }
+    }
+  }
+  return out;
+}
 
 void CrystalDataset::collate(std::span<const std::int64_t> samples, HostCrystalBatch& b) const {
   static thread_local Columns columns;

@@ -96,6 +96,13 @@ void ComformerTask<T>::set_data_state(const DataState& state) {
 }
 
 template <class T>
+std::string ComformerTask<T>::variant() const {
+  const ModelOptions& o = model_.options();
+  return fmt::format("iComFormer, width {}, {} head(s), {}", o.node_features, o.node_layer_head,
+                     binary() ? "binary cross-entropy" : criterion_ == Criterion::l1 ? "L1 loss" : "squared loss");
+}
+
+template <class T>
 void ComformerTask<T>::collate(std::span<const std::int64_t> samples, HostBatch& batch) const {
   dataset_.collate(samples, static_cast<HostCrystalBatch&>(batch));
 }

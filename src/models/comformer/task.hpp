@@ -43,6 +43,7 @@ class ComformerTask final : public Task<T>, public RecordDetails {
   std::int64_t record_number(std::int64_t sample) const override { return dataset_.record_number(sample); }
   std::vector<std::string> target_names() const override { return dataset_.target_names(); }
   TargetKind target_kind() const override { return binary() ? TargetKind::probability : TargetKind::number; }
+  std::vector<std::uint64_t> input_digests() const override { return dataset_.input_digests(); }
   std::vector<InputRecord> records() const override { return dataset_.records(); }
   std::vector<BadRecord> skipped() const override { return dataset_.skipped(); }
   std::vector<BadRecord> unknown_labels() const override { return dataset_.unknown_labels(); }
@@ -50,6 +51,9 @@ class ComformerTask final : public Task<T>, public RecordDetails {
   DataState data_state() const override;
   /// Throws Error(Exit::data) if a training run continues on other data than it started with.
   void set_data_state(const DataState& state) override;
+
+  std::string variant() const override;
+  NormalisedRows normalised_rows() const override { return NormalisedRows::nodes; }
 
   std::unique_ptr<HostBatch> new_batch() const override { return std::make_unique<HostCrystalBatch>(); }
   void collate(std::span<const std::int64_t> samples, HostBatch& batch) const override;

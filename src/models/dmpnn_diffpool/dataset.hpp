@@ -72,6 +72,9 @@ class MoleculeDataset {
   /// The graph, scaled targets and preprocessed descriptors of a sample; spans live as long as the data set and its scaling.
   MoleculeView view(std::int64_t sample) const;
 
+  /// By sample, see MoleculeDigests.
+  std::vector<std::uint64_t> input_digests() const;
+
   /// Every record of the input in input order, bad ones included.
   std::vector<InputRecord> records() const { return samples_.records(); }
   std::vector<BadRecord> skipped() const { return samples_.skipped(); }

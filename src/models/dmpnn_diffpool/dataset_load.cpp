@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "base/random.hpp"
 #include "models/dmpnn_diffpool/dataset.hpp"
+#include "models/dmpnn_diffpool/molecule_digest.hpp"
 #include "models/dmpnn_diffpool/molecule_features.hpp"
 #include "models/dmpnn_diffpool/molecule_records.hpp"
 
@@ -167,6 +168,14 @@ MoleculeView MoleculeDataset::view(std::int64_t sample) const {
   }
   out.target = std::span(targets_).subspan(at(sample) * k, k);
   out.descriptors = std::span(descriptors_).subspan(at(sample) * d, d);
+  return out;
+}
+
+std::vector<std::uint64_t> MoleculeDataset::input_digests() const {
+  MoleculeDigests digests(atom_table_, bond_table_);
+  std::vector<std::uint64_t> out;
+  out.reserve(at(num_samples()));
+  for (std::int64_t s = 0; s < num_samples(); ++s) out.push_back(digests.of(view(s)));
   return out;
 }
 

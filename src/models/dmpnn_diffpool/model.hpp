@@ -73,7 +73,7 @@ class Model {
   const Saved& saved() const { return saved_; }
 
  private:
-  bool normalises() const { return options_.batch_norm && options_.encoder != Encoder::wdmpnn; }
+  bool normalises() const { return options_.normalises(); }
   void assign_level(Step<T>& step, LevelSaved& s, std::size_t level, int largest_clusters);
   void read_out(Step<T>& step, const MoleculeBatch<T>& batch);
   void levels_backward(Step<T>& step, const MoleculeBatch<T>& batch, View2<T> dpooled);

@@ -10,6 +10,9 @@ namespace gnn_hpc::dmpnn {
 
 inline constexpr int kAtomFeatures = 72, kBondFeatures = 14;
 
+/// Columns of an atom row that depend on the order of the text: clockwise seen from which neighbour?
+inline constexpr int kChiralityBegin = 51, kChiralityEnd = 56;
+
 /// Atoms and bonds as packed positions of their one-hot blocks (specification, section 2.2): what caches hold. Equal codes and masses,
 /// equal feature rows; a code is below 2^20.
 ///

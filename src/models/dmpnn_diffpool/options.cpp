@@ -16,7 +16,7 @@ ModelOptions ModelOptions::parse(Config node) {
     const auto found = std::find(names.begin(), names.end(), name);
     if (found != names.end()) value = static_cast<std::decay_t<decltype(value)>>(found - names.begin());
   };
-  choose("encoder", o.encoder, {"dmpnn", "wdmpnn", "diffpool"}, "read-out of D-MPNN, of weighted polymer graphs, or DiffPool");
+  choose("encoder", o.encoder, {"dmpnn", "wdmpnn", "diffpool"}, "D-MPNN; the same on weighted polymer graphs; D-MPNN with differentiable pooling");
   node.number("hidden_dim", o.hidden_dim, at_least_one, "width of edge and atom states");
   node.number("depth", o.depth, at_least_one, "edge states; depth - 1 message steps");
   node.flag("undirected", o.undirected, "average an edge and its reverse before every message step");

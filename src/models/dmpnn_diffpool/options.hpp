@@ -23,9 +23,10 @@ enum class CoarseGraph { clean, legacy };
 /// Auxiliary losses over the graphs of the global batch: mean, sum, or computed but not part of the loss.
 enum class AuxReduction { mean, sum, none };
 
-/// The block `model` (specification sections 3, 4 and 6; defaults are those of its section 6).
+/// The block `model` (specification sections 3, 4 and 6). Defaults are those of its section 6 but for `encoder`: who names no read-out gets the
+/// plain D-MPNN that other programs call by this name, not the pooled variant.
 struct ModelOptions {
-  Encoder encoder = Encoder::diffpool;
+  Encoder encoder = Encoder::dmpnn;
   int hidden_dim = 300;  ///< d_h
   int depth = 3;         ///< edge states h^0 .. h^(depth-1)
   bool undirected = false;
@@ -57,6 +58,8 @@ struct ModelOptions {
 
   /// True if rows of a batch may stand for classes of equal states.
   bool shares() const { return sharing && dropout == 0.0; }
+  /// True if there is a BatchNorm over graphs.
+  bool normalises() const { return batch_norm && encoder != Encoder::wdmpnn; }
   /// Levels of pooling; 0 without DiffPool.
   int levels() const { return encoder == Encoder::diffpool ? diffpool_depth : 0; }
   /// Width of the edge features at a level (level 0: the bond vectors').

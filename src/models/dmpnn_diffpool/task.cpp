@@ -3,6 +3,7 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "models/r_squared.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -137,6 +138,15 @@ std::int64_t DmpnnTask<T>::num_clamped() const {
 }
 
 template <class T>
+std::string DmpnnTask<T>::variant() const {
+  const char* const means[] = {"mean over atoms", "sum over atoms", "sum over atoms / 100"};
+  const std::string size = fmt::format("width {}, depth {}", options_.hidden_dim, options_.depth);
+  if (options_.encoder == Encoder::wdmpnn) return fmt::format("wD-MPNN (weighted polymer graphs), {}", size);
+  if (options_.encoder == Encoder::dmpnn) return fmt::format("D-MPNN, {}, {}", means[static_cast<std::size_t>(options_.aggregation)], size);
+  return fmt::format("D-MPNN with DiffPool, {} level(s) of ratio {}, {}", options_.diffpool_depth, options_.diffpool_ratio, size);
+}
+
+template <class T>
 std::vector<std::string> DmpnnTask<T>::describe() const {
   std::vector<std::string> out{fmt::format("model: {} parameters; {} molecules with {} different atoms and {} different bonds",
                                            store_.num_parameters(), dataset_.num_samples(), dataset_.atom_table().rows(),
@@ -161,6 +171,13 @@ template <class T>
 BatchSize DmpnnTask<T>::upload(const HostBatch& batch, Step<T>& step) {
   batch_.upload(static_cast<const HostMoleculeBatch&>(batch), step.exec);
   return {batch_.num_graphs, batch_.num_nodes, batch_.num_edges};
+}
+
+template <class T>
+View1<double> DmpnnTask<T>::loss(Step<T>& step, double divisor) {
+  const auto losses = model_->loss(step, batch_, slices_, divisor);
+  target_loss_ = losses.main;
+  return losses.total;
 }
 
 template <class T>
@@ -224,11 +241,10 @@ std::vector<std::pair<std::string, double>> DmpnnTask<T>::metrics(const Measures
     if (dataset_.target_type() == TargetType::regression) {
       const double std = dataset_.scaler().std[k];
       const auto squared = sum_of(reduced, sum_name("squared", k)), label = sum_of(reduced, sum_name("label", k));
-      const double n = label.second, spread = sum_of(reduced, sum_name("label_squared", k)).first - label.first * label.first / std::max(1.0, n);
+      const double n = label.second, squares = sum_of(reduced, sum_name("label_squared", k)).first;
       put("mae", ratio(sum_of(reduced, sum_name("absolute", k)).first, n));
       put("rmse", std::sqrt(ratio(squared.first, n)));
-      // Equal labels leave rounding noise in the spread.
-      put("r2", n == 0.0 ? kNan : spread > 1e-12 * n ? 1.0 - squared.first / (std * std * spread) : 0.0);
+      put("r2", r_squared_of_sums(squared.first / (std * std), label.first, squares, n));
     } else if (dataset_.target_type() == TargetType::binary) {
       const auto hit = sum_of(reduced, sum_name("hit", k)), found = sum_of(reduced, sum_name("found", k));
       put("accuracy", ratio(hit.first, hit.second));

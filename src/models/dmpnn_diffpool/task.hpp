@@ -43,6 +43,7 @@ class DmpnnTask final : public Task<T>, public RecordDetails {
   std::vector<std::vector<std::string>> class_names() const override { return dataset_.class_names(); }
   int embedding_width() const override { return options_.hidden_dim + dataset_.num_descriptors(); }
   int split_number() const override { return dataset_.options().replicate; }
+  std::vector<std::uint64_t> input_digests() const override { return dataset_.input_digests(); }
   std::vector<InputRecord> records() const override { return dataset_.records(); }
   std::vector<BadRecord> skipped() const override { return dataset_.skipped(); }
   std::vector<BadRecord> unknown_labels() const override { return dataset_.unknown_labels(); }
@@ -51,6 +52,8 @@ class DmpnnTask final : public Task<T>, public RecordDetails {
   DataState data_state() const override;
   /// Throws Error(Exit::data) if a training run continues on other data, or the checkpoint lacks a part of the state.
   void set_data_state(const DataState& state) override;
+  std::string variant() const override;
+  NormalisedRows normalised_rows() const override { return options_.normalises() ? NormalisedRows::graphs : NormalisedRows::none; }
   std::vector<std::string> describe() const override;
 
   std::unique_ptr<HostBatch> new_batch() const override { return std::make_unique<HostMoleculeBatch>(); }
@@ -59,7 +62,9 @@ class DmpnnTask final : public Task<T>, public RecordDetails {
 
   BatchSize upload(const HostBatch& batch, Step<T>& step) override;
   void forward(Step<T>& step) override { output_ = model_->forward(step, batch_); }
-  View1<double> loss(Step<T>& step, double divisor) override { return model_->loss(step, batch_, slices_, divisor).total; }
+  View1<double> loss(Step<T>& step, double divisor) override;
+  bool has_auxiliary_loss() const override { return options_.levels() > 0 && options_.aux_reduction != AuxReduction::none; }
+  View1<double> target_loss() override { return target_loss_; }
   void backward(Step<T>& step) override { model_->backward(step, batch_); }
   void measure(const HostBatch& batch, Step<T>& step, Measures& measures) override;
   std::vector<std::pair<std::string, double>> metrics(const Measures& reduced) const override;
@@ -91,6 +96,7 @@ class DmpnnTask final : public Task<T>, public RecordDetails {
   std::optional<MoleculeClasses> classes_;  ///< of all molecules; none where the options do not share
   MoleculeBatch<T> batch_;
   View2<T> output_;  ///< [G,columns] of the last batch, in the step's arena
+  View1<double> target_loss_;  ///< [1] likewise, without auxiliary terms
   bool for_prediction_ = false;
 };
 

@@ -105,6 +105,13 @@ std::vector<std::pair<std::string, std::vector<double>>> LanguageTask<T>::report
 }
 
 template <class T>
+std::string LanguageTask<T>::variant() const {
+  const ModelOptions& o = model_.options();
+  return fmt::format("{} coupler, {} expert(s), {} layer(s), width {}, sequences of {} tokens at most",
+                     o.coupler_type == CouplerType::hgnn ? "HGNN" : "GNN", o.num_experts, o.num_layers, o.embed_dim, o.max_seq_length);
+}
+
+template <class T>
 std::vector<std::string> LanguageTask<T>::describe() const {
   const ParameterCounts n = model_.parameter_counts(store_);
   return {fmt::format("parameters: {} ({} experts, {} couplers, {} the rest)", format_count(static_cast<long long>(store_.num_parameters())),

@@ -25,6 +25,7 @@ class LanguageTask final : public Task<T> {
   bool open_built_data(const Comm& comm) override { return dataset_.open_built(comm); }
   /// Throws Error(Exit::usage): a language model continues texts (`gnn_hpc generate`), it has nothing to list by sample.
   void open_prediction_data(const Comm& comm) override;
+  std::vector<std::uint64_t> input_digests() const override { return dataset_.input_digests(); }
   const Splits& splits() const override { return dataset_.splits(); }
   std::string sample_id(std::int64_t sample) const override { return dataset_.id(sample); }
   std::vector<std::string> target_names() const override { return {}; }
@@ -38,6 +39,8 @@ class LanguageTask final : public Task<T> {
   BatchSize upload(const HostBatch& batch, Step<T>& step) override;
   void forward(Step<T>& step) override { model_.forward(step, batch_); }
   View1<double> loss(Step<T>& step, double divisor) override;
+  bool has_auxiliary_loss() const override { return model_.options().orthogonality.any(); }
+  View1<double> target_loss() override { return View1<double>(Kokkos::subview(loss_, Kokkos::make_pair(1, 2))); }
   void backward(Step<T>& step) override { model_.backward(step, batch_); }
   std::vector<std::string> resting() const override { return model_.resting(); }
   void measure(const HostBatch& batch, Step<T>& step, Measures& measures) override;
@@ -46,6 +49,7 @@ class LanguageTask final : public Task<T> {
   bool predicts() const override { return false; }
   double flops(const HostBatch& batch) const override;
   std::vector<std::pair<std::string, std::vector<double>>> report() override;
+  std::string variant() const override;
   std::vector<std::string> describe() const override;
   std::unique_ptr<Decoder> new_decoder() override;
 

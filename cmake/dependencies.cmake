@@ -52,6 +52,7 @@ if(NOT Kokkos_FOUND OR NOT KokkosKernels_FOUND)
   message(FATAL_ERROR "Kokkos and Kokkos Kernels >= 4.5 were not found. Load a module or set CMAKE_PREFIX_PATH if this machine has them; "
     "otherwise run scripts/bootstrap.sh ${gnn_hpc_bootstrap}, which makes a private copy in ${gnn_hpc_deps}/${gnn_hpc_copy}.")
 endif()
+include(blas)
 if(NOT Kokkos_COMPILE_LANGUAGE)
   set(Kokkos_COMPILE_LANGUAGE CXX)
 endif()

@@ -16,7 +16,8 @@ usage: scripts/bootstrap.sh [VARIANT ...]
   --hip ARCH    HIP + Serial, --hip gfx90a       -> .deps/hip-gfx90a  (gfx906 gfx908 gfx90a gfx942)
   --force       build again even if the stamp says it is current
 environment: GNN_HPC_DEPS (default <repository>/.deps), GNN_HPC_JOBS (default: number of cores),
-             GNN_HPC_NATIVE=OFF to leave out -march=native in host builds
+             GNN_HPC_NATIVE=OFF to leave out -march=native in host builds,
+             BLA_VENDOR (default OpenBLAS), for machines without OpenBLAS: cmake --help-module FindBLAS
 TEXT
 }
 
@@ -91,7 +92,7 @@ choose_options() {
   [ "$native" = ON ] && march=(-DKokkos_ARCH_NATIVE=ON)
   # One OpenMP runtime for BLAS and Kokkos: Debian's libopenblas-openmp-dev, not the variant with its own thread pool.
   # The names of BLAS routines as every vendor on Linux has them (sgemm_): told, so that configuring needs no Fortran compiler.
-  local blas=(-DKokkosKernels_ENABLE_TPL_BLAS=ON -DBLA_VENDOR=OpenBLAS "-DF77_BLAS_MANGLE=(name,NAME) name ## _")
+  local blas=(-DKokkosKernels_ENABLE_TPL_BLAS=ON "-DBLA_VENDOR=${BLA_VENDOR:-OpenBLAS}" "-DF77_BLAS_MANGLE=(name,NAME) name ## _")
   local checks=(-DKokkos_ENABLE_DEBUG=ON -DKokkos_ENABLE_DEBUG_BOUNDS_CHECK=ON)
   kokkos_options=(-DKokkos_ENABLE_SERIAL=ON -DCMAKE_BUILD_TYPE=Release)
   kernels_options=(-DCMAKE_BUILD_TYPE=Release)

@@ -26,6 +26,11 @@ while (($#)); do
   shift
 done
 
+# A machine with another BLAS may not have OpenBLAS, which the private copy asks for otherwise.
+for option in "${options[@]}"; do
+  case $option in -DBLA_VENDOR=* | -DBLA_VENDOR:*=*) export BLA_VENDOR=${option#*=} ;; esac
+done
+
 packages=()
 [ "$preset" = hip ] && ! command -v hipcc >/dev/null && packages=(--hip)
 scripts/system-packages.sh "${packages[@]}"

@@ -2,6 +2,7 @@
 #include "base/comm.hpp"
 #include "base/device_layout.hpp"
 #include "base/error.hpp"
+#include "base/restart_process.hpp"
 #include "base/signals.hpp"
 #include "cli/command_line.hpp"
 #include "cli/launch.hpp"

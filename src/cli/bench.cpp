@@ -6,13 +6,16 @@
 #include "base/together.hpp"
 #include "cli/bench_coarsen.hpp"
 #include "cli/bench_coupler.hpp"
+#include "cli/bench_subnormals.hpp"
 #include "cli/machine.hpp"
 #include "graph/loader.hpp"
 #include "graph/sampler.hpp"
 #include "io/atomic_file.hpp"
 #include "nn/matmul.hpp"
 #include "train/batch_feed.hpp"
+#include "train/checkpoint.hpp"
 #include "train/optimizer.hpp"
+#include "train/predict.hpp"
 #include "train/run_folder.hpp"
 #include "train/schedule.hpp"
 #include "train/step_runner.hpp"
@@ -76,9 +79,15 @@ std::vector<std::int64_t> first_samples(const Task<T>& task, int count) {
 }
 
 template <class T>
+void load_weights(Task<T>& task, const CommandLine& line) {
+  if (!line.checkpoint.empty()) load_checkpoint<T>(checkpoint_for_prediction(line.checkpoint), task.params(), nullptr);
+}
+
+template <class T>
 nlohmann::ordered_json bench_step(Job<T>& job, const CommandLine& line, const Comm& comm) {
   Task<T>& task = *job.task;
   task.open_data(comm);
+  load_weights(task, line);
   const int batch_size = line.batch > 0 ? line.batch : job.options.train.batch_size;
   const std::vector<std::int64_t> samples = first_samples(task, batch_size);
   const auto share = rank_share(samples, [&](std::int64_t s) { return task.cost(s); }, comm.rank(), comm.size());
@@ -249,6 +258,7 @@ nlohmann::ordered_json bench_any(const std::string& text, const CommandLine& lin
   Job<T> job = make_job<T>(text, line.input, line.overrides);
   if (line.what == "coarsen") return bench_coarsen(job, line);
   if (line.what == "coupler") return bench_coupler(job, line);
+  if (line.what == "subnormals") return bench_subnormals(job, line, comm);
   return line.what == "load" ? bench_load(job, line, comm) : bench_step(job, line, comm);
 }
 
@@ -276,6 +286,8 @@ int bench_command(const CommandLine& line, const Comm& comm) {
 
 template std::vector<std::int64_t> first_samples<float>(const Task<float>&, int);
 template std::vector<std::int64_t> first_samples<double>(const Task<double>&, int);
+template void load_weights<float>(Task<float>&, const CommandLine&);
+template void load_weights<double>(Task<double>&, const CommandLine&);
 template nlohmann::ordered_json bench_step<float>(Job<float>&, const CommandLine&, const Comm&);
 template nlohmann::ordered_json bench_step<double>(Job<double>&, const CommandLine&, const Comm&);
 template nlohmann::ordered_json bench_load<float>(Job<float>&, const CommandLine&, const Comm&);

@@ -16,6 +16,10 @@ namespace gnn_hpc {
 template <class T>
 std::vector<std::int64_t> first_samples(const Task<T>& task, int count);
 
+/// Fills the task's parameters from `line.checkpoint`, a checkpoint or run folder, if one is named. Every rank reads the file.
+template <class T>
+void load_weights(Task<T>& task, const CommandLine& line);
+
 /// Times a training step on the first `line.batch` samples of the input, in input order, over and over:
 ///   `median_seconds`  whole steps, as training runs them (one wait a step; assembling batches is not in it: a thread does it ahead)
 ///   `phases_ms`       collate, upload, forward, loss, backward, allreduce, optimizer, each with a wait of its own

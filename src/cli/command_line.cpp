@@ -61,13 +61,17 @@ void describe(CLI::App& app, CommandLine& line) {
   verify->add_option("FILE", line.input, "golden file (HDF5)")->required()->type_name("FILE.h5");
   verify->add_option("--precision", line.precision, "of the model under test")->type_name("double|float")->capture_default_str()
       ->check(one_of({"double", "float"}));
+  verify->add_flag("--keep-subnormals", line.keep_subnormals, "compute with numbers below 1e-38 (float), 1e-308 (double) instead of taking them for zero");
   verify->add_flag("--failures-only", line.failures_only, "print only what differs");
 
   CLI::App* bench = app.add_subcommand("bench", "time the phases of a step; JSON on stdout");
   add_input(*bench, line);
   bench->add_option("--what", line.what, "a training step, building graphs, loading batches from the cache, or a part alone: pooling of dmpnn_diffpool, "
-                    "the coupler of hgnn_moe")
-      ->type_name("step|graph|load|coarsen|coupler")->capture_default_str()->check(one_of({"step", "graph", "load", "coarsen", "coupler"}));
+                    "the coupler of hgnn_moe; or count subnormal numbers in the products of a step")
+      ->type_name("step|graph|load|coarsen|coupler|subnormals")->capture_default_str()
+      ->check(one_of({"step", "graph", "load", "coarsen", "coupler", "subnormals"}));
+  bench->add_option("--checkpoint", line.checkpoint, "step, subnormals: weights of this checkpoint or run folder (default: those of the beginning)")
+      ->type_name("PATH");
   bench->add_option("--repeat", line.repeat, "timed repetitions; medians are reported")->type_name("N")->capture_default_str()
       ->check(between(1, 1000000));
   bench->add_option("--warmup", line.warmup, "repetitions before the clock starts")->type_name("N")->capture_default_str()

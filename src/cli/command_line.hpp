@@ -18,12 +18,13 @@ struct CommandLine {
   bool dry_run = false;                ///< train, build-graphs, sweep: say what would happen
   bool quiet = false;                  ///< warnings and errors only
   bool verbose = false;                ///< version: libraries too
-  std::string checkpoint;              ///< predict: empty = best of the run folder
+  std::string checkpoint;              ///< predict: empty = best of the run folder; bench: empty = the weights of the beginning
   std::string output;                  ///< predict, bench: empty = the default of the command
   std::string data;                    ///< predict: other structures than those of the input
   std::string precision = "double";    ///< verify
   bool failures_only = false;          ///< verify
-  std::string what = "step";           ///< bench: step | graph | load | coarsen | coupler
+  bool keep_subnormals = false;        ///< verify: as `run.flush_subnormals=false` of the other commands
+  std::string what = "step";           ///< bench: step | graph | load | coarsen | coupler | subnormals
   int repeat = 20, warmup = 3;         ///< bench
   int batch = 0;                       ///< bench: graphs a step; 0 = train.batch_size
   int point = -1;                      ///< sweep, replicates: only this one; -1 = all

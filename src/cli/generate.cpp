@@ -4,6 +4,7 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/signals.hpp"
+#include "base/subnormals.hpp"
 #include "base/text.hpp"
 #include "cli/job.hpp"
 #include "io/text_source.hpp"
@@ -58,6 +59,7 @@ int run(const CommandLine& line, const std::string& checkpoint, const Checkpoint
   Job<T> job = make_job<T>(header.info.resolved_yaml, checkpoint, line.overrides);
   trained_options(checkpoint, header.info, given_options("", checkpoint, line.overrides),
                   [&](const auto&) { return job.resolved; });  // refuses what makes another model
+  flush_subnormals_on_all_threads(job.options.run.flush_subnormals);
   const std::unique_ptr<Decoder> decoder = job.task->new_decoder();
   if (!decoder) {
     throw Error(Exit::data, fmt::format("{}: a checkpoint of system {}, which continues no texts; generate needs a language model (hgnn_moe)",

@@ -2,7 +2,7 @@
 #include "cli/launch.hpp"
 
 #include "base/config.hpp"
-#include "cli/blas_kernels.hpp"
+#include "base/restart_process.hpp"
 
 #include <fmt/format.h>
 
@@ -10,68 +10,12 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <string_view>
-#include <system_error>
 
-#include <dlfcn.h>
 #include <sched.h>
 #include <unistd.h>
 
 namespace gnn_hpc {
-
-namespace {
-
-/// Cores given to this process, also where an OpenMP runtime has bound its main thread to one of them since. Asks the runtime that is
-/// loaded, if any: BLAS may bring one into a build without OpenMP.
-cpu_set_t allowed_cores() {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  const auto num_places = reinterpret_cast<int (*)()>(::dlsym(RTLD_DEFAULT, "omp_get_num_places"));
-  const auto place_size = reinterpret_cast<int (*)(int)>(::dlsym(RTLD_DEFAULT, "omp_get_place_num_procs"));
-  const auto place_ids = reinterpret_cast<void (*)(int, int*)>(::dlsym(RTLD_DEFAULT, "omp_get_place_proc_ids"));
-  if (num_places != nullptr && place_size != nullptr && place_ids != nullptr) {
-    std::vector<int> ids;
-    for (int place = 0; place < num_places(); ++place) {
-      ids.resize(static_cast<std::size_t>(place_size(place)));
-      place_ids(place, ids.data());
-      for (const int id : ids) CPU_SET(static_cast<std::size_t>(id), &cores);
-    }
-  }
-  if (CPU_COUNT(&cores) == 0) sched_getaffinity(0, sizeof cores, &cores);
-  return cores;
-}
-
-bool is_set(const char* variable) { return std::getenv(variable) != nullptr; }
-
-}  // namespace
-
-void start_with_better_settings(char** argv) {
-  bool again = false;
-  const bool waits_chosen = is_set("GOMP_SPINCOUNT") || is_set("OMP_WAIT_POLICY");
-  const bool places_bind = !is_set("OMP_PROC_BIND") && (is_set("OMP_PLACES") || is_set("GOMP_CPU_AFFINITY"));
-  if (!waits_chosen && !places_bind && !threads_are_bound()) {
-    ::setenv("GOMP_SPINCOUNT", "3000", 0);
-    again = true;
-  }
-  if (!is_set("OPENBLAS_CORETYPE")) {
-    std::ifstream cpuinfo("/proc/cpuinfo");
-    const std::string kernels = better_blas_kernels(blas_kernels(), cpuinfo);
-    if (!kernels.empty()) {
-      ::setenv("OPENBLAS_CORETYPE", kernels.c_str(), 0);
-      again = true;
-    }
-  }
-  if (!again) return;
-  // The second start must not inherit the binding of the first one's main thread as its only core.
-  const cpu_set_t cores = allowed_cores();
-  sched_setaffinity(0, sizeof cores, &cores);
-  // Both return only where they cannot. The real path first: it gives the process its name in `ps`.
-  std::error_code none;
-  ::execv(std::filesystem::read_symlink("/proc/self/exe", none).c_str(), argv);
-  ::execv("/proc/self/exe", argv);
-}
 
 int launcher_rank() {
   for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK", "SLURM_PROCID"}) {
@@ -120,11 +64,6 @@ LaunchLayout current_layout(const Comm& comm) {
   layout.cores_allowed = static_cast<int>(-worst[1]);
   layout.ranks_here = static_cast<int>(worst[2]);
   return layout;
-}
-
-bool threads_are_bound() {
-  const char* bind = std::getenv("OMP_PROC_BIND");
-  return bind != nullptr && *bind != '\0' && std::string_view(bind) != "false" && std::string_view(bind) != "FALSE";
 }
 
 std::vector<std::string> launch_warnings(const LaunchLayout& layout, bool threads_bound) {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/machine.hpp"
 
+#include "base/blas_kernels.hpp"
 #include "base/provenance.hpp"
+#include "base/restart_process.hpp"
+#include "base/subnormals.hpp"
 #include "base/text.hpp"
-#include "cli/blas_kernels.hpp"
 #include "io/atomic_file.hpp"
 #include "io/smiles.hpp"
 #include "nn/matmul.hpp"
@@ -15,7 +17,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
 
 #include <unistd.h>
 
@@ -69,6 +70,28 @@ double measure_triad() {
   return 24e-9 * static_cast<double>(kItems) / best;
 }
 
+/// Who multiplies matrices: the library that Kokkos Kernels was built with.
+std::string product_library() {
+#if defined(KOKKOSKERNELS_ENABLE_TPL_CUBLAS)
+  return "cuBLAS";
+#elif defined(KOKKOSKERNELS_ENABLE_TPL_ROCBLAS)
+  return "rocBLAS";
+#elif defined(KOKKOSKERNELS_ENABLE_TPL_BLAS)
+  return blas_library().describe();
+#else
+  return "Kokkos Kernels (built without BLAS)";
+#endif
+}
+
+/// What threads do with subnormal numbers now, counted on each.
+std::string subnormal_handling() {
+  const FlushingThreads threads = count_flushing_threads();
+  const char* where = kExecIsHost ? "" : " of the host";
+  if (threads.flushing == threads.all) return fmt::format("taken for zero on {} thread(s){}", threads.all, where);
+  if (threads.flushing == 0) return can_flush_subnormals() ? "kept" : "kept (this program cannot tell such a processor to flush them)";
+  return fmt::format("taken for zero on {} of {} threads{}", threads.flushing, threads.all, where);
+}
+
 }  // namespace
 
 template <class T>
@@ -80,21 +103,21 @@ template double gemm_rate<double>();
 
 MachineRates measure_rates() { return {measure_gemm<float>(), measure_gemm<double>(), measure_triad()}; }
 
-std::string processor_name() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    if (!line.starts_with("model name")) continue;
-    const std::size_t from = line.find_first_not_of(" \t", line.find(':') + 1);
-    return from == std::string::npos ? "unknown" : line.substr(from);
-  }
-  return "unknown";
+std::optional<std::string> slow_products(double gflops, const Processor& processor, int cores) {
+  const double sure = sure_flops_per_cycle(processor) * processor.ghz * cores;
+  if (sure <= 0.0 || gflops >= 0.5 * sure) return std::nullopt;
+  return fmt::format("products reach {:.0f} GFLOP/s float, less than half of what {} core(s) with {} at {:.2f} GHz surely can do ({:.0f}): either the "
+                     "BLAS does not know this processor (see its kernels above; -DBLA_VENDOR chooses another, see README), or other programs "
+                     "use the cores, or they are the hardware threads of fewer cores (virtual machines do not always tell)",
+                     gflops, cores, processor.vectors() == VectorClass::none ? "NEON" : name_of(processor.vectors()), processor.ghz, sure);
 }
 
 nlohmann::ordered_json machine_json(const LaunchLayout& layout) {
   const Provenance& p = provenance();
   nlohmann::ordered_json j;
   j["host"] = host_name();
-  j["processor"] = processor_name();
+  const std::string& processor = this_processor().model_name;
+  j["processor"] = processor.empty() ? "unknown" : processor;
   j["cores_online"] = layout.cores_online;
   j["backend"] = kBackendName;
   j["ranks"] = layout.ranks;
@@ -106,7 +129,8 @@ nlohmann::ordered_json machine_json(const LaunchLayout& layout) {
     j["threads_per_rank"] = layout.threads;
     j["cores_allowed_per_rank"] = layout.cores_allowed;
   }
-  if (const std::string kernels = blas_kernels(); !kernels.empty()) j["blas_kernels"] = "OpenBLAS " + kernels;
+  j["blas"] = product_library();
+  j["subnormal_numbers"] = subnormal_handling();
   j["mpi"] = mpi_description();
   j["kokkos"] = p.kokkos_version;
   j["compiler"] = p.compiler;
@@ -131,8 +155,15 @@ void print_machine(const LaunchLayout& layout, std::ostream& out) {
   fmt::print(out, "{:<24}{:.0f} GFLOP/s float, {:.0f} GFLOP/s double ([20000,256] x [256,256])\n", "matrix product", rates.gemm_float,
              rates.gemm_double);
   fmt::print(out, "{:<24}{:.1f} GB/s (triad, 3 x 128 MiB)\n", "memory bandwidth", rates.triad);
-  const auto warnings = launch_warnings(layout, threads_are_bound());
-  if (!warnings.empty()) fmt::print(out, "\n");
+  auto warnings = launch_warnings(layout, threads_are_bound());
+  if (layout.devices == 0) {
+    const int cores = std::min(layout.threads, this_processor().cores_of(allowed_cores()));
+    if (auto slow = slow_products(rates.gemm_float, this_processor(), cores)) warnings.push_back(std::move(*slow));
+  }
+  const auto note = blas_note();
+  if (note && note->warning) warnings.push_back(note->text);
+  if (!warnings.empty() || note) fmt::print(out, "\n");
+  if (note && !note->warning) fmt::print(out, "note: {}\n", note->text);
   for (const std::string& warning : warnings) fmt::print(out, "warning: {}\n", warning);
 }
 

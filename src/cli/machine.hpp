@@ -2,11 +2,13 @@
 #pragma once
 
 #include "base/comm.hpp"
+#include "base/processor.hpp"
 #include "cli/launch.hpp"
 
 #include <nlohmann/json_fwd.hpp>
 
 #include <iosfwd>
+#include <optional>
 #include <string>
 
 namespace gnn_hpc {
@@ -21,8 +23,10 @@ MachineRates measure_rates();
 template <class T>
 double gemm_rate();
 
-/// Name of the processor, or "unknown".
-std::string processor_name();
+/// A warning if products run at less than half of what the processor surely can do (`sure_flops_per_cycle`): the sign of kernels for another
+/// processor. Nothing where clock or instructions are not known.
+/// @param gflops  10^9 operations a second of products of single precision, measured on `cores` cores
+std::optional<std::string> slow_products(double gflops, const Processor& processor, int cores);
 
 /// Ranks, threads, devices, libraries; not the rates.
 nlohmann::ordered_json machine_json(const LaunchLayout& layout);

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/program.hpp"
 
+#include "base/blas_kernels.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "base/restart_process.hpp"
 #include "base/signals.hpp"
+#include "base/subnormals.hpp"
 #include "base/text.hpp"
 #include "base/yaml_tree.hpp"
 #include "cli/bench.hpp"
@@ -72,6 +75,10 @@ void announce(const CommandLine& line, const Comm& comm) {
            layout.devices > 0 ? fmt::format("one of {} {} devices each", layout.devices, kBackendName)
                               : fmt::format("{} with {} thread(s) each", kBackendName, layout.threads));
   for (const std::string& warning : launch_warnings(layout, threads_are_bound())) log_warning("{}", warning);
+  if (const auto note = blas_note()) {
+    if (note->warning) log_warning("{}", note->text);
+    else log_info("{}", note->text);
+  }
 }
 
 /// Errors of what the input knows the truth of, one row per target.
@@ -221,6 +228,7 @@ JobOptions prepare(const std::string& text, const CommandLine& line, Comm& comm)
   const bool result_on_stdout = line.command == "bench" || line.dry_run || line.output == "-";
   setup_log(options.log, comm.rank(), result_on_stdout ? stderr : stdout);
   comm.set_gpu_aware(options.mpi.use_device_pointers());
+  flush_subnormals_on_all_threads(options.run.flush_subnormals);
   return options;
 }
 
@@ -228,6 +236,7 @@ JobOptions prepare(const std::string& text, const CommandLine& line, Comm& comm)
 
 int run_command(const CommandLine& line, const Comm& world) {
   int code = 0;
+  flush_subnormals_on_all_threads(!line.keep_subnormals);  // commands with an input file: until it has been read
   if (line.command == "version") {
     if (world.is_root()) print_versions(std::cout);
     return 0;

@@ -2,6 +2,7 @@
 #include "cli/sweep.hpp"
 
 #include "base/error.hpp"
+#include "base/subnormals.hpp"
 #include "base/together.hpp"
 #include "base/yaml_tree.hpp"
 #include "cli/machine.hpp"
@@ -235,6 +236,7 @@ class Sweep {
   template <class T>
   TrainResult train_point(const SweepPoint& point) {
     Job<T> job = make_job<T>(text_, line_.input, overrides_of(point));
+    flush_subnormals_on_all_threads(job.options.run.flush_subnormals);
     return train(*job.task, job.options.run, job.options.train, comm_, job.resolved, {{}, gemm_rate<T>});
   }
 

@@ -3,6 +3,7 @@
 
 #include "base/error.hpp"
 #include "base/signals.hpp"
+#include "base/subnormals.hpp"
 #include "base/threads.hpp"
 #include "graph/cache_parts.hpp"
 
@@ -257,6 +258,7 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
 
 std::int64_t build_parts(std::shared_ptr<RecordSource> source, const Schema& schema, const std::string& folder, const std::string& key, int rank,
                          int ranks, int threads, const std::function<void(const BuildProgress&)>& tick) {
+  const KeepSubnormals for_the_workers_too;
   const auto pipeline = std::make_shared<Pipeline>(std::move(source), schema, folder, key, threads, tick);
   struct Ending {
     Pipeline& pipeline;

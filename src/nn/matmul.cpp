@@ -2,6 +2,7 @@
 #include "nn/matmul.hpp"
 
 #include "base/error.hpp"
+#include "nn/operand_count.hpp"
 
 #include <KokkosBlas3_gemm.hpp>
 
@@ -51,6 +52,11 @@ void gemm(const Space& exec, char ta, char tb, View2<T> a, View2<T> b, View2<T> 
     return;
   }
   g_flops += 2.0 * static_cast<double>(rows) * static_cast<double>(columns) * static_cast<double>(inner);
+  if constexpr (kExecIsHost) {
+    if (OperandCount* count = OperandCount::active()) {
+      count->note(ta == 'T' ? OperandCount::Form::tn : tb == 'T' ? OperandCount::Form::nt : OperandCount::Form::nn, a, b, c);
+    }
+  }
   // Kokkos Kernels 4.7 hands one column to gemv as if its entries were consecutive.
   if (ta == 'N' && tb == 'N' && columns == 1 && (b.stride(0) != 1 || c.stride(0) != 1)) {
     multiply_column(exec, a, b, c, beta);

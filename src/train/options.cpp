@@ -25,6 +25,8 @@ RunOptions RunOptions::parse(Config node) {
               "require: an error without a checkpoint");
   node.flag("restart_allow_change", o.restart_allow_change,
             "continue although options that change the meaning of the run differ from those of the checkpoint");
+  node.flag("flush_subnormals", o.flush_subnormals,
+            "threads of the processor take numbers below 1e-38 (float), 1e-308 (double) for zero: much faster on many processors");
   if (o.dir.empty()) node.problem("dir", "must not be empty");
   node.done();
   return o;

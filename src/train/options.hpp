@@ -19,6 +19,7 @@ struct RunOptions {
   double walltime = 0.0;            ///< seconds; 0: no limit
   std::string restart = "auto";     ///< auto | never | require
   bool restart_allow_change = false;
+  bool flush_subnormals = true;     ///< base/subnormals.hpp
   static RunOptions parse(Config node);
 };
 

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/launch.hpp"
-#include "cli/blas_kernels.hpp"
+#include "cli/machine.hpp"
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstdlib>
-#include <sstream>
 
 namespace gnn_hpc {
 namespace {
@@ -64,19 +62,33 @@ TEST(Launch, RankOfTheLauncher) {
   unsetenv("PMI_RANK");
 }
 
-TEST(Launch, NarrowKernelsWhereWideOnesRunInHalves) {
-  const auto kernels = [](const std::string& chosen, const std::string& vendor, int family, const std::string& flags) {
-    std::istringstream cpuinfo(fmt::format("processor\t: 0\nvendor_id\t: {}\ncpu family\t: {}\nmodel\t\t: 17\nflags\t\t: fpu {} sse\n\n"
-                                           "processor\t: 1\nvendor_id\t: Other\n", vendor, family, flags));
-    return better_blas_kernels(chosen, cpuinfo);
-  };
-  EXPECT_EQ(kernels("Cooperlake", "AuthenticAMD", 25, "avx512f"), "Haswell");
-  EXPECT_EQ(kernels("SkylakeX", "AuthenticAMD", 25, "avx2 avx512f"), "Haswell");
-  EXPECT_EQ(kernels("Zen", "AuthenticAMD", 25, "avx512f"), "");
-  EXPECT_EQ(kernels("SkylakeX", "AuthenticAMD", 26, "avx512f"), "");
-  EXPECT_EQ(kernels("SkylakeX", "GenuineIntel", 6, "avx512f"), "");
-  EXPECT_EQ(kernels("SkylakeX", "AuthenticAMD", 25, "avx512fnothing"), "");
-  EXPECT_EQ(kernels("", "AuthenticAMD", 25, "avx512f"), "");
+TEST(Launch, ProductsAtLessThanHalfOfTheSureRateAreWarnedOf) {
+  Processor processor;
+  processor.flags = {"sse2", "avx", "avx2", "fma", "avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"};
+  processor.ghz = 2.3;
+  // One 512-bit multiply-add a clock: 16 x 2 x 2.3 x 2 = 147 GFLOP/s on two cores.
+  const auto slow = slow_products(56.0, processor, 2);
+  ASSERT_TRUE(slow) << "kernels for SSE on a processor with AVX-512";
+  EXPECT_NE(slow->find("products reach 56 GFLOP/s float, less than half of what 2 core(s) with AVX-512 at 2.30 GHz surely can do (147)"), std::string::npos) << *slow;
+  EXPECT_TRUE(slow_products(73.0, processor, 2));
+  EXPECT_FALSE(slow_products(74.0, processor, 2));
+  EXPECT_FALSE(slow_products(223.0, processor, 2));
+  processor.flags = {"sse2", "avx", "avx2", "fma"};  // two 256-bit units: the same
+  EXPECT_TRUE(slow_products(73.0, processor, 2));
+  processor.flags = {"sse2", "avx"};
+  EXPECT_TRUE(slow_products(36.0, processor, 2));
+  EXPECT_FALSE(slow_products(37.0, processor, 2));
+  processor.flags = {"sse2"};
+  EXPECT_FALSE(slow_products(19.0, processor, 2));
+}
+
+TEST(Launch, ARateThatIsNotKnownIsNotWarnedOf) {
+  Processor processor;
+  processor.flags = {"sse2", "avx", "avx2", "fma"};
+  EXPECT_FALSE(slow_products(0.1, processor, 2)) << "no clock";
+  processor.flags = {"riscv"};
+  processor.ghz = 2.0;
+  EXPECT_FALSE(slow_products(0.1, processor, 2)) << "no instructions";
 }
 
 TEST(Launch, LayoutOfThisProcess) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The built program as a user runs it: exit codes, messages, files.
+#include "base/subnormals.hpp"
 #include "cli/program_fixture.hpp"
 #include "io/smiles.hpp"
 
@@ -238,6 +239,41 @@ TEST_F(Program, BenchPrintsJson) {
   const Outcome graph = run(tiny("bench", {"--what", "graph", "--repeat", "2"}));
   ASSERT_EQ(graph.code, 0) << graph.err;
   EXPECT_EQ(nlohmann::json::parse(graph.out)["graphs"], 210);
+}
+
+TEST_F(Program, SaysWhoMultipliesAndWhatBecomesOfSubnormalNumbers) {
+  const auto machine = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> words{"--repeat", "1", "--warmup", "0", "--batch", "4"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Outcome r = run(tiny("bench", words));
+    EXPECT_EQ(r.code, 0) << r.err;
+    return nlohmann::json::parse(r.out)["machine"];
+  };
+  const auto flushed = machine({}), kept = machine({"run.flush_subnormals=false"});
+  EXPECT_FALSE(flushed["blas"].get<std::string>().empty());
+  EXPECT_EQ(kept["subnormal_numbers"].get<std::string>().substr(0, 4), "kept");
+  if (can_flush_subnormals()) EXPECT_EQ(flushed["subnormal_numbers"].get<std::string>().substr(0, 17), "taken for zero on");
+  const Outcome info = run({"info"});
+  EXPECT_EQ(info.code, 0) << info.err;
+  for (const char* key : {"\nblas ", "\nsubnormal_numbers "}) EXPECT_NE(info.out.find(key), std::string::npos) << info.out;
+}
+
+TEST_F(Program, BenchCountsSubnormalOperandsByLayer) {
+  ASSERT_EQ(run(tiny("train", {"train.epochs=1"})).code, 0);
+  const Outcome r = run(tiny("bench", {"--what", "subnormals", "--batch", "8", "--checkpoint", "run"}));
+  ASSERT_EQ(r.code, 0) << r.err;
+  const auto j = nlohmann::json::parse(r.out);
+  EXPECT_GT(j["operands"], 0);
+  std::set<std::string> kinds;
+  bool named = false;
+  for (const auto& row : j["products"]) {
+    kinds.insert(row["kind"].get<std::string>());
+    named = named || row["matrix"].get<std::string>().ends_with(".weight");
+    EXPECT_GE(row["left"], row["left_subnormal"]);
+  }
+  EXPECT_TRUE(named) << j["products"].dump(1);
+  EXPECT_EQ(kinds, (std::set<std::string>{"forward", "input_gradient", "weight_gradient"}));
+  EXPECT_EQ(run(tiny("bench", {"--what", "subnormals", "--checkpoint", "absent"})).code, 3);
 }
 
 TEST_F(Program, ASignalEndsWithFiveAndTheSameCommandContinues) {

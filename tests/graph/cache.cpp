@@ -2,6 +2,7 @@
 #include "graph/cache_build.hpp"
 
 #include "base/signals.hpp"
+#include "base/subnormals.hpp"
 #include "graph/cache_lock.hpp"
 #include "graph/cache_source.hpp"
 #include "io/hdf5.hpp"
@@ -284,6 +285,23 @@ TEST(Cache, ContentDoesNotDependOnThreads) {
     if (expected.empty()) expected = content;
     EXPECT_EQ(content, expected) << threads;
   }
+}
+
+TEST(Cache, IsBuiltWithSubnormalNumbersWhateverTheRunDoes) {
+  const bool flushed = flushes_subnormals();
+  ASSERT_EQ(flushed, can_flush_subnormals());
+  const test::TemporaryFolder folder;
+  std::atomic<int> converted{0}, flushing{0};
+  NumberOptions options;
+  options.count = 200;
+  options.hook = [&](std::int64_t) {
+    ++converted;
+    flushing += flushes_subnormals() ? 1 : 0;
+  };
+  open_or_build(number_request(folder.path(), options), Comm());
+  EXPECT_EQ(converted, 200);
+  EXPECT_EQ(flushing, 0);
+  EXPECT_EQ(flushes_subnormals(), flushed) << "as before";
 }
 
 TEST(Cache, ErrorInAWorkerEndsTheBuild) {

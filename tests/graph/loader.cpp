@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "graph/loader.hpp"
 
+#include "base/subnormals.hpp"
+
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -55,6 +57,19 @@ TEST(Loader, StartsInTheMiddle) {
   EXPECT_EQ(loader.next()->number, 3);
   EXPECT_EQ(loader.next()->number, 4);
   EXPECT_EQ(loader.next(), nullptr);
+}
+
+TEST(Loader, ItsThreadTakesSubnormalNumbersForZeroAsTheOneThatStartsIt) {
+  if (!can_flush_subnormals()) GTEST_SKIP() << "not known how on this processor";
+  for (const bool flush : {false, true}) {
+    flush_subnormals(flush);
+    std::atomic<int> flushing{0};
+    Loader<TestBatch> loader(
+        3, [] { return std::make_unique<TestBatch>(); }, [&](std::int64_t, TestBatch&) { flushing += flushes_subnormals() ? 1 : 0; });
+    while (loader.next() != nullptr) {
+    }
+    EXPECT_EQ(flushing, flush ? 3 : 0);
+  }
 }
 
 TEST(Loader, NothingToLoad) {

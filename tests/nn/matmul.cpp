@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nn/matmul.hpp"
 
+#include "base/blas_kernels.hpp"
 #include "base/error.hpp"
+#include "base/restart_process.hpp"
+#include "base/subnormals.hpp"
 #include "nn/channels.hpp"
+#include "nn/chunks.hpp"
 #include "support/views.hpp"
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <limits>
 #include <type_traits>
+#include <utility>
 
 namespace gnn_hpc {
 namespace {
@@ -132,6 +139,48 @@ TYPED_TEST(MatmulOf, RefusesShapesThatDoNotFit) {
     EXPECT_THROW(multiply(form, o.a, other.b, View2<T>("c", 4, 5), T(0)), Error);
     EXPECT_THROW(multiply(form, o.a, o.b, View2<T>("c", 5, 4), T(0)), Error);
   }
+}
+
+/// Elements that are not zero of products whose one operand is subnormal throughout and whose results would not be: by all threads of the
+/// library, and by each lane.
+template <class T>
+std::pair<int, int> not_flushed_of() {
+  constexpr int kRows = 512, kWidth = 64;
+  constexpr T subnormal = std::numeric_limits<T>::min() / 8;  // by the compiler, which does not flush
+  const View2<T> a("a", kRows, kWidth), b("b", kWidth, kWidth), c("c", kRows, kWidth);
+  Kokkos::deep_copy(a, subnormal);
+  Kokkos::deep_copy(b, T(1) / std::numeric_limits<T>::epsilon());
+  const auto count = [&] {
+    int n = 0;
+    for (const double x : values_of(c)) n += x != 0.0 ? 1 : 0;
+    return n;
+  };
+  const Exec exec;
+  Matmul<T>::nt(exec, a, b, c);
+  const int of_library = count();
+  Kokkos::deep_copy(c, T(1));
+  const int rows = kRows / num_lanes();
+  for_each_lane(exec, [&](const int lane, const ChunkExec& space) {
+    Matmul<T>::nt(space, row_range(a, lane * rows, (lane + 1) * rows), b, row_range(c, lane * rows, (lane + 1) * rows));
+  });
+  return {of_library, count()};
+}
+
+TYPED_TEST(MatmulOf, EveryThreadOfTheLibraryAndEveryLaneFlushesSubnormalNumbersOrNone) {
+  if (!kExecIsHost || !can_flush_subnormals()) GTEST_SKIP() << "on a host that can";
+  flush_subnormals_on_all_threads(false);
+  const auto kept = not_flushed_of<TypeParam>();
+  flush_subnormals_on_all_threads(true);
+  EXPECT_EQ(kept, std::make_pair(512 * 64, 512 * 64));
+  EXPECT_EQ(not_flushed_of<TypeParam>(), std::make_pair(0, 0));
+}
+
+TEST(Matmul, TestProgramsMultiplyWithTheKernelsOfTheProgram) {
+  const BlasLibrary library = blas_library();
+  if (!library.takes_a_choice) GTEST_SKIP() << library.describe() << " has no choice of kernels";
+  if (std::getenv("OPENBLAS_CORETYPE") != nullptr && std::getenv(kOwnBlasChoice) == nullptr) GTEST_SKIP() << "chosen by the user";
+  const char* tried = std::getenv("OPENBLAS_CORETYPE");
+  EXPECT_EQ(better_blas_kernels(library.kernels, this_processor(), tried != nullptr ? tried : ""), "") << library.describe();
 }
 
 TEST(Matmul, CountsItsWork) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The main of every test program: MPI (only under a launcher) and Kokkos around gtest.
+// The main of every test program: the settings of the program, MPI (only under a launcher) and Kokkos around gtest.
 #include "base/comm.hpp"
+#include "base/restart_process.hpp"
+#include "base/subnormals.hpp"
 
 #include <Kokkos_Core.hpp>
 #include <gtest/gtest.h>
@@ -37,11 +39,13 @@ class FailurePrinter : public testing::EmptyTestEventListener {
 }  // namespace
 
 int main(int argc, char** argv) {
+  gnn_hpc::start_with_better_settings(argv);
   testing::InitGoogleTest(&argc, argv);
   if (testing::GTEST_FLAG(list_tests)) return RUN_ALL_TESTS();
   std::optional<gnn_hpc::MpiScope> mpi;
   if (launched_by_mpi()) mpi.emplace(argc, argv);
   const Kokkos::ScopeGuard kokkos(argc, argv);
+  gnn_hpc::flush_subnormals_on_all_threads(true);
   const int rank = gnn_hpc::Comm::world().rank();
   if (rank != 0) {
     auto& listeners = testing::UnitTest::GetInstance()->listeners();

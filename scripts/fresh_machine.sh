@@ -99,7 +99,8 @@ fi
 if [ -n "$ccache" ]; then
   mkdir -p "$machine/root/.cache/ccache"
   mounts+="; mount --bind $(printf %q "$ccache") \"\$machine/root/.cache/ccache\""
-  environment+=(CCACHE_DIR=/root/.cache/ccache)
+  # Objects that were compiled in another folder count, too.
+  environment+=(CCACHE_DIR=/root/.cache/ccache CCACHE_BASEDIR=/root CCACHE_NOHASHDIR=1)
 fi
 say "made in $((SECONDS - start)) s"
 

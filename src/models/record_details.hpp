@@ -11,7 +11,8 @@
 
 namespace gnn_hpc {
 
-/// What a task whose samples are records of files (molecules, crystals) knows of them beside their ids. Tasks inherit it next to `Task`.
+/// What a task whose samples are records of files (molecules, crystals) knows of them beside their ids. Tasks inherit it next to
+/// `Task`.
 class RecordDetails {
  public:
   virtual ~RecordDetails() = default;
@@ -20,7 +21,8 @@ class RecordDetails {
   virtual std::int64_t record_number(std::int64_t sample) const { return sample + 1; }
   /// Names of the classes of each target, [K][C_k] with C_k <= Task::num_classes, in the order of their numbers; empty: 0 .. C-1.
   virtual std::vector<std::vector<std::string>> class_names() const { return {}; }
-  /// Prediction: records that are predicted, but whose label the model does not know; the label is then NaN. Needed on the root only.
+  /// Prediction: records that are predicted, but whose label the model does not know; the label is then NaN. Needed on the root
+  /// only.
   virtual std::vector<BadRecord> unknown_labels() const { return {}; }
   /// The input of a prediction as tables, whose columns the output repeats; needed on the root only.
   virtual InputTable input_table() const { return {}; }

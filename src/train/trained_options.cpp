@@ -25,13 +25,36 @@ void flatten(const YamlTree& tree, const std::string& prefix, std::map<std::stri
 }
 
 /// Options of `data`, of any system, that say where records stand, how they are divided, or how graphs are built and kept.
-constexpr std::array<std::string_view, 27> kFreeDataKeys{
-    "path",       "format",      "index",           "smiles",       "id_column",  "cif_column",       "ignore",
-    "train",      "validation",  "test",            "split",        "split_seed", "replicate",        "folds",
-    "train_size", "stratify",    "train_ratio",     "validation_ratio", "test_ratio", "shuffle",      "num_train_samples",
-    "num_eval_samples", "cache_dir", "max_bad_fraction", "threads", "mode",       "min_chars"};
+constexpr std::array<std::string_view, 27> kFreeDataKeys{"path",
+                                                         "format",
+                                                         "index",
+                                                         "smiles",
+                                                         "id_column",
+                                                         "cif_column",
+                                                         "ignore",
+                                                         "train",
+                                                         "validation",
+                                                         "test",
+                                                         "split",
+                                                         "split_seed",
+                                                         "replicate",
+                                                         "folds",
+                                                         "train_size",
+                                                         "stratify",
+                                                         "train_ratio",
+                                                         "validation_ratio",
+                                                         "test_ratio",
+                                                         "shuffle",
+                                                         "num_train_samples",
+                                                         "num_eval_samples",
+                                                         "cache_dir",
+                                                         "max_bad_fraction",
+                                                         "threads",
+                                                         "mode",
+                                                         "min_chars"};
 
-/// What the input of the training left to its data (`[]`, `auto`), as it was found there: as much a part of the model as what was named.
+/// What the input of the training left to its data (`[]`, `auto`), as it was found there: as much a part of the model as what was
+/// named.
 std::map<std::string, std::string> found_in_data(const CheckpointInfo& trained) {
   std::map<std::string, std::string> out;
   std::string list;
@@ -50,7 +73,8 @@ std::map<std::string, std::string> flat_options(const std::string& yaml, const s
   return out;
 }
 
-std::map<std::string, std::string> given_options(const std::string& yaml, const std::string& name, const std::vector<std::string>& overrides) {
+std::map<std::string, std::string> given_options(const std::string& yaml, const std::string& name,
+                                                 const std::vector<std::string>& overrides) {
   std::map<std::string, std::string> out = flat_options(yaml, name);
   for (const std::string& text : overrides) {
     const std::size_t equals = text.find('=');
@@ -71,13 +95,17 @@ bool shapes_the_model(const std::string& key) {
   return block == "model" || block == "task" || block == "system";
 }
 
-std::vector<std::string> trained_options(const std::string& checkpoint, const CheckpointInfo& trained, const std::map<std::string, std::string>& given,
-                                         const ResolveOptions& resolve) {
-  if (const auto system = given.find("system"); system != given.end() && system->second != trained.system) {  // the other keys are others, too
-    throw Error(Exit::usage, fmt::format("{}: a checkpoint of system {}, the input says system: {}", checkpoint, trained.system, system->second));
+std::vector<std::string> trained_options(const std::string& checkpoint, const CheckpointInfo& trained,
+                                         const std::map<std::string, std::string>& given, const ResolveOptions& resolve) {
+  if (const auto system = given.find("system");
+      system != given.end() && system->second != trained.system) {  // the other keys are others, too
+    throw Error(Exit::usage, fmt::format("{}: a checkpoint of system {}, the input says system: {}", checkpoint, trained.system,
+                                         system->second));
   }
   const auto found = found_in_data(trained);
-  const auto open = [&found](const std::string& key, const std::string& value) { return found.contains(key) && (value == "[]" || value == "auto"); };
+  const auto open = [&found](const std::string& key, const std::string& value) {
+    return found.contains(key) && (value == "[]" || value == "auto");
+  };
   std::map<std::string, std::string> meant;
   for (const auto& [key, value] : flat_options(trained.resolved_yaml, "options of " + checkpoint)) {
     if (!shapes_the_model(key)) continue;
@@ -91,13 +119,18 @@ std::vector<std::string> trained_options(const std::string& checkpoint, const Ch
   for (const auto& [key, value] : meant) {
     const auto at = now.find(key);
     if (!given.contains(key) || at == now.end() || at->second == value) continue;
-    if (open(key, at->second)) overrides.push_back(key + "=" + value);  // left to data, which were those of the training
-    else differing.push_back(fmt::format("{}: trained with {}, the input says {}", key, value, at->second));
+    if (open(key, at->second))
+      overrides.push_back(key + "=" + value);  // left to data, which were those of the training
+    else
+      differing.push_back(fmt::format("{}: trained with {}, the input says {}", key, value, at->second));
   }
   if (differing.empty()) return overrides;
-  throw Error(Exit::usage, fmt::format("{} is of a model that was trained with other options:\n  {}\nremove them from the input or set them back: what shapes a "
-                                       "model, its inputs or its targets comes from the checkpoint; for another model, train it in another run.dir",
-                                       checkpoint, fmt::join(differing, "\n  ")));
+  throw Error(
+      Exit::usage,
+      fmt::format(
+          "{} is of a model that was trained with other options:\n  {}\nremove them from the input or set them back: what shapes a "
+          "model, its inputs or its targets comes from the checkpoint; for another model, train it in another run.dir",
+          checkpoint, fmt::join(differing, "\n  ")));
 }
 
 }  // namespace gnn_hpc

@@ -31,7 +31,8 @@ std::string table_text(const std::vector<std::string>& names, const std::map<std
 
 }  // namespace
 
-/// Every file numbers the labels that it holds; here they get one numbering over all files, in which only labels of usable rows count.
+/// Every file numbers the labels that it holds; here they get one numbering over all files, in which only labels of usable rows
+/// count.
 void MoleculeDataset::number_classes() {
   class_names_.clear();
   unknown_labels_.clear();
@@ -58,8 +59,10 @@ void MoleculeDataset::number_classes() {
     for_each_label([&](const std::string& name, double& y) { y = static_cast<double>(place_of(class_names_[k], name).value()); });
     num_classes_ = std::max(num_classes_, static_cast<int>(class_names_[k].size()));
     if (prediction_) continue;
-    log_info("target {}: {} classes: {}", quote_for_message(target_names_[k]), class_names_[k].size(), table_text(class_names_[k], counts));
-    if (counts.size() < 2) log_warning("target {}: all labels are the same; there is nothing to tell apart", quote_for_message(target_names_[k]));
+    log_info("target {}: {} classes: {}", quote_for_message(target_names_[k]), class_names_[k].size(),
+             table_text(class_names_[k], counts));
+    if (counts.size() < 2)
+      log_warning("target {}: all labels are the same; there is nothing to tell apart", quote_for_message(target_names_[k]));
   }
 }
 
@@ -75,8 +78,9 @@ void MoleculeDataset::check_binary_labels() {
       y = kNan;
       continue;
     }
-    throw Error(Exit::data, fmt::format("row {}, {}: {} is {}, but data.task: binary allows only 0 and 1; multiclass takes other labels",
-                                        record_number(sample), quote_for_message(id(sample)), quote_for_message(target), y));
+    throw Error(Exit::data,
+                fmt::format("row {}, {}: {} is {}, but data.task: binary allows only 0 and 1; multiclass takes other labels",
+                            record_number(sample), quote_for_message(id(sample)), quote_for_message(target), y));
   }
 }
 
@@ -97,9 +101,10 @@ void MoleculeDataset::take_classes(std::vector<std::vector<std::string>> names) 
 
 void MoleculeDataset::forget_label(std::int64_t sample, const std::string& target, const std::string& label) {
   const std::string file = options_.paths.size() == 1 ? options_.paths.front() : std::string();
-  unknown_labels_.push_back({id(sample), file, 0,
-                             fmt::format("row {}, column {}: the label {} is none of the model's classes; the row is predicted, its label not compared",
-                                         record_number(sample), target, quote_for_message(label))});
+  unknown_labels_.push_back(
+      {id(sample), file, 0,
+       fmt::format("row {}, column {}: the label {} is none of the model's classes; the row is predicted, its label not compared",
+                   record_number(sample), target, quote_for_message(label))});
 }
 
 }  // namespace gnn_hpc::dmpnn

@@ -17,7 +17,8 @@ constexpr double kLargestExact = 9007199254740992.0;  // 2^53: beyond it doubles
 
 bool before(const std::string& a, const std::string& b) {
   const auto x = parse_integer(a), y = parse_integer(b);
-  return std::tuple(!x, x.value_or(0), x ? std::string_view() : std::string_view(a)) < std::tuple(!y, y.value_or(0), y ? std::string_view() : std::string_view(b));
+  return std::tuple(!x, x.value_or(0), x ? std::string_view() : std::string_view(a)) <
+         std::tuple(!y, y.value_or(0), y ? std::string_view() : std::string_view(b));
 }
 
 }  // namespace
@@ -50,8 +51,8 @@ std::vector<std::string> class_table(const std::string& target, std::vector<std:
     found.clear();
     for (int c = 0; c < wanted; ++c) found.push_back(fmt::format("{}", c));
   } else if (found.size() != static_cast<std::size_t>(wanted)) {
-    throw Error(Exit::data, fmt::format("target {}: data.classes says {}, but the labels are {}: {}", quote_for_message(target), wanted, found.size(),
-                                        join_names(found, 20)));
+    throw Error(Exit::data, fmt::format("target {}: data.classes says {}, but the labels are {}: {}", quote_for_message(target),
+                                        wanted, found.size(), join_names(found, 20)));
   }
   return found;
 }

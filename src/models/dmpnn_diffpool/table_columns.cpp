@@ -58,9 +58,11 @@ bool names_an_id(std::string_view name) {
 void announce_targets(const std::vector<std::string>& targets, const std::vector<std::string>& like_ids) {
   log_info("data.targets is not set: every column of numbers that no other option names is learned: {}", join_names(targets));
   for (const std::string& name : like_ids) {
-    log_warning("the column {} looks like a number of the row (whole numbers, all different), and is learned; if that is not meant, name it in "
-                "data.ignore, or the targets in data.targets",
-                quote_for_message(name));
+    log_warning(
+        "the column {} looks like a number of the row (whole numbers, all different), and is learned; if that is not meant, name "
+        "it in "
+        "data.ignore, or the targets in data.targets",
+        quote_for_message(name));
   }
 }
 

@@ -15,8 +15,8 @@ class ColumnTally {
   void add(std::string_view field);
   /// More than half of the values that are there are numbers.
   bool mostly_numbers() const { return numbers_ > others_; }
-  /// True for a column that seems to number its rows instead of measuring something: at least three values, whole numbers, all different,
-  /// and either rising or falling from row to row or under a name that says so (`CompoundID`, `mol_id`, `index`, `No.`).
+  /// True for a column that seems to number its rows instead of measuring something: at least three values, whole numbers, all
+  /// different, and either rising or falling from row to row or under a name that says so (`CompoundID`, `mol_id`, `index`, `No.`).
   bool looks_like_an_id(const std::string& name) const;
 
  private:

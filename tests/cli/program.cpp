@@ -382,12 +382,12 @@ TEST_F(Program, AStopNamesTheSignalAndTheRankThatItReached) {
   const std::vector<std::string> words = tiny("train", {"train.epochs=100000"});
   std::vector<std::string> launcher{GNN_HPC_MPIEXEC, "-n", "1", GNN_HPC_PROGRAM};
   launcher.insert(launcher.end(), words.begin(), words.end());
-  for (const char* word : {":", "-n", "1", "timeout", "-s", "TERM", "6"}) launcher.emplace_back(word);
+  for (const char* word : {":", "-n", "1", "timeout", "-s", "TERM", "20"}) launcher.emplace_back(word);
   const Outcome r = run(words, launcher);
   EXPECT_NE(r.out.find("stopped (SIGTERM on rank 1) at epoch"), std::string::npos) << r.out << r.err;
   EXPECT_EQ(r.out.find("walltime"), std::string::npos) << r.out;
   // The time limit is named as what it is.
-  const Outcome limit = run(tiny("train", {"train.epochs=100000", "run.walltime=4", "run.dir=other"}));
+  const Outcome limit = run(tiny("train", {"train.epochs=100000", "run.walltime=10", "run.dir=other"}));
   EXPECT_EQ(limit.code, 5);
   EXPECT_NE(limit.out.find("stopped (run.walltime) at epoch"), std::string::npos) << limit.out << limit.err;
 }

@@ -10,8 +10,8 @@
 namespace gnn_hpc {
 namespace {
 
-// Flags as Linux prints them, in groups that processors have in common. The first processor of the table below was recorded, the others are
-// put together from what these processors are known to have.
+// Flags as Linux prints them, in groups that processors have in common, put together from what these processors are known to have (general
+// knowledge; no file of a machine was copied).
 const std::string kSse = "fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2 ht syscall nx rdtscp lm "
                          "constant_tsc rep_good nopl cpuid pni pclmulqdq ssse3 cx16 sse4_1 sse4_2 popcnt aes lahf_lm";
 const std::string kAvx = kSse + " xsave avx";

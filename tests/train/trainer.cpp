@@ -276,7 +276,9 @@ TEST(Trainer, TrainingAndValidationLossAreTheSameQuantity) {
     const auto p = nlohmann::json::parse(x), q = nlohmann::json::parse(y);
     for (const char* name : {"loss", "train_loss", "val_loss"}) {
       ASSERT_EQ(p.contains(name), q.contains(name));
-      if (p.contains(name)) EXPECT_EQ(p[name], q[name]) << name;
+      if (p.contains(name)) {
+        EXPECT_EQ(p[name], q[name]) << name;
+      }
     }
     const char* auxiliary = p["type"] == "step" ? "auxiliary_loss" : "train_auxiliary_loss";
     EXPECT_FALSE(p.contains(auxiliary));

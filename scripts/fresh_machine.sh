@@ -91,7 +91,7 @@ fi
 
 git clone -q "$root" "$machine/root/gnn_hpc"
 shared=${GNN_HPC_SHARED:-$root/../shared}
-mounts='mount -t proc proc "$machine/proc"; mount --rbind /dev "$machine/dev"; mount --make-rslave "$machine/dev"'
+mounts='mount -t proc proc "$machine/proc"; for folder in dev sys; do mount --rbind /$folder "$machine/$folder"; mount --make-rslave "$machine/$folder"; done'
 if [ -d "$shared" ]; then
   mkdir -p "$machine/root/shared"
   mounts+="; mount --bind $(printf %q "$(realpath "$shared")") \"\$machine/root/shared\"; mount -o remount,bind,ro \"\$machine/root/shared\""

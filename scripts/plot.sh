@@ -16,6 +16,7 @@ if ! command -v gnuplot >/dev/null; then
   exit 0
 fi
 run_dir=$(cd -- "$run_dir" && pwd)
+export LC_ALL=C.UTF-8 # names are UTF-8, whatever the user's locale; without one gnuplot complains of its own degree sign
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -32,7 +32,7 @@ void check_input(std::span<const double, 9> lattice, std::span<const double> fra
 }
 
 /// From here on the pairs of a cell are found with boxes: all pairs cost less in a smaller one (measured: docs/performance.md).
-constexpr int kManyAtoms = 100;
+constexpr int kManyAtoms = 150;
 
 void keep_candidate(CrystalGraphWorkspace& w, const Image& image, double d2) {
   w.squared.push_back(d2);

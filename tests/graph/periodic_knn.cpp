@@ -167,7 +167,7 @@ TEST(PeriodicKnn, LargeCellsEqualBruteForce) {
   int compared = 0;
   for (int t = 0; t < kCells; ++t) {
     SCOPED_TRACE(t);
-    const int n = random.integer(100, 130);
+    const int n = random.integer(150, 180);
     Lattice lattice = random.cell(t % 4);
     const double stretch = n * random.uniform(6, 20) / RandomCrystals::cell_volume(lattice);
     const int longest = random.integer(0, 3);  // 3: all alike

@@ -52,8 +52,10 @@ std::int64_t peak_memory() {
   return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
 }
 
+}  // namespace
+
 template <class T>
-nlohmann::ordered_json head(const Job<T>& job, const CommandLine& line, const Comm& comm) {
+nlohmann::ordered_json bench_head(const Job<T>& job, const CommandLine& line, const Comm& comm) {
   nlohmann::ordered_json j;
   j["command"] = "bench";
   j["what"] = line.what;
@@ -63,8 +65,6 @@ nlohmann::ordered_json head(const Job<T>& job, const CommandLine& line, const Co
   j["ranks"] = comm.size();
   return j;
 }
-
-}  // namespace
 
 template <class T>
 std::vector<std::int64_t> first_samples(const Task<T>& task, int count) {
@@ -136,7 +136,7 @@ nlohmann::ordered_json bench_step(Job<T>& job, const CommandLine& line, const Co
   comm.sum(std::span<std::int64_t>(size));
   double seconds = median(whole);  // the slowest rank's
   comm.max(std::span<double>(&seconds, 1));
-  nlohmann::ordered_json j = head(job, line, comm);
+  nlohmann::ordered_json j = bench_head(job, line, comm);
   j["graphs"] = size[0];
   j["nodes"] = size[1];
   j["edges"] = size[2];
@@ -186,7 +186,7 @@ nlohmann::ordered_json bench_load(Job<T>& job, const CommandLine& line, const Co
     last = Clock::now();
   }
   loaded = comm.sum(loaded);
-  nlohmann::ordered_json j = head(job, line, comm);
+  nlohmann::ordered_json j = bench_head(job, line, comm);
   j["batches"] = plan.num_batches();
   j["graphs"] = loaded;
   j["open_seconds"] = open_seconds;
@@ -232,7 +232,7 @@ nlohmann::ordered_json bench_graph(const std::string& text, const CommandLine& l
     seconds.push_back(seconds_since(begin));
     const Splits& splits = job.task->splits();
     graphs = static_cast<std::int64_t>(splits.train.size() + splits.validation.size() + splits.test.size());
-    if (i == 0) j = head(job, line, comm);
+    if (i == 0) j = bench_head(job, line, comm);
     job.task.reset();
     on_root(comm, [&] {
       bytes = 0;
@@ -284,6 +284,8 @@ int bench_command(const CommandLine& line, const Comm& comm) {
   return 0;
 }
 
+template nlohmann::ordered_json bench_head<float>(const Job<float>&, const CommandLine&, const Comm&);
+template nlohmann::ordered_json bench_head<double>(const Job<double>&, const CommandLine&, const Comm&);
 template std::vector<std::int64_t> first_samples<float>(const Task<float>&, int);
 template std::vector<std::int64_t> first_samples<double>(const Task<double>&, int);
 template void load_weights<float>(Task<float>&, const CommandLine&);

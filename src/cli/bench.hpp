@@ -12,6 +12,10 @@
 
 namespace gnn_hpc {
 
+/// What the JSON of every bench begins with: command, what, input, system, precision, ranks.
+template <class T>
+nlohmann::ordered_json bench_head(const Job<T>& job, const CommandLine& line, const Comm& comm);
+
 /// The first samples of the input, in its order. Throws Error(Exit::data) if there are fewer.
 template <class T>
 std::vector<std::int64_t> first_samples(const Task<T>& task, int count);

@@ -101,12 +101,7 @@ nlohmann::ordered_json bench_subnormals(Job<T>& job, const CommandLine& line, co
   OperandCount count;
   const StepRate rate{0.0, job.options.train.beta1};
   runner.train(*batch, comm.sum(batch->loss_weight), optimizer, rate, 0, nullptr);
-  nlohmann::ordered_json j;
-  j["command"] = "bench";
-  j["what"] = line.what;
-  j["input"] = line.input;
-  j["system"] = job.options.system;
-  j["precision"] = std::is_same_v<T, float> ? "float" : "double";
+  nlohmann::ordered_json j = bench_head(job, line, comm);
   j["checkpoint"] = line.checkpoint;
   std::int64_t operands = 0, subnormal = 0;
   for (const OperandCount::Entry& e : count.entries()) {

@@ -25,6 +25,7 @@ KOKKOS_INLINE_FUNCTION std::uint64_t view_sizes() {
 }  // namespace
 
 void require_equal_layout_on_device() {
+  if (kExecIsHost) return;  // one compiler laid out both
   std::uint64_t on_device = 0;
   Kokkos::parallel_reduce(
       "gnn_hpc::view_sizes", Rows(Exec(), 0, 1), KOKKOS_LAMBDA(int, std::uint64_t& sizes) { sizes += view_sizes(); }, on_device);

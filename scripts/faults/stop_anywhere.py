@@ -196,7 +196,8 @@ class Tester:
         self.clean_cache()
         return seconds
 
-    def lock(self, ranks, rank):
+    def lock_of_another_machine(self):
+        """A cache that is missing and that another machine holds for ever; returns the lock's path."""
         rows(self.path("data.csv"), 40)
         self.finish("build-graphs", "in.yaml")
         cache, = (n for n in os.listdir(self.path("cache")) if n.endswith(".h5"))
@@ -204,6 +205,10 @@ class Tester:
         lock = os.path.join(self.path("cache"), cache + ".lock")
         write(lock, "another-machine 17\n")
         os.utime(lock, (time.time() + 86400,) * 2)
+        return lock
+
+    def lock(self, ranks, rank):
+        lock = self.lock_of_another_machine()
         run = Run(self, ranks, "in.yaml")
         run.wait_for(run.sees("waiting for"), "the lock is waited for")
         seconds = run.stop(rank)
@@ -276,13 +281,7 @@ class Tester:
 
     def walltime(self, ranks, rank):
         """The time limit acts where a signal does: the lock of another machine is waited for."""
-        rows(self.path("data.csv"), 40)
-        self.finish("build-graphs", "in.yaml")
-        cache, = (n for n in os.listdir(self.path("cache")) if n.endswith(".h5"))
-        os.unlink(os.path.join(self.path("cache"), cache))
-        lock = os.path.join(self.path("cache"), cache + ".lock")
-        write(lock, "another-machine 17\n")
-        os.utime(lock, (time.time() + 86400,) * 2)
+        self.lock_of_another_machine()
         run = Run(self, ranks, "in.yaml", "run.walltime=8")
         return run.stop(None, "run.walltime")
 
@@ -305,7 +304,8 @@ def main():
     folder = os.path.realpath(a.folder) if a.folder else tempfile.mkdtemp(prefix="gnn_hpc_stop_")
     os.makedirs(folder, exist_ok=True)
     tester = Tester(a, folder)
-    has_rdkit = "RDKit" in subprocess.run([tester.program, "--version", "--verbose"], capture_output=True, text=True).stdout.replace("RDKit       none", "")
+    versions = subprocess.run([tester.program, "--version", "--verbose"], capture_output=True, text=True).stdout
+    has_rdkit = any(words[0] == "RDKit" and words[1] != "none" for words in map(str.split, versions.splitlines()) if len(words) == 2)
     if not has_rdkit:
         print("stop_anywhere: skipped, the program was built without RDKit")
         return 0

@@ -14,6 +14,7 @@
 set -euo pipefail
 
 readonly kCannot=77
+readonly home=/root clone=/root/gnn_hpc # in the machine
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 say() { printf 'fresh_machine: %s\n' "$*"; }
 cannot() { say "$*" >&2; exit "$kCannot"; }
@@ -77,7 +78,7 @@ for path in /etc/apt/apt.conf /etc/apt/apt.conf.d/*; do
   if grep -qsE '^ *Acquire' "$path"; then settings+=("${path#/}"); fi
 done
 tar -C / -chf - "${settings[@]}" | tar -C "$machine" -xf -
-environment=(HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TERM="${TERM:-dumb}")
+environment=(HOME=$home PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TERM="${TERM:-dumb}")
 for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_DEFAULT_TIMEOUT \
   GNN_HPC_JOBS CI; do
   [ -z "${!name:-}" ] || environment+=("$name=${!name}")
@@ -85,22 +86,22 @@ done
 bundle=/etc/ssl/certs/ca-certificates.crt
 if [ -f "$bundle" ]; then # under a name of its own: installing ca-certificates writes the usual one anew
   install -D -m 644 "$bundle" "$machine/etc/ssl/host-ca.crt"
-  sed -i 's|/etc/ssl/certs/ca-certificates.crt|/etc/ssl/host-ca.crt|' "$machine"/etc/pip.conf "$machine"/root/.config/pip/pip.conf 2>/dev/null || true
+  sed -i 's|/etc/ssl/certs/ca-certificates.crt|/etc/ssl/host-ca.crt|' "$machine"/etc/pip.conf "$machine$home"/.config/pip/pip.conf 2>/dev/null || true
   environment+=(SSL_CERT_FILE=/etc/ssl/host-ca.crt PIP_CERT=/etc/ssl/host-ca.crt REQUESTS_CA_BUNDLE=/etc/ssl/host-ca.crt)
 fi
 
-git clone -q "$root" "$machine/root/gnn_hpc"
+git clone -q "$root" "$machine$clone"
 shared=${GNN_HPC_SHARED:-$root/../shared}
 mounts='mount -t proc proc "$machine/proc"; for folder in dev sys; do mount --rbind /$folder "$machine/$folder"; mount --make-rslave "$machine/$folder"; done'
 if [ -d "$shared" ]; then
-  mkdir -p "$machine/root/shared"
-  mounts+="; mount --bind $(printf %q "$(realpath "$shared")") \"\$machine/root/shared\"; mount -o remount,bind,ro \"\$machine/root/shared\""
+  mkdir -p "$machine$home/shared"
+  mounts+="; mount --bind $(printf %q "$(realpath "$shared")") \"\$machine$home/shared\"; mount -o remount,bind,ro \"\$machine$home/shared\""
 fi
 if [ -n "$ccache" ]; then
-  mkdir -p "$machine/root/.cache/ccache"
-  mounts+="; mount --bind $(printf %q "$ccache") \"\$machine/root/.cache/ccache\""
+  mkdir -p "$machine$home/.cache/ccache"
+  mounts+="; mount --bind $(printf %q "$ccache") \"\$machine$home/.cache/ccache\""
   # Objects that were compiled in another folder count, too.
-  environment+=(CCACHE_DIR=/root/.cache/ccache CCACHE_BASEDIR=/root CCACHE_NOHASHDIR=1)
+  environment+=(CCACHE_DIR=$home/.cache/ccache CCACHE_BASEDIR=$home CCACHE_NOHASHDIR=1)
 fi
 say "made in $((SECONDS - start)) s"
 
@@ -109,13 +110,13 @@ for command in "$@"; do
   say "\$ $command"
   begin=$SECONDS code=0
   unshare --mount --pid --fork --kill-child bash -euc "machine=$(printf %q "$machine"); $mounts
-    exec env -i $(printf '%q ' "${environment[@]}") chroot \"\$machine\" /bin/bash -c 'cd /root/gnn_hpc && eval \"\$1\"' fresh_machine $(printf %q "$command")" \
+    exec env -i $(printf '%q ' "${environment[@]}") chroot \"\$machine\" /bin/bash -c 'cd $clone && eval \"\$1\"' fresh_machine $(printf %q "$command")" \
     </dev/null || code=$?
   say "$command: exit $code ($((SECONDS - begin)) s)"
   ((status)) || status=$code
 done
 if [ -n "$results" ]; then
-  for file in "$machine"/root/gnn_hpc/build/*/ctest.{xml,txt}; do
+  for file in "$machine$clone"/build/*/ctest.{xml,txt}; do
     [ -f "$file" ] && install -D -m 644 "$file" "$results/$(basename "$(dirname "$file")")/$(basename "$file")"
   done
 fi

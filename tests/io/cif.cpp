@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "io/cif_blocks.hpp"
 #include "io/csv.hpp"
+#include "io/refusal.hpp"
 #include "support/hdf5_values.hpp"
 #include "support/paths.hpp"
 
@@ -25,13 +26,7 @@ const std::string kColumns = "loop_\n_atom_site_type_symbol\n_atom_site_fract_x\
 
 std::string reason(const std::string& text) {
   Crystal crystal;
-  try {
-    parse_cif(text, crystal);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), Exit::data);
-    return error.what();
-  }
-  return {};
+  return test::refusal([&] { parse_cif(text, crystal); });
 }
 
 std::map<int, int> composition(const Crystal& c) {

@@ -9,6 +9,7 @@
 
 #include "base/error.hpp"
 #include "io/cif.hpp"
+#include "io/refusal.hpp"
 #include "io/space_group.hpp"
 
 namespace gnn_hpc {
@@ -71,13 +72,8 @@ void expect_facts(const std::string& text, std::size_t atoms, double shortest, i
 
 std::string reason(const std::string& text) {
   Crystal crystal;
-  try {
-    parse_cif(text, crystal);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), Exit::data);
-    return error.what();
-  }
-  return "accepted: " + std::to_string(crystal.z.size()) + " atoms";
+  const std::string why = test::refusal([&] { parse_cif(text, crystal); });
+  return why.empty() ? "accepted: " + std::to_string(crystal.z.size()) + " atoms" : why;
 }
 
 void expect_reason(const std::string& text, const std::string& part) {

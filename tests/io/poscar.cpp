@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.hpp"
+#include "io/refusal.hpp"
 #include "io/text_source.hpp"
 #include "support/hdf5_values.hpp"
 #include "support/paths.hpp"
@@ -15,13 +16,7 @@ namespace {
 
 std::string reason(const std::string& text) {
   Crystal crystal;
-  try {
-    parse_poscar(text, crystal);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), Exit::data);
-    return error.what();
-  }
-  return {};
+  return test::refusal([&] { parse_poscar(text, crystal); });
 }
 
 const std::string kHead = "NaCl\n", kCell = "4 0 0\n0 4 0\n0 0 4\n", kTail = "Na Cl\n1 1\n";

@@ -66,6 +66,15 @@ class Beginnings : public testing::Test {
     }
     return {Exit::ok, "no error"};
   }
+  /// What a start that ends well says.
+  std::string log_of_start() {
+    std::FILE* out = std::fopen((folder / "log").c_str(), "w");
+    setup_log({}, 0, out);
+    EXPECT_EQ(start().exit, Exit::ok);
+    setup_log({.level = "warning"}, 0, stderr);
+    std::fclose(out);
+    return read_text(folder / "log");
+  }
   fs::path file(const std::string& name) const { return fs::path(run.dir) / name; }
   bool has(const std::string& name) const { return fs::exists(file(name)); }
 
@@ -171,12 +180,7 @@ TEST_F(Beginnings, MetricsShorterThanTheCheckpointSaysAreNoticed) {
   EXPECT_EQ(start_and_stop(9).exit, Exit::stopped);
   const auto bytes = fs::file_size(file("metrics.jsonl"));
   fs::resize_file(file("metrics.jsonl"), bytes - 30);
-  std::FILE* out = std::fopen((folder / "log").c_str(), "w");
-  setup_log({}, 0, out);
-  EXPECT_EQ(start().exit, Exit::ok);
-  setup_log({.level = "warning"}, 0, stderr);
-  std::fclose(out);
-  const std::string log = read_text(folder / "log");
+  const std::string log = log_of_start();
   EXPECT_NE(log.find("metrics.jsonl is 30 bytes shorter than the checkpoint says"), std::string::npos) << log;
   std::istringstream lines(read_text(file("metrics.jsonl")));
   std::string line;
@@ -204,12 +208,7 @@ TEST_F(Beginnings, TheFinalTableSaysWhoseWeightsItShows) {
   fs::copy_file(other / "checkpoints/best.h5", folder / "run/checkpoints/best.h5", fs::copy_options::overwrite_existing);
   fs::remove(folder / "run/checkpoints/best.prev.h5");
   run.dir = (folder / "run").string();
-  std::FILE* out = std::fopen((folder / "log").c_str(), "w");
-  setup_log({}, 0, out);
-  EXPECT_EQ(start().exit, Exit::ok);
-  setup_log({.level = "warning"}, 0, stderr);
-  std::fclose(out);
-  const std::string log = read_text(folder / "log");
+  const std::string log = log_of_start();
   EXPECT_NE(log.find("errors with the last weights (of epoch 4; the best ones, of epoch"), std::string::npos) << log;
   EXPECT_EQ(summary(run.dir)["weights"], "last");
   EXPECT_EQ(summary(run.dir)["weights_epoch"], 4);

@@ -88,7 +88,7 @@ int run(int argc, char** argv) {
   const auto before = std::filesystem::exists(data.cache_dir) ? files() : 0;
   auto begin = Clock::now();
   comformer::CrystalDataset dataset(data, graph, {});
-  dataset.open(Comm::self());
+  dataset.open(Comm::self(), DataUse::training);
   const double open_seconds = since(begin);
   comformer::HostCrystalBatch batch;
   const auto first = BatchPlan::training(dataset.splits().train, 64, 123, 0);
@@ -115,7 +115,7 @@ int run(int argc, char** argv) {
   out["graphs_per_s_sequential"] = rate(all, read);
   out["graphs_per_s_collated_shuffled"] = rate(mixed, [&](std::span<const std::int64_t> s) { dataset.collate(s, batch); });
   comformer::CrystalDataset tabulated(data, graph, {1024, 1024});
-  tabulated.open(Comm::self());
+  tabulated.open(Comm::self(), DataUse::training);
   out["graphs_per_s_collated_tables"] = rate(mixed, [&](std::span<const std::int64_t> s) { tabulated.collate(s, batch); });
   begin = Clock::now();
   cache.verify_all();

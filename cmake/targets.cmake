@@ -70,7 +70,7 @@ function(gnn_hpc_target target)
     "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${cuda_warnings},-fno-math-errno>")
 endfunction()
 
-# gnn_hpc_library(FOLDER SOURCES a.cpp ... LINK targets ...): the static library gnn_hpc_FOLDER of src/FOLDER.
+# gnn_hpc_library(FOLDER SOURCES a.cpp ... LINK targets ...): the static library gnn_hpc_FOLDER of src/FOLDER; `_` stands for `/`.
 function(gnn_hpc_library folder)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LINK")
   set(target gnn_hpc_${folder})
@@ -94,4 +94,11 @@ function(gnn_hpc_exact_arithmetic target)
       "$<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>"
       "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-ffp-contract=off>")
   endif()
+endfunction()
+
+# The same for some sources of a library of this folder.
+function(gnn_hpc_exact_sources)
+  set_property(SOURCE ${ARGN} APPEND PROPERTY COMPILE_OPTIONS
+    "$<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>"
+    "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-ffp-contract=off>")
 endfunction()

@@ -35,7 +35,10 @@ while (($#)); do
   esac
   shift
 done
-(($#)) || set -- "scripts/run.sh inputs/comformer_demo.yaml" "scripts/test.sh"
+if ((!$#)); then # the README's own lines, so that they are what is tried
+  mapfile -t lines < <(sed -n '/^## Two commands/,/^## /p' "$root/README.md" | sed -nE 's/^(scripts\/(run|test)\.sh( [^# ]+)*) *(#.*)?$/\1/p')
+  set -- "${lines[0]}" "${lines[-1]}"
+fi
 
 [ "$(id -u)" = 0 ] || cannot "making a machine needs root (chroot, mounts); run it as root, or run the two commands of the README here"
 command -v debootstrap >/dev/null || cannot "debootstrap is not installed (apt-get install debootstrap); run the two commands of the README here"

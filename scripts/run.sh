@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # From an input file to a trained model and its pictures, on a fresh machine:
-#   scripts/run.sh inputs/comformer_demo.yaml [key=value ...]
+#   scripts/run.sh INPUT.yaml [key=value ...]
 # Installs packages and builds if needed, runs `gnn_hpc INPUT.yaml key=value ...`, then draws the learning curve and the parity plot; a
 # language model continues a text. Environment: GNN_HPC_PRESET (openmp), GNN_HPC_RANKS (more than 1: under mpiexec), GNN_HPC_PROMPT, OMP_NUM_THREADS.
 set -euo pipefail
@@ -35,7 +35,11 @@ option() { "$root/build/$preset/gnn_hpc" info "$1" --option "$2" "${@:3}"; }
 run_dir=$(option "$1" run.dir "${@:2}")
 if [ -f "$run_dir/metrics.csv" ]; then "$root/scripts/plot.sh" "$run_dir"; fi
 # A language model shows what it has learned by continuing a text.
-if [ "$(option "$1" system "${@:2}")" = hgnn_moe ]; then
+continues_texts() {
+  "$root/build/$preset/gnn_hpc" info --systems |
+    awk -v head="$1:" '/^[^ ]/ { mine = $1 == head } mine && $1 == "generate" { found = $2 == "yes" } END { exit !found }'
+}
+if continues_texts "$(option "$1" system "${@:2}")"; then
   "$root/build/$preset/gnn_hpc" generate "$run_dir" --prompt "${GNN_HPC_PROMPT:-The }" || true
 fi
 echo "results: $run_dir"

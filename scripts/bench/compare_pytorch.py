@@ -1,69 +1,128 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Times a training step of gnn_hpc and of the PyTorch reference on the same batch, alternately, with the same number of threads.
+"""Times gnn_hpc and the PyTorch reference of a system on the same work, alternately, with the same number of threads.
 
-    scripts/bench/compare_pytorch.py comformer [--dataset perov_5] [--threads 2] [--repeat 5] [--rounds 2] [--python PYTHON]
+    scripts/bench/compare_pytorch.py                       which systems there are
+    scripts/bench/compare_pytorch.py SYSTEM --help         what is measured, further options
+    scripts/bench/compare_pytorch.py SYSTEM [--what NAME ...] [--threads 2] [--rounds 2] [--python PYTHON] [key=value ...]
 
-    scripts/bench/compare_pytorch.py dmpnn_diffpool [--no-loop] ...            (polymers: see --help after it)
-    scripts/bench/compare_pytorch.py hgnn_moe [--what coupler hgnn gnn] ...   (the language model: see --help after it)
-
-Runs `gnn_hpc bench inputs/SYSTEM_DATASET.yaml` and `SYSTEM.py bench` of the reference in turn (a machine that slows down slows both),
-prints the median step of each and, last, one JSON line with "ratio" = reference / gnn_hpc. The workload is the same: the first
-64 crystals of the file, default width, k 25, cutoff 6; the number of atoms must agree (and that of edges with --unique: gnn_hpc merges
-equal edges, the reference duplicates them, as users run it).
-The reference needs torch, numpy and h5py: --python, or the environment variable GNN_HPC_REFERENCE_PYTHON, names an interpreter that has them.
+What a system offers stands beside its reference, in tests/reference/compare_SYSTEM.py. Both programs take turns (a machine that slows down
+slows both). Printed are the medians over all rounds and, last, one JSON line with every time and ratio = reference / gnn_hpc; "ratio" is the
+first one. The reference needs torch and more: --python, or the environment variable GNN_HPC_REFERENCE_PYTHON, names an interpreter that has it.
 """
+import argparse
+import glob
 import json
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 
-import compare_dmpnn_diffpool
-import compare_hgnn_moe
 import comparison
-from comparison import fail, run_json
+from comparison import REPOSITORY, fail, run_json
 
-DATASETS = {  # options that make data and model those of the reference's bench
-    "perov_5": ("inputs/comformer_perov5.yaml", "data.path={shared}/data/crystals/perov_5_val.csv.gz"),
-    "carbon_24": ("inputs/comformer_carbon24.yaml", "data.path={shared}/data/crystals/carbon_24_val.csv.gz"),
-}
-MODEL = [f"model.{width}=256" for width in ("node_features", "edge_features", "triplet_input_features", "fc_features")] + [
-    "graph.max_neighbors={k}", "graph.cutoff=6.0", "graph.use_lattice=true", "train.batch_size={batch}"]
+sys.modules.setdefault("comparison", comparison)  # for the tables
 
 
-def compare():
-    p = comparison.parser(__doc__, repeat=3, our_repeat=10, rounds=2)
-    p.add_argument("--dataset", default="perov_5", choices=sorted(DATASETS))
-    p.add_argument("--batch", type=int, default=64)
-    p.add_argument("--k", type=int, default=25)
-    p.add_argument("--unique", action="store_true", help="the reference, too, on unique weighted edges")
-    a = comparison.parse(p)
-    input_file, data = DATASETS[a.dataset]
-    settings = [s.format(shared=a.shared, k=a.k, batch=a.batch) for s in [data, *MODEL]] + a.override
-    ours = [a.program, "bench", input_file, "--what", "step", "--repeat", str(a.our_repeat), *settings]
-    theirs = [a.python, a.reference, "bench", "--what", "step", "--dataset", a.dataset, "--threads", str(a.threads), "--batch",
-              str(a.batch), "--k", str(a.k), "--repeat", str(a.repeat)] + (["--unique"] if a.unique else [])
+def tables():
+    paths = glob.glob(os.path.join(REPOSITORY, "tests", "reference", "compare_*.py"))
+    return {os.path.basename(path)[len("compare_"):-len(".py")]: path for path in sorted(paths)}
 
-    our_times, their_times, mine, peer = [], [], {}, {}
+
+def arguments(system, table):
+    p = argparse.ArgumentParser(prog=f"compare_pytorch.py {system}", description=table.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--what", nargs="+", metavar="NAME", help="only these measurements")
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--repeat", type=int, default=table.REPEAT, help="timed repetitions of the reference a round")
+    p.add_argument("--our-repeat", type=int, default=table.OUR_REPEAT, help="timed repetitions of gnn_hpc a round")
+    p.add_argument("--rounds", type=int, default=table.ROUNDS)
+    p.add_argument("--program", default=os.path.join(REPOSITORY, "build", "openmp", "gnn_hpc"))
+    p.add_argument("--shared", default=os.environ.get("GNN_HPC_SHARED", os.path.join(REPOSITORY, "..", "shared")))
+    p.add_argument("--python", default=os.environ.get("GNN_HPC_REFERENCE_PYTHON", sys.executable))
+    p.add_argument("override", nargs="*", help="key=value for gnn_hpc")
+    table.arguments(p)
+    a = p.parse_intermixed_args(sys.argv[2:])
+    a.shared = os.path.realpath(a.shared)
+    a.reference = os.path.join(a.shared, "reference", system + ".py")
+    if not os.path.exists(a.reference):
+        fail(f"no reference at {a.reference}; set GNN_HPC_SHARED or --shared")
+    if not os.path.exists(a.program):
+        fail(f"no program at {a.program}; run scripts/build.sh or name one with --program")
+    probe = subprocess.run([a.python, "-c", f"import {table.MODULES}; print(torch.__version__)"], capture_output=True, text=True)
+    if probe.returncode:
+        reason = (probe.stderr.strip().splitlines() or ["no message"])[-1]
+        fail(f"{a.python} cannot import what the reference needs ({reason}); name an interpreter that has {table.MODULES} "
+             "with --python or GNN_HPC_REFERENCE_PYTHON")
+    a.torch = probe.stdout.strip()
+    return a
+
+
+def chosen(measurements, names):
+    known = [m.name for m in measurements]
+    for name in names or []:
+        if name not in known:
+            fail(f"--what {name}: there are {', '.join(known)}")
+    return [m for m in measurements if not names or m.name in names]
+
+
+def check_same(m, mine, peer):
+    for ours, theirs in m.same:
+        if mine[ours] != peer[theirs]:
+            fail(f"{m.name}: the workloads differ: {ours} {mine[ours]} here, {theirs} {peer[theirs]} there", 1)
+
+
+def measure(measurements, a):
+    """Times of every round by (measurement, peer), the own ones under the peer None; the last JSON of gnn_hpc by measurement."""
+    times, last = {}, {}
+    for turn in range(a.rounds):
+        done = {}  # peers' commands of this round
+        for m in measurements:
+            threads = m.threads or a.threads
+            last[m.name] = run_json([a.program, "bench", *m.ours, "--repeat", str(a.our_repeat), *a.override], threads, "gnn_hpc bench")
+            times.setdefault((m.name, None), []).append(last[m.name][m.key])
+            line = f"round {turn + 1}: {m.name}: gnn_hpc {times[m.name, None][-1]:.5g}"
+            for number, (label, peer) in enumerate(m.peers.items()):
+                if peer.once and turn > 0:
+                    continue
+                command = tuple(peer.command)
+                if command not in done:
+                    done[command] = run_json(peer.command, threads, f"{m.name}: {label}")
+                if number == 0:
+                    check_same(m, last[m.name], done[command])
+                times.setdefault((m.name, label), []).append(peer.seconds(done[command]))
+                line += f", {label} {times[m.name, label][-1]:.5g}"
+            print(line + (" items/s" if m.rate else " s"), flush=True)
+    return times, last
+
+
+def main():
+    known = tables()
+    if len(sys.argv) < 2 or sys.argv[1] not in known:
+        print(__doc__.rstrip() + "\n\nsystems: " + ", ".join(known))
+        sys.exit(0 if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help") else 2)
+    system = sys.argv[1]
+    table = comparison.load_module(known[system])
+    a = arguments(system, table)
     with tempfile.TemporaryDirectory() as folder:
-        ours += [f"data.cache_dir={folder}", f"run.dir={folder}"]
-        for turn in range(a.rounds):
-            mine = run_json(ours, a.threads, "gnn_hpc bench")
-            peer = run_json(theirs, a.threads, "the reference's bench")
-            our_times.append(mine["median_seconds"])
-            their_times.append(peer["median_seconds"])
-            print(f"round {turn + 1}: gnn_hpc {our_times[-1]:.4f} s, reference {their_times[-1]:.4f} s", flush=True)
-    if mine["nodes"] != peer["nodes"] or (a.unique and mine["edges"] != peer["edges"]):
-        fail(f"the workloads differ: {mine['nodes']} atoms, {mine['edges']} edges here, {peer['nodes']} and {peer['edges']} there", 1)
-    our, their = statistics.median(our_times), statistics.median(their_times)
-    print(f"gnn_hpc    {our:.4f} s a step (median of {a.rounds} x {a.our_repeat})")
-    print(f"reference  {their:.4f} s a step (median of {a.rounds} x {a.repeat}, torch {a.torch}{', unique edges' if a.unique else ''})")
-    print(json.dumps(dict(system=a.system, dataset=a.dataset, threads=a.threads, batch=a.batch, k=a.k, gnn_hpc_seconds=our,
-                          reference_seconds=their, nodes=peer.get("nodes"), edges=peer.get("edges"),
-                          unique_edges=mine.get("edges"), torch=a.torch, ratio=their / our)))
+        measurements = chosen(table.measurements(a, folder), a.what)
+        times, last = measure(measurements, a)
+    median = {key: statistics.median(values) for key, values in times.items()}
+    seconds, ratios = {}, {}
+    for m in measurements:
+        ours = seconds[m.name] = median[m.name, None]
+        share = last[m.name].get("share_of_gemm_rate")
+        print(f"{m.name}: gnn_hpc {ours:.5g}" + (f" ({100 * share:.0f} % of the measured GEMM rate)" if share else ""))
+        for label in m.peers:
+            theirs = seconds[f"{m.name} {label}"] = median[m.name, label]
+            ratio = ratios[f"{m.name} {label}"] = ours / theirs if m.rate else theirs / ours
+            print(f"{'':{len(m.name)}}  {label} {theirs:.5g}, ratio {ratio:.2f}")
+    first = last[measurements[0].name]
+    kernels = first.get("machine", {}).get("blas_kernels") or first.get("machine", {}).get("blas")
+    print(json.dumps(dict(system=system, threads=a.threads, torch=a.torch, override=a.override, blas=kernels,
+                          nodes=first.get("nodes"), edges=first.get("edges"), seconds=seconds, ratios=ratios,
+                          ratio=next(iter(ratios.values()), None))))
 
 
 if __name__ == "__main__":
-    comparisons = {"comformer": compare, "dmpnn_diffpool": compare_dmpnn_diffpool.compare, "hgnn_moe": compare_hgnn_moe.compare}
-    named = [name for name in sys.argv[1:] if name in comparisons]
-    comparisons[named[0] if named else "comformer"]()
+    main()

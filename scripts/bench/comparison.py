@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the comparisons with the PyTorch reference have in common: options, running a program that prints JSON, clear failures."""
-import argparse
+"""What tables of comparisons (tests/reference/compare_SYSTEM.py) are made of, and running a program that prints JSON."""
+import dataclasses
 import importlib.util
 import json
 import os
@@ -9,45 +9,30 @@ import sys
 
 REPOSITORY = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 
-SYSTEMS = ("comformer", "dmpnn_diffpool", "hgnn_moe")
+
+@dataclasses.dataclass
+class Peer:
+    """What a measurement is compared with: a command that prints JSON, and where its time stands in it."""
+    command: list
+    seconds: object  # JSON -> seconds (or a rate)
+    once: bool = False  # too slow for every round
+
+
+@dataclasses.dataclass
+class Measurement:
+    """One row: `gnn_hpc bench` with these arguments against peers by name. Commands that are equal run once a round."""
+    name: str
+    ours: list
+    peers: dict
+    key: str = "median_seconds"  # of the JSON of gnn_hpc
+    same: tuple = ()  # pairs (our key, key of the first peer's JSON): workloads that must be equal
+    rate: bool = False  # items a second: larger is better
+    threads: int = 0  # 0: those of the command line
 
 
 def fail(message, code=2):
     print("compare_pytorch: " + message, file=sys.stderr)
     sys.exit(code)
-
-
-def parser(description, repeat, our_repeat, rounds):
-    """An argument parser with the options of all comparisons; `repeat`: timed repetitions of the reference a round."""
-    p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("system", choices=SYSTEMS)
-    p.add_argument("--threads", type=int, default=2)
-    p.add_argument("--repeat", type=int, default=repeat, help="timed repetitions of the reference a round")
-    p.add_argument("--our-repeat", type=int, default=our_repeat, help="timed repetitions of gnn_hpc a round")
-    p.add_argument("--rounds", type=int, default=rounds)
-    p.add_argument("--program", default=os.path.join(REPOSITORY, "build", "openmp", "gnn_hpc"))
-    p.add_argument("--shared", default=os.environ.get("GNN_HPC_SHARED", os.path.join(REPOSITORY, "..", "shared")))
-    p.add_argument("--python", default=os.environ.get("GNN_HPC_REFERENCE_PYTHON", sys.executable))
-    p.add_argument("override", nargs="*", help="key=value for gnn_hpc")
-    return p
-
-
-def parse(p, modules="torch, numpy, h5py"):
-    """The arguments, with `reference` (its program), `shared` made absolute and `torch` (its version); fails where something is missing."""
-    a = p.parse_intermixed_args()
-    a.shared = os.path.realpath(a.shared)
-    a.reference = os.path.join(a.shared, "reference", a.system + ".py")
-    if not os.path.exists(a.reference):
-        fail(f"no reference at {a.reference}; set GNN_HPC_SHARED or --shared")
-    if not os.path.exists(a.program):
-        fail(f"no program at {a.program}; run scripts/build.sh or name one with --program")
-    probe = subprocess.run([a.python, "-c", f"import {modules}; print(torch.__version__)"], capture_output=True, text=True)
-    if probe.returncode:
-        reason = (probe.stderr.strip().splitlines() or ["no message"])[-1]
-        fail(f"{a.python} cannot import what the reference needs ({reason}); name an interpreter that has {modules} "
-             "with --python or GNN_HPC_REFERENCE_PYTHON")
-    a.torch = probe.stdout.strip()
-    return a
 
 
 def run_json(command, threads, what):
@@ -69,8 +54,8 @@ def run_json(command, threads, what):
     fail(f"{what} printed no JSON: {text[-500:]}", 1)
 
 
-def load_reference(path):
-    """The reference's program as a module."""
+def load_module(path):
+    """A Python file as a module."""
     name = os.path.splitext(os.path.basename(path))[0]
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # NVIDIA GPUs: one rank per GPU. Submit at the root of the repository:
-#   sbatch [--nodes=2] scripts/slurm/cuda.sh inputs/comformer_200k.yaml [key=value ...]
+#   sbatch [--nodes=2] scripts/slurm/cuda.sh inputs/FILE.yaml [key=value ...]
 #SBATCH --job-name=gnn_hpc
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=4

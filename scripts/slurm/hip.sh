@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # AMD GPUs: one rank per GPU (an MI250X counts as two). Submit at the root of the repository:
-#   sbatch [--nodes=2] scripts/slurm/hip.sh inputs/comformer_200k.yaml [key=value ...]
+#   sbatch [--nodes=2] scripts/slurm/hip.sh inputs/FILE.yaml [key=value ...]
 #SBATCH --job-name=gnn_hpc
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=8

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Without a scheduler: RANKS ranks on this machine (or on those named in HOSTS).
-#   RANKS=4 scripts/slurm/mpirun.sh inputs/comformer_200k.yaml [key=value ...]
+#   RANKS=4 scripts/slurm/mpirun.sh inputs/FILE.yaml [key=value ...]
 # PRESET: openmp (default), cuda, hip. HOSTS: as mpiexec --host takes them. Exit code 5: run the same line again to go on. Ranks of a machine share its GPUs in turn.
 set -uo pipefail
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # CPU nodes: one rank per socket or so, threads inside. Submit at the root of the repository:
-#   sbatch [--nodes=2] scripts/slurm/openmp.sh inputs/comformer_200k.yaml [key=value ...]
+#   sbatch [--nodes=2] scripts/slurm/openmp.sh inputs/FILE.yaml [key=value ...]
 #SBATCH --job-name=gnn_hpc
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=2

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # PBS Professional / OpenPBS, NVIDIA GPUs, one rank per GPU. Call it at the root of the repository; it calls qsub:
-#   scripts/slurm/pbs.sh [QSUB OPTIONS --] inputs/comformer_200k.yaml [key=value ...]
+#   scripts/slurm/pbs.sh [QSUB OPTIONS --] inputs/FILE.yaml [key=value ...]
 # `qsub -v` splits its values at commas, and a job script gets no arguments: so the job is written to gnn_hpc-TIME.pbs with the arguments
 # in it, quoted, and that file is submitted. After exit code 5 (stopped with a checkpoint) the job submits the same file again.
 # PBS sends TERM at the end of the time asked for: the program stops by itself before that, at run.walltime.

@@ -2,17 +2,18 @@
 #include "cli/bench.hpp"
 
 #include "base/error.hpp"
+#include "base/median.hpp"
 #include "base/signals.hpp"
 #include "base/together.hpp"
-#include "cli/bench_coarsen.hpp"
-#include "cli/bench_coupler.hpp"
 #include "cli/bench_subnormals.hpp"
 #include "cli/machine.hpp"
 #include "graph/loader.hpp"
 #include "graph/sampler.hpp"
 #include "io/atomic_file.hpp"
+#include "models/systems.hpp"
 #include "nn/matmul.hpp"
 #include "train/batch_feed.hpp"
+#include "train/capabilities.hpp"
 #include "train/checkpoint.hpp"
 #include "train/optimizer.hpp"
 #include "train/predict.hpp"
@@ -38,13 +39,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-double median(std::vector<double> values) {
-  if (values.empty()) return 0.0;
-  std::sort(values.begin(), values.end());
-  const std::size_t n = values.size();
-  return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
-}
-
 /// Largest resident set of this process so far, bytes.
 std::int64_t peak_memory() {
   rusage usage{};
@@ -67,18 +61,6 @@ nlohmann::ordered_json bench_head(const Job<T>& job, const CommandLine& line, co
 }
 
 template <class T>
-std::vector<std::int64_t> first_samples(const Task<T>& task, int count) {
-  std::vector<std::int64_t> out;
-  for (const InputRecord& record : task.records()) {
-    if (record.sample >= 0 && static_cast<int>(out.size()) < count) out.push_back(record.sample);
-  }
-  if (static_cast<int>(out.size()) < count) {
-    throw Error(Exit::data, fmt::format("a batch of {} was asked for, but the input has {} usable samples; lower --batch", count, out.size()));
-  }
-  return out;
-}
-
-template <class T>
 void load_weights(Task<T>& task, const CommandLine& line) {
   if (!line.checkpoint.empty()) load_checkpoint<T>(checkpoint_for_prediction(line.checkpoint), task.params(), nullptr);
 }
@@ -86,7 +68,7 @@ void load_weights(Task<T>& task, const CommandLine& line) {
 template <class T>
 nlohmann::ordered_json bench_step(Job<T>& job, const CommandLine& line, const Comm& comm) {
   Task<T>& task = *job.task;
-  task.open_data(comm);
+  task.open_data(comm, DataUse::training);
   load_weights(task, line);
   const int batch_size = line.batch > 0 ? line.batch : job.options.train.batch_size;
   const std::vector<std::int64_t> samples = first_samples(task, batch_size);
@@ -149,10 +131,11 @@ nlohmann::ordered_json bench_step(Job<T>& job, const CommandLine& line, const Co
   j["edges_per_second"] = static_cast<double>(size[2]) / seconds;
   j["gflop"] = flops * 1e-9;
   j["gflop_per_second"] = flops * 1e-9 / seconds;
-  if (const double model = comm.sum(task.flops(*batch)); model > 0.0) {  // by the model's formula: nothing counted twice
+  const auto* work = offered<WorkCount>(task);
+  if (const double model = work != nullptr ? comm.sum(work->flops(*batch)) : 0.0; model > 0.0) {  // by the model's formula: nothing counted twice
     j["model_gflop"] = model * 1e-9;
     j["model_gflop_per_second"] = model * 1e-9 / seconds;
-    j["tokens_per_second"] = comm.sum(batch->tokens) / seconds;
+    j["tokens_per_second"] = comm.sum(work->tokens(*batch)) / seconds;
   }
   static constexpr const char* kPhases[] = {"collate", "upload", "forward", "loss", "backward", "allreduce", "optimizer"};
   for (std::size_t p = 0; p < phases.size(); ++p) j["phases_ms"][kPhases[p]] = 1e3 * median(phases[p]);
@@ -166,7 +149,7 @@ template <class T>
 nlohmann::ordered_json bench_load(Job<T>& job, const CommandLine& line, const Comm& comm) {
   Task<T>& task = *job.task;
   const auto begin = Clock::now();
-  task.open_data(comm);
+  task.open_data(comm, DataUse::training);
   const double open_seconds = seconds_since(begin);
   const int batch_size = line.batch > 0 ? line.batch : job.options.train.batch_size;
   BatchRule rule = job.options.train.batches();
@@ -227,7 +210,7 @@ nlohmann::ordered_json bench_graph(const std::string& text, const CommandLine& l
     Job<T> job = make_job<T>(text, line.input, overrides);
     comm.barrier();
     const auto begin = Clock::now();
-    job.task->open_data(comm);
+    job.task->open_data(comm, DataUse::training);
     comm.barrier();
     seconds.push_back(seconds_since(begin));
     const Splits& splits = job.task->splits();
@@ -252,12 +235,38 @@ nlohmann::ordered_json bench_graph(const std::string& text, const CommandLine& l
   return j;
 }
 
+/// The part of that name, of whatever system; null: there is none.
+const PartBench* find_part(const std::string& name) {
+  for (const System* system : systems()) {
+    for (const PartBench& part : system->part_benches) {
+      if (name == part.name) return &part;
+    }
+  }
+  return nullptr;
+}
+
+template <class T>
+nlohmann::ordered_json bench_part(Job<T>& job, const CommandLine& line, const Comm& comm, const PartBench& part) {
+  const System& system = find_system(job.options.system);
+  if (std::none_of(system.part_benches.begin(), system.part_benches.end(), [&](const PartBench& p) { return p.name == part.name; })) {
+    throw Error(Exit::usage, fmt::format("bench --what {}: system {} has no such part; gnn_hpc info --systems shows which has", part.name, system.name));
+  }
+  PartBenchRequest request;
+  request.batch = line.batch > 0 ? line.batch : job.options.train.batch_size;
+  request.repeat = line.repeat;
+  request.warmup = line.warmup;
+  request.seed = static_cast<std::uint64_t>(job.options.run.seed);
+  nlohmann::ordered_json j = bench_head(job, line, comm);
+  if constexpr (std::is_same_v<T, float>) j.update(part.run_float(*job.task, request));
+  else j.update(part.run_double(*job.task, request));
+  return j;
+}
+
 template <class T>
 nlohmann::ordered_json bench_any(const std::string& text, const CommandLine& line, const Comm& comm) {
   if (line.what == "graph") return bench_graph<T>(text, line, comm);
   Job<T> job = make_job<T>(text, line.input, line.overrides);
-  if (line.what == "coarsen") return bench_coarsen(job, line);
-  if (line.what == "coupler") return bench_coupler(job, line);
+  if (const PartBench* part = find_part(line.what)) return bench_part(job, line, comm, *part);
   if (line.what == "subnormals") return bench_subnormals(job, line, comm);
   return line.what == "load" ? bench_load(job, line, comm) : bench_step(job, line, comm);
 }
@@ -286,8 +295,6 @@ int bench_command(const CommandLine& line, const Comm& comm) {
 
 template nlohmann::ordered_json bench_head<float>(const Job<float>&, const CommandLine&, const Comm&);
 template nlohmann::ordered_json bench_head<double>(const Job<double>&, const CommandLine&, const Comm&);
-template std::vector<std::int64_t> first_samples<float>(const Task<float>&, int);
-template std::vector<std::int64_t> first_samples<double>(const Task<double>&, int);
 template void load_weights<float>(Task<float>&, const CommandLine&);
 template void load_weights<double>(Task<double>&, const CommandLine&);
 template nlohmann::ordered_json bench_step<float>(Job<float>&, const CommandLine&, const Comm&);

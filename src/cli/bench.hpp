@@ -4,21 +4,15 @@
 #include "base/comm.hpp"
 #include "cli/command_line.hpp"
 #include "cli/job.hpp"
+#include "train/part_bench.hpp"
 
 #include <nlohmann/json_fwd.hpp>
-
-#include <cstdint>
-#include <vector>
 
 namespace gnn_hpc {
 
 /// What the JSON of every bench begins with: command, what, input, system, precision, ranks.
 template <class T>
 nlohmann::ordered_json bench_head(const Job<T>& job, const CommandLine& line, const Comm& comm);
-
-/// The first samples of the input, in its order. Throws Error(Exit::data) if there are fewer.
-template <class T>
-std::vector<std::int64_t> first_samples(const Task<T>& task, int count);
 
 /// Fills the task's parameters from `line.checkpoint`, a checkpoint or run folder, if one is named. Every rank reads the file.
 template <class T>

@@ -88,7 +88,7 @@ template <class T>
 nlohmann::ordered_json bench_subnormals(Job<T>& job, const CommandLine& line, const Comm& comm) {
   if constexpr (!kExecIsHost) throw Error(Exit::usage, "bench --what subnormals looks at products on the processor; this program computes on a device");
   Task<T>& task = *job.task;
-  task.open_data(comm);
+  task.open_data(comm, DataUse::training);
   load_weights(task, line);
   const std::vector<std::int64_t> samples = first_samples(task, line.batch > 0 ? line.batch : job.options.train.batch_size);
   const auto share = rank_share(samples, [&](std::int64_t s) { return task.cost(s); }, comm.rank(), comm.size());

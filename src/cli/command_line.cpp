@@ -4,6 +4,7 @@
 #include "base/error.hpp"
 #include "base/provenance.hpp"
 #include "base/text.hpp"
+#include "models/systems.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -66,10 +67,17 @@ void describe(CLI::App& app, CommandLine& line) {
 
   CLI::App* bench = app.add_subcommand("bench", "time the phases of a step; JSON on stdout");
   add_input(*bench, line);
-  bench->add_option("--what", line.what, "a training step, building graphs, loading batches from the cache, or a part alone: pooling of dmpnn_diffpool, "
-                    "the coupler of hgnn_moe; or count subnormal numbers in the products of a step")
-      ->type_name("step|graph|load|coarsen|coupler|subnormals")->capture_default_str()
-      ->check(one_of({"step", "graph", "load", "coarsen", "coupler", "subnormals"}));
+  std::vector<std::string> whats{"step", "graph", "load", "subnormals"};
+  std::string parts;
+  for (const System* system : systems()) {
+    for (const PartBench& part : system->part_benches) {
+      whats.emplace_back(part.name);
+      parts += fmt::format("{}{} ({}: {})", parts.empty() ? "" : ", ", part.name, system->name, part.summary);
+    }
+  }
+  bench->add_option("--what", line.what, "a training step, building graphs, loading batches from the cache; count subnormal numbers in the products of a "
+                    "step; or a part of a step alone: " + parts)
+      ->type_name(join(whats, "|"))->capture_default_str()->check(one_of(whats));
   bench->add_option("--checkpoint", line.checkpoint, "step, subnormals: weights of this checkpoint or run folder (default: those of the beginning)")
       ->type_name("PATH");
   bench->add_option("--repeat", line.repeat, "timed repetitions; medians are reported")->type_name("N")->capture_default_str()
@@ -121,6 +129,7 @@ void describe(CLI::App& app, CommandLine& line) {
   info->add_option("--schema", line.system, "every key of the input file with default and meaning")->type_name("[SYSTEM]")
       ->expected(0, 1)->default_str("")
       ->each([&line](const std::string&) { line.schema = true; });
+  info->add_flag("--systems", line.systems, "what can be trained");
   info->add_flag("--full", line.full, "list every tensor");
   info->add_option("--option", line.option, "with FILE an input file: print the value that this key has, e.g. run.dir (for scripts)")->type_name("KEY");
   info->add_option("OVERRIDES", line.overrides, "with --option: changed keys of the input")->type_name("KEY=VALUE ...");

@@ -24,7 +24,7 @@ struct CommandLine {
   std::string precision = "double";    ///< verify
   bool failures_only = false;          ///< verify
   bool keep_subnormals = false;        ///< verify: as `run.flush_subnormals=false` of the other commands
-  std::string what = "step";           ///< bench: step | graph | load | coarsen | coupler | subnormals
+  std::string what = "step";           ///< bench: step | graph | load | subnormals, or a part of a system
   int repeat = 20, warmup = 3;         ///< bench
   int batch = 0;                       ///< bench: graphs a step; 0 = train.batch_size
   int point = -1;                      ///< sweep, replicates: only this one; -1 = all
@@ -40,6 +40,7 @@ struct CommandLine {
   std::int64_t seed = 0;               ///< generate
   bool print_ids = false;              ///< generate: tokens as numbers
   bool schema = false;                 ///< info
+  bool systems = false;                ///< info
   std::string system;                  ///< info --schema SYSTEM; empty = the only or first one
   bool full = false;                   ///< info FILE: every tensor
   std::string option;                  ///< info INPUT.yaml: only the value of this key (run.dir); empty = none

@@ -87,7 +87,7 @@ void print_data(Job<T>& job, const Comm& comm, std::ostream& out) {
 
 template <class T>
 void print_plan(Job<T>& job, const Comm& comm, std::ostream& out) {
-  const bool built = job.task->open_built_data(comm);  // a model may take its shape from the data
+  const bool built = job.task->open_data(comm, DataUse::training_if_built);  // a model may take its shape from the data
   ParamStore<T>& store = job.task->params();
   if (comm.is_root()) {
     fmt::print(out, "# options as they will be used\n{}\n# parameters\n", job.resolved);

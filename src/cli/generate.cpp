@@ -9,8 +9,10 @@
 #include "cli/job.hpp"
 #include "io/text_source.hpp"
 #include "io/tokens.hpp"
-#include "models/generate.hpp"
+#include "models/systems.hpp"
+#include "train/capabilities.hpp"
 #include "train/checkpoint.hpp"
+#include "train/generate.hpp"
 #include "train/predict.hpp"
 #include "train/run_folder.hpp"
 #include "train/trained_options.hpp"
@@ -60,11 +62,16 @@ int run(const CommandLine& line, const std::string& checkpoint, const Checkpoint
   trained_options(checkpoint, header.info, given_options("", checkpoint, line.overrides),
                   [&](const auto&) { return job.resolved; });  // refuses what makes another model
   flush_subnormals_on_all_threads(job.options.run.flush_subnormals);
-  const std::unique_ptr<Decoder> decoder = job.task->new_decoder();
-  if (!decoder) {
-    throw Error(Exit::data, fmt::format("{}: a checkpoint of system {}, which continues no texts; generate needs a language model (hgnn_moe)",
-                                        checkpoint, header.info.system));
+  auto* const model = offered<TextModel>(*job.task);
+  if (model == nullptr) {
+    std::vector<std::string> able;
+    for (const System* system : systems()) {
+      if (system->continues_texts) able.emplace_back(system->name);
+    }
+    throw Error(Exit::data, fmt::format("{}: a checkpoint of system {}, which continues no texts; generate needs a language model ({})",
+                                        checkpoint, header.info.system, join(able, ", ")));
   }
+  const std::unique_ptr<Decoder> decoder = model->new_decoder();
   load_checkpoint<T>(checkpoint, job.task->params(), nullptr);
   const bool bytes = decoder->vocabulary() == kByteVocabulary;
   const std::vector<int> prompt = read_prompt(line, bytes);

@@ -4,7 +4,7 @@
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "base/yaml_tree.hpp"
-#include "models/registry.hpp"
+#include "models/systems.hpp"
 #include "train/run_folder.hpp"
 
 #include <algorithm>
@@ -82,41 +82,12 @@ SweepOptions SweepOptions::parse(Config node) {
   return o;
 }
 
-TrainOptions train_defaults(const std::string& system) {
-  TrainOptions o;
-  if (system == "hgnn_moe") {
-    o.epochs = 8;
-    o.batch_size = 32;
-    o.keep_last_batch = true;
-    o.learning_rate = 5e-4;
-    o.weight_decay = 0.01;
-    o.no_decay = {};
-    o.schedule = "cosine";
-    o.minimum_learning_rate = 1e-6;
-    o.clip_norm = 1.0;
-    o.eval_every = 200;
-    o.train_metrics_every = 0;
-  }
-  if (system == "dmpnn_diffpool") {
-    o.epochs = 50;  // published: 300, for the inputs that name it
-    o.keep_last_batch = true;
-    o.smallest_last_batch = 2;  // BatchNorm over one graph has no variance
-    o.weight_decay = 0.0;
-    o.optimizer = "adam";
-    o.schedule = "warmup_exponential";
-    o.clip_norm = 10.0;
-    o.early_stopping = 30;
-    o.evaluate_batch_size = 512;
-  }
-  return o;
-}
-
 JobOptions JobOptions::parse(Config root, const std::string& schema_system) {
   JobOptions o;
-  if (!schema_system.empty()) o.system = schema_system;
+  o.system = schema_system.empty() ? std::string(systems().front()->name) : schema_system;
   root.choice("system", o.system, system_names(), "what is trained");
   o.run = RunOptions::parse(root.block("run", "where results go, how a run starts and ends"));
-  o.train = TrainOptions::parse(root.block("train", "training"), train_defaults(o.system));
+  o.train = TrainOptions::parse(root.block("train", "training"), find_system(o.system).train_defaults());
   o.log = LogOptions::parse(root.block("log", "messages"));
   o.mpi = MpiOptions::parse(root.block("mpi", "ranks"));
   o.sweep = SweepOptions::parse(root.block("sweep", "points of `gnn_hpc sweep`; other commands ignore them"));
@@ -168,13 +139,7 @@ std::string resolved_input(const std::string& text, const std::string& name, con
 }
 
 std::string schema_of(const std::string& system) {
-  const std::vector<std::string> known = system_names();
-  const std::string name = system.empty() ? JobOptions{}.system : system;
-  if (std::find(known.begin(), known.end(), name) == known.end()) {
-    const std::string near = nearest_word(name, known);
-    throw Error(Exit::usage, fmt::format("unknown system '{}'{}; known: {}", name, near.empty() ? "" : " (did you mean " + near + "?)",
-                                         join(known, ", ")));
-  }
+  const std::string name(system.empty() ? systems().front()->name : find_system(system).name);
   Config schema = Config::for_schema();
   JobOptions::parse(schema, name);
   make_task<float>(name, schema, 0);

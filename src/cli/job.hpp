@@ -5,8 +5,8 @@
 #include "base/log.hpp"
 #include "base/options.hpp"
 #include "cli/command_line.hpp"
-#include "models/task.hpp"
 #include "train/options.hpp"
+#include "train/task.hpp"
 
 #include <cstdio>
 #include <memory>
@@ -30,7 +30,7 @@ struct SweepOptions {
 
 /// One input file, understood as far as all systems share it. The rest belongs to the task.
 struct JobOptions {
-  std::string system = "comformer";
+  std::string system;  ///< where the input says nothing: the first of the table
   RunOptions run;
   TrainOptions train;
   LogOptions log;
@@ -39,10 +39,6 @@ struct JobOptions {
   /// @param schema_system  whose defaults a schema shows
   static JobOptions parse(Config root, const std::string& schema_system = {});
 };
-
-/// What `train` holds where the input says nothing: each system's published settings; of dmpnn_diffpool fewer epochs, as its plain encoder
-/// needs.
-TrainOptions train_defaults(const std::string& system);
 
 /// An input file with its task, ready to open its data.
 template <class T>

@@ -18,6 +18,8 @@
 #include "cli/machine.hpp"
 #include "cli/sweep.hpp"
 #include "io/atomic_file.hpp"
+#include "models/systems.hpp"
+#include "train/capabilities.hpp"
 #include "train/metrics.hpp"
 #include "train/predict.hpp"
 #include "train/prediction_table.hpp"
@@ -54,11 +56,11 @@ template <class T>
 int build_job(Job<T> job, const CommandLine& line, const Comm& comm) {
   const auto begin = std::chrono::steady_clock::now();
   if (line.dry_run) {
-    const bool ready = job.task->open_built_data(comm);
+    const bool ready = job.task->open_data(comm, DataUse::training_if_built);
     if (comm.is_root()) std::cout << (ready ? "the cache is there and fits\n" : "no cache fits: a run would build it\n");
     return 0;
   }
-  job.task->open_data(comm);
+  job.task->open_data(comm, DataUse::training);
   const Splits& splits = job.task->splits();
   log_info("{} samples ({} training, {} validation, {} test), {} records left out, {}",
            format_count(static_cast<long long>(splits.train.size() + splits.validation.size() + splits.test.size())),
@@ -124,18 +126,18 @@ int predict_job(Job<T> job, const std::string& checkpoint, const CommandLine& li
   const std::string& dir = job.options.run.dir;
   log_info("weights: {}", checkpoint);
   const auto rows = predict(*job.task, checkpoint, job.options.train.evaluation_batch(), comm, !line.fingerprint.empty());
-  const std::vector<std::string> targets = job.task->target_names();
+  const std::vector<std::string> targets = labelled_records(*job.task).target_names();
   on_root(comm, [&] {
     const auto columns = PredictionColumns::of(*job.task, true);
-    const RecordDetails& details = record_details(*job.task);
-    const std::vector<BadRecord> skipped = job.task->skipped(), unknown = details.unknown_labels();
+    const LabelledRecords& records = labelled_records(*job.task);
+    const std::vector<BadRecord> skipped = job.task->skipped(), unknown = records.unknown_labels();
     const std::string file = line.output.empty() ? dir + "/predicted.csv" : line.output;
     if (line.output == "-") {
-      write_predicted(std::cout, rows, columns, details.input_table());
+      write_predicted(std::cout, rows, columns, records.input_table());
       std::cout << std::flush;
     } else {
       if (const auto folder = std::filesystem::path(file).parent_path(); !folder.empty()) std::filesystem::create_directories(folder);
-      write_file_atomically(file, [&](std::ostream& out) { write_predicted(out, rows, columns, details.input_table()); });
+      write_file_atomically(file, [&](std::ostream& out) { write_predicted(out, rows, columns, records.input_table()); });
       std::vector<BadRecord> reasons = skipped;
       reasons.insert(reasons.end(), unknown.begin(), unknown.end());
       write_file_atomically(skipped_path(file), skipped_csv(reasons));
@@ -146,10 +148,10 @@ int predict_job(Job<T> job, const std::string& checkpoint, const CommandLine& li
     warn_of_records(unknown, fmt::format("{} labels are none of the model's classes", unknown.size()), list);
     if (!line.fingerprint.empty()) {
       if (const auto folder = std::filesystem::path(line.fingerprint).parent_path(); !folder.empty()) std::filesystem::create_directories(folder);
-      write_embeddings(line.fingerprint, rows, static_cast<std::size_t>(job.task->embedding_width()));
-      log_info("fingerprints of width {} in {}", job.task->embedding_width(), line.fingerprint);
+      write_embeddings(line.fingerprint, rows, static_cast<std::size_t>(records.embedding_width()));
+      log_info("fingerprints of width {} in {}", records.embedding_width(), line.fingerprint);
     }
-    log_scores(rows, targets, job.task->target_kind(), job.task->num_classes());
+    log_scores(rows, targets, records.target_kind(), records.num_classes());
   });
   return 0;
 }
@@ -168,10 +170,10 @@ std::string option_of(const CommandLine& line) {
 /// What `--data` stands for.
 std::vector<std::string> overrides_of(const CommandLine& line, const std::string& system) {
   std::vector<std::string> out = line.overrides;
-  if (!line.data.empty() && system != "hgnn_moe") {  // which will say that it predicts nothing
-    for (const char* o : {"data.train=[]", "data.validation=[]", "data.test=[]"}) out.emplace_back(o);
-    if (system == "comformer") out.insert(out.end(), {"data.format=auto", "data.index="});
-    out.push_back("data.path=" + yaml_scalar(line.data));  // a file may be called [x].csv
+  const System& row = find_system(system);
+  if (!line.data.empty() && row.prediction_input != nullptr) {  // a system without will say that it predicts nothing
+    const std::vector<std::string> more = row.prediction_input(line.data);
+    out.insert(out.end(), more.begin(), more.end());
   }
   return out;
 }
@@ -242,13 +244,15 @@ int run_command(const CommandLine& line, const Comm& world) {
     return 0;
   }
   if (line.command == "verify") {
-    on_root(world, [&] { code = verify_command({line.input, line.precision, line.failures_only}, std::cout); });
+    on_root(world, [&] { code = verify_command({line.input, line.precision, line.failures_only}, golden_checks(), std::cout); });
     return code;
   }
   if (line.command == "info") {
     const LaunchLayout layout = current_layout(world);
     on_root(world, [&] {
-      if (line.schema) {
+      if (line.systems) {
+        std::cout << systems_table();
+      } else if (line.schema) {
         std::cout << schema_of(line.system);
       } else if (!line.option.empty()) {
         std::cout << option_of(line) << "\n";

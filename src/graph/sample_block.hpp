@@ -2,7 +2,7 @@
 #pragma once
 
 #include "graph/schema.hpp"
-#include "io/structure.hpp"
+#include "io/bad_record.hpp"
 
 #include <cstddef>
 #include <cstdint>

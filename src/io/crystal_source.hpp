@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "io/bad_record.hpp"
 #include "io/input_table.hpp"
 #include "io/structure.hpp"
 

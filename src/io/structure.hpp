@@ -20,14 +20,6 @@ struct Crystal {
   std::int64_t line = 0;          ///< first line of the record in `file`, counted from 1
 };
 
-/// A record that cannot be used, and why; one row of `skipped.csv`.
-struct BadRecord {
-  std::string id;
-  std::string file;
-  std::int64_t line = 0;
-  std::string reason;
-};
-
 /// |det| of a row-major 3x3 matrix: the volume of a cell, cubic angstrom.
 inline double cell_volume(const std::array<double, 9>& m) {
   const double det = m[0] * (m[4] * m[8] - m[5] * m[7]) - m[1] * (m[3] * m[8] - m[5] * m[6]) + m[2] * (m[3] * m[7] - m[4] * m[6]);

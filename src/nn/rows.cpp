@@ -118,12 +118,21 @@ void sum_partials(Step<T>& step, View2<double> partial, View1<double> sums) {
 }
 
 template <class T>
+void store_sums(const Exec& exec, View1<double> sums, View1<T> target) {
+  GNN_HPC_REQUIRE(sums.extent(0) == target.extent(0), "{} sums for {} numbers", sums.extent(0), target.extent(0));
+  Kokkos::parallel_for(
+      "gnn_hpc::store_sums", Rows(exec, 0, target.extent_int(0)), KOKKOS_LAMBDA(const int c) { target(c) = static_cast<T>(sums(c)); });
+}
+
+template <class T>
 void add_sums(const Exec& exec, View1<double> sums, View1<T> target) {
   GNN_HPC_REQUIRE(sums.extent(0) == target.extent(0), "{} sums for {} numbers", sums.extent(0), target.extent(0));
   Kokkos::parallel_for(
       "gnn_hpc::add_sums", Rows(exec, 0, target.extent_int(0)), KOKKOS_LAMBDA(const int c) { target(c) += static_cast<T>(sums(c)); });
 }
 
+template void store_sums<float>(const Exec&, View1<double>, View1<float>);
+template void store_sums<double>(const Exec&, View1<double>, View1<double>);
 template void add_sums<float>(const Exec&, View1<double>, View1<float>);
 template void add_sums<double>(const Exec&, View1<double>, View1<double>);
 template struct RowOps<float>;

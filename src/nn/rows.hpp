@@ -24,6 +24,10 @@ struct RowOps {
 template <class T>
 void sum_partials(Step<T>& step, View2<double> partial, View1<double> sums);
 
+/// target[c] = sums[c]
+template <class T>
+void store_sums(const Exec& exec, View1<double> sums, View1<T> target);
+
 /// target[c] += sums[c]
 template <class T>
 void add_sums(const Exec& exec, View1<double> sums, View1<T> target);

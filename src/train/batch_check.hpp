@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "models/task.hpp"
 #include "train/options.hpp"
+#include "train/task.hpp"
 
 namespace gnn_hpc {
 

@@ -4,7 +4,7 @@
 #include "base/comm.hpp"
 #include "graph/loader.hpp"
 #include "graph/sampler.hpp"
-#include "models/task.hpp"
+#include "train/task.hpp"
 
 #include <cstdint>
 #include <memory>

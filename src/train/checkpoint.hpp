@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/comm.hpp"
-#include "models/data_state.hpp"
+#include "dataset/data_state.hpp"
 #include "nn/param.hpp"
 #include "train/optimizer.hpp"
 

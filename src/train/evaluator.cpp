@@ -3,6 +3,7 @@
 
 #include "base/error.hpp"
 #include "train/batch_feed.hpp"
+#include "train/capabilities.hpp"
 
 #include <array>
 #include <limits>
@@ -85,9 +86,10 @@ std::optional<Evaluation> evaluate(Task<T>& task, StepRunner<T>& runner, const C
   out.loss = loss[1] > 0.0 ? loss[0] / loss[1] : std::numeric_limits<double>::quiet_NaN();
   out.metrics = task.metrics(measures);
   if (keep != Keep::sums) {
-    const std::size_t targets = task.target_names().size();
-    const RowWidths widths{targets, targets * static_cast<std::size_t>(task.num_classes()),
-                           keep == Keep::embeddings ? static_cast<std::size_t>(task.embedding_width()) : 0};
+    const LabelledRecords& records = labelled_records(task);
+    const std::size_t targets = records.target_names().size();
+    const RowWidths widths{targets, targets * static_cast<std::size_t>(records.num_classes()),
+                           keep == Keep::embeddings ? static_cast<std::size_t>(records.embedding_width()) : 0};
     out.predictions = gather_predictions(comm, samples, std::move(measures.predictions), widths);
   }
   return out;

@@ -2,7 +2,7 @@
 #include "train/metrics.hpp"
 
 #include "base/error.hpp"
-#include "models/r_squared.hpp"
+#include "dataset/r_squared.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -8,6 +8,7 @@
 #include "io/atomic_file.hpp"
 #include "io/hdf5.hpp"
 #include "io/seal.hpp"
+#include "train/capabilities.hpp"
 #include "train/checkpoint.hpp"
 #include "train/evaluator.hpp"
 #include "train/run_folder.hpp"
@@ -81,12 +82,13 @@ std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, 
   if (header.info.system != task.name()) {
     throw Error(Exit::data, fmt::format("{}: a checkpoint of {}, the task is {}", checkpoint, header.info.system, task.name()));
   }
-  task.open_prediction_data(comm);
+  task.open_data(comm, DataUse::prediction);
   task.set_data_state(header.info.data_state);  // may shape the model
   load_checkpoint<T>(checkpoint, task.params(), nullptr);
-  if (embeddings && task.embedding_width() == 0) throw Error(Exit::usage, fmt::format("system {} has no fingerprints", task.name()));
+  const LabelledRecords& labels = labelled_records(task);
+  if (embeddings && labels.embedding_width() == 0) throw Error(Exit::usage, fmt::format("system {} has no fingerprints", task.name()));
 
-  const std::vector<InputRecord> records = task.records();
+  const std::vector<InputRecord> records = labels.records();
   std::vector<std::int64_t> samples;
   for (const InputRecord& record : records) {
     if (record.sample >= 0) samples.push_back(record.sample);
@@ -103,9 +105,9 @@ std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, 
   std::vector<PredictedRow> rows;
   if (!comm.is_root()) return rows;
   constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-  const std::size_t targets = task.target_names().size();
-  const std::vector<double> no_target(targets, kNan), no_prediction(targets * static_cast<std::size_t>(task.num_classes()), kNan),
-      no_embedding(embeddings ? static_cast<std::size_t>(task.embedding_width()) : 0, kNan);
+  const std::size_t targets = labels.target_names().size();
+  const std::vector<double> no_target(targets, kNan), no_prediction(targets * static_cast<std::size_t>(labels.num_classes()), kNan),
+      no_embedding(embeddings ? static_cast<std::size_t>(labels.embedding_width()) : 0, kNan);
   std::size_t next = 0;
   for (const InputRecord& record : records) {
     if (record.sample < 0) rows.push_back({record.id, no_target, no_prediction, no_embedding});

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/comm.hpp"
-#include "models/task.hpp"
+#include "train/task.hpp"
 
 #include <string>
 #include <vector>

@@ -108,7 +108,8 @@ class InputColumns {
 
 template <class T>
 PredictionColumns PredictionColumns::of(const Task<T>& task, bool suffix_of_one_target) {
-  PredictionColumns out{task.target_names(), task.num_classes(), record_details(task).class_names(), true};
+  const LabelledRecords& records = labelled_records(task);
+  PredictionColumns out{records.target_names(), records.num_classes(), records.class_names(), true};
   out.suffix = suffix_of_one_target || out.targets.size() > 1;
   return out;
 }
@@ -186,7 +187,7 @@ std::string predictions_csv(const Task<T>& task, const std::vector<std::pair<std
   for (const auto& [part, rows] : parts) {
     for (const Prediction& row : rows) {
       fmt::format_to(std::back_inserter(out), "{},{}{},{}\n", csv_field(task.sample_id(row.sample)),
-                     record_details(task).record_number(row.sample), columns.fields(row.target, row.prediction, true), part);
+                     labelled_records(task).record_number(row.sample), columns.fields(row.target, row.prediction, true), part);
     }
   }
   return out;

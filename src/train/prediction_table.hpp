@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "models/record_details.hpp"
+#include "train/capabilities.hpp"
 #include "train/predict.hpp"
 
 #include <ostream>

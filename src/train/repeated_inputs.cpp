@@ -3,6 +3,7 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "train/capabilities.hpp"
 
 #include <algorithm>
 #include <vector>
@@ -19,7 +20,8 @@ std::string RepeatedInputs::text() const {
 
 template <class T>
 std::optional<RepeatedInputs> repeated_inputs(const Task<T>& task) {
-  const std::vector<std::uint64_t> digest = task.input_digests();
+  const auto* inputs = offered<InputDigests>(task);
+  const std::vector<std::uint64_t> digest = inputs != nullptr ? inputs->input_digests() : std::vector<std::uint64_t>{};
   if (digest.empty()) return std::nullopt;
   const auto of = [&](std::int64_t sample) { return digest[static_cast<std::size_t>(sample)]; };
   const Splits& splits = task.splits();

@@ -3,8 +3,8 @@
 
 #include "base/comm.hpp"
 #include "base/error.hpp"
-#include "io/structure.hpp"
-#include "models/task.hpp"
+#include "io/bad_record.hpp"
+#include "train/task.hpp"
 
 #include <functional>
 #include <string>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/step_runner.hpp"
 
+#include "train/capabilities.hpp"
+
 #include <chrono>
 #include <cmath>
 
@@ -64,7 +66,7 @@ StepResult StepRunner<T>::train(const HostBatch& share, double divisor, Optimize
   clock.end(seconds.backward);
   comm_.sum(exec_, task_.params().gradients());  // already divided by the global divisor
   Kokkos::deep_copy(exec_, Kokkos::subview(losses_, 0), Kokkos::subview(loss, 0));
-  Kokkos::deep_copy(exec_, Kokkos::subview(losses_, 1), Kokkos::subview(task_.has_auxiliary_loss() ? task_.target_loss() : loss, 0));
+  Kokkos::deep_copy(exec_, Kokkos::subview(losses_, 1), Kokkos::subview(has_auxiliary_loss(task_) ? offered<AuxiliaryLoss>(task_)->target_loss() : loss, 0));
   comm_.sum(exec_, losses_);  // before the update, which depends on it
   clock.end(seconds.reduce);
   optimizer.rest(task_.resting());

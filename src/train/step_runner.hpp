@@ -2,8 +2,8 @@
 #pragma once
 
 #include "base/arena.hpp"
-#include "models/task.hpp"
 #include "train/optimizer.hpp"
+#include "train/task.hpp"
 
 #include <cstdint>
 

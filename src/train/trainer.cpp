@@ -8,6 +8,7 @@
 #include "train/batch_check.hpp"
 #include "train/batch_feed.hpp"
 #include "train/beginning.hpp"
+#include "train/capabilities.hpp"
 #include "train/final_weights.hpp"
 #include "train/metrics_log.hpp"
 #include "train/prediction_table.hpp"
@@ -70,13 +71,17 @@ class Trainer {
   }
 
  private:
+  /// True if the task has quantities to list by sample. One without (a language model) needs no test part, its training set is not run once
+  /// more at the end, and the final table shows the metrics.
+  bool predicts() const { return offered<LabelledRecords>(task_) != nullptr; }
+
   // --- beginning -----------------------------------------------------------------------------------------------------
 
   void open_data() {
-    task_.open_data(comm_);
+    task_.open_data(comm_, DataUse::training);
     const Splits& splits = task_.splits();
     for (const auto& [name, part] : {std::pair{"training", &splits.train}, {"validation", &splits.validation}, {"test", &splits.test}}) {
-      if (part->empty() && (part != &splits.test || task_.predicts())) {
+      if (part->empty() && (part != &splits.test || predicts())) {
         throw Error(Exit::data, fmt::format("the {} part has no samples ({} training, {} validation, {} test); use more data or other "
                                             "split ratios", name, splits.train.size(), splits.validation.size(), splits.test.size()));
       }
@@ -93,8 +98,10 @@ class Trainer {
     const auto count = [](std::size_t n) { return format_count(static_cast<long long>(n)); };
     const Splits& s = task_.splits();
     std::string text = fmt::format("training {}: ", task_.name());
-    if (const std::string variant = task_.variant(); !variant.empty()) text += variant + "; ";
-    if (task_.predicts()) text += fmt::format("{} target(s), ", task_.target_names().size());
+    if (const auto* description = offered<Description>(task_); description != nullptr && !description->variant().empty()) {
+      text += description->variant() + "; ";
+    }
+    if (predicts()) text += fmt::format("{} target(s), ", labelled_records(task_).target_names().size());
     text += fmt::format("{} parameters in {}; ", count(task_.params().num_parameters()), info_.precision);
     text += fmt::format("at most {} epoch(s) of {} step(s) of {} samples; ", options_.epochs, format_count(steps_per_epoch_), options_.batch_size);
     log_info("{}{} training, {} validation, {} test samples", text, count(s.train.size()), count(s.validation.size()), count(s.test.size()));
@@ -157,7 +164,9 @@ class Trainer {
     const bool whole = state_.step_in_epoch == 0;
     if (!feed_) {
       warm_up();
-      for (const std::string& line : task_.describe()) log_info("{}", line);
+      if (const auto* description = offered<Description>(task_)) {
+        for (const std::string& line : description->describe()) log_info("{}", line);
+      }
       feed_.emplace(task_, comm_, options_.batches(), static_cast<std::uint64_t>(run_.seed), options_.epochs,
                     state_.epoch * steps_per_epoch_ + state_.step_in_epoch);
     }
@@ -170,7 +179,7 @@ class Trainer {
       const auto begin = Clock::now();
       const HostBatch& share = feed_->next();
       std::array<double, 5> sums{share.loss_weight, stop_wanted() ? 1.0 : 0.0, comm_.is_root() && checkpoint_due() ? 1.0 : 0.0,
-                                 share.tokens, task_.flops(share)};
+                                 work_ != nullptr ? work_->tokens(share) : 0.0, work_ != nullptr ? work_->flops(share) : 0.0};
       comm_.sum(std::span<double>(sums));
       if (sums[1] > 0.0) return false;
       if (sums[2] > 0.0) save_last();
@@ -197,7 +206,7 @@ class Trainer {
   }
 
   LossParts parts_of(double target, double auxiliary) const {
-    return {target, task_.has_auxiliary_loss() ? std::optional<double>(auxiliary) : std::nullopt};
+    return {target, has_auxiliary_loss(task_) ? std::optional<double>(auxiliary) : std::nullopt};
   }
 
   /// Counts the step, judges it, writes its line. Throws Error(Exit::diverged).
@@ -239,7 +248,7 @@ class Trainer {
     collate_share(task_, comm_, plan, costliest_batch(task_, plan), *batch);
     runner_.warm_up(*batch, comm_.sum(batch->loss_weight), *optimizer_);
     // All ranks at once, as in a step; here and not at the first progress line, which only the root may print.
-    if (hooks_.gemm_rate && comm_.sum(task_.flops(*batch)) > 0.0) {
+    if (hooks_.gemm_rate && work_ != nullptr && comm_.sum(work_->flops(*batch)) > 0.0) {
       gemm_rate_ = comm_.sum(hooks_.gemm_rate());
       log_info("matrix products: {:.0f} GFLOP/s measured on this machine", 1e-9 * gemm_rate_);
     }
@@ -256,7 +265,7 @@ class Trainer {
   bool is_better(double value) const {
     if (!std::isfinite(value)) return false;
     if (std::isnan(state_.best_metric)) return true;
-    return task_.larger_is_better() ? value > state_.best_metric : value < state_.best_metric;
+    return task_.deciding().larger_is_better ? value > state_.best_metric : value < state_.best_metric;
   }
 
   bool out_of_patience() const {
@@ -292,7 +301,7 @@ class Trainer {
   bool note_validation(const Evaluation& validation, std::int64_t epoch) {
     GNN_HPC_REQUIRE(!validation.metrics.empty(), "task {} has no metric", task_.name());
     state_.evaluated_step = state_.step;
-    const double value = task_.loss_decides() ? validation.loss : validation.metrics.front().second;
+    const double value = task_.deciding().loss ? validation.loss : validation.metrics.front().second;
     if (!is_better(value)) return false;
     state_.best_metric = value;
     state_.best_epoch = epoch;
@@ -300,7 +309,9 @@ class Trainer {
   }
 
   void report_parameters() {
-    const auto values = task_.report();
+    auto* const description = offered<Description>(task_);
+    if (description == nullptr) return;
+    const auto values = description->report();
     log_->report(state_.step, values);
     for (const auto& [name, numbers] : values) {
       std::string text;
@@ -415,43 +426,44 @@ class Trainer {
   TrainResult finish() {
     TrainResult result{Exit::ok, state_.epoch < options_.epochs ? "early_stopped" : "finished", state_, {}, 0};
     if (result.status == "early_stopped") log_info("no better validation {} for {} epochs: stopping early",
-                                                    task_.loss_decides() ? "loss" : "metric", options_.early_stopping);
+                                                    task_.deciding().loss ? "loss" : "metric", options_.early_stopping);
     const FinalWeights weights = load_final_weights(task_.params(), options_.final_weights == "best", folder_.best(), state_, comm_);
     const Splits& splits = task_.splits();
-    const std::vector<std::string> targets = task_.target_names();
+    const LabelledRecords& records = labelled_records(task_);
+    const std::vector<std::string> targets = records.target_names();
     std::vector<std::pair<std::string, std::vector<Prediction>>> rows;
     std::string deciding;
     const std::array<std::pair<const char*, const std::vector<std::int64_t>*>, 3> parts{
         {{"train", &splits.train}, {"validation", &splits.validation}, {"test", &splits.test}}};
     for (const auto& [part, samples] : parts) {
-      if (!task_.predicts() && (samples->empty() || samples == &splits.train)) continue;
+      if (!predicts() && (samples->empty() || samples == &splits.train)) continue;
       auto evaluation = evaluate_part(*samples, Keep::predictions);
       if (!evaluation) {  // the checkpoint at the end of training stands
         note_stop();
         log_info("stopped ({}) during the final evaluation; the same command repeats it", cause_of_stop());
         return {Exit::stopped, "stopped", state_, {}, runner_.arena().high_water()};
       }
-      deciding = task_.loss_decides() ? "loss" : evaluation->metrics.front().first;
+      deciding = task_.deciding().loss ? "loss" : evaluation->metrics.front().first;
       if (!comm_.is_root()) continue;
-      result.parts.push_back(score_part(part, *evaluation, task_.target_kind(), targets.size(), task_.num_classes()));
+      result.parts.push_back(score_part(part, *evaluation, records.target_kind(), targets.size(), records.num_classes()));
       const bool listed = std::find(options_.predictions.begin(), options_.predictions.end(), part) != options_.predictions.end();
       if (listed) rows.emplace_back(part, std::move(evaluation->predictions));
     }
     result.arena_bytes = runner_.arena().high_water();
     on_root(comm_, [&] {
-      if (task_.predicts()) {
+      if (predicts()) {
         folder_.write("predictions.csv", predictions_csv(task_, rows));
-        folder_.write("results.csv", results_csv(result.parts, targets, task_.target_kind(), task_.split_number()));
+        folder_.write("results.csv", results_csv(result.parts, targets, records.target_kind(), records.split_number()));
       }
       const SummaryInfo info{task_.name(), result.status, weights.name, weights.epoch, deciding, options_.epochs,
                              static_cast<std::int64_t>(task_.params().num_parameters()), comm_.size(),
                              static_cast<std::int64_t>(task_.skipped().size()), run_seconds(), repeated_};
-      folder_.write("summary.json", summary_json(info, state_, result.parts, targets, task_.target_kind()));
+      folder_.write("summary.json", summary_json(info, state_, result.parts, targets, records.target_kind()));
       Requeue::forget(folder_);
     });
     if (comm_.is_root()) {
       log_info("errors with the {} weights (of epoch {}{}):\n{}", weights.name, weights.epoch, weights.note,
-               score_table(result.parts, targets, task_.target_kind()));
+               score_table(result.parts, targets, records.target_kind()));
       if (repeated_ && repeated_->many()) log_info("{}", repeated_->text());
     }
     return result;
@@ -459,6 +471,7 @@ class Trainer {
 
   const Clock::time_point begin_ = begin_of_run();
   Task<T>& task_;
+  const WorkCount* const work_ = offered<WorkCount>(task_);  ///< null: the task counts nothing
   const RunOptions& run_;
   const TrainOptions& options_;
   const Comm& comm_;

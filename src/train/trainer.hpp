@@ -3,10 +3,10 @@
 
 #include "base/comm.hpp"
 #include "base/error.hpp"
-#include "models/task.hpp"
 #include "train/checkpoint.hpp"
 #include "train/options.hpp"
 #include "train/summary.hpp"
+#include "train/task.hpp"
 
 #include <functional>
 #include <string>

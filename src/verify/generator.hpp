@@ -10,7 +10,7 @@
 
 namespace gnn_hpc::verify {
 
-/// Values of parameters and running statistics that a golden file does not store (specification comformer, section 8).
+/// Values of parameters and running statistics that a golden file does not store (README.md of tests/reference).
 ///   key  = FNV-1a64(name) xor (seed * 0x9E3779B97F4A7C15 mod 2^64)
 ///   z_i  = SplitMix64 finaliser of key + (i+1) * 0x9E3779B97F4A7C15,  u = (z >> 11)/2^53,  c = 2u - 1, row-major
 /// The i-th centred number c in [-1, 1).

@@ -41,32 +41,9 @@ GoldenFile::GoldenFile(const std::string& path) : reader_(path) {
     }
     datasets_.insert(std::move(name));
   }
-  if (reader_.has_attribute("/", "system") && reader_.has_attribute("/", "kind")) {
-    system_ = reader_.attribute_text("/", "system");
-    kind_ = reader_.attribute_text("/", "kind");
-  } else if (reader_.has_attribute("/", "system") && reader_.attribute_text("/", "system") == "hgnn_moe") {
-    system_ = "hgnn_moe", kind_ = has("loss/total") || has("inputs/input_ids") ? "model" : "other";
-  } else {
-    infer_kind();
-  }
-}
-
-void GoldenFile::infer_kind() {
-  const auto holds_graph = [&](const std::string& group) { return has(group + "/inputs/lattice") && has_group(group + "/expected"); };
-  const std::vector<std::string> groups = groups_in("");
-  if (reader_.is_group("config") && has_attribute("config", "model") && reader_.attribute_is_text("/config", "model") &&
-      text_attribute("config", "model").ends_with("Comformer")) {
-    system_ = "comformer", kind_ = "model";
-  } else if (reader_.is_group("config") && has_attribute("config", "encoder") && has_attribute("config", "diffpool_ratio")) {
-    system_ = "dmpnn_diffpool", kind_ = "model";
-  } else if (has_group("molecules") && has_group("rejected")) {
-    system_ = "dmpnn_diffpool", kind_ = "graphs";
-  } else if (has_group("splits") || has_group("onecycle") || has_group("generator")) {
-    system_ = "comformer", kind_ = "other";
-  } else if (!groups.empty() && std::all_of(groups.begin(), groups.end(), holds_graph)) {
-    system_ = "comformer", kind_ = "graphs";
-  } else {
-    fail("is no golden file: the root has no attributes 'system' and 'kind', and its groups are not those of a known kind");
+  for (const auto& [name, value] : {std::pair{"system", &system_}, {"kind", &kind_}}) {
+    if (!reader_.has_attribute("/", name)) fail(fmt::format("is no golden file: the root has no attribute '{}'", name));
+    *value = reader_.attribute_text("/", name);
   }
 }
 

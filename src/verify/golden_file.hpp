@@ -12,14 +12,15 @@
 
 namespace gnn_hpc::verify {
 
-/// A file of expected numbers in HDF5 (`kind` model, graphs or other). Opens
-/// read-only and remembers which data sets were read, so that a name nobody looked at is noticed. The layout is that of README.md in tests/reference. Every problem (no HDF5, truncated, a missing name, another type or shape) is Error(Exit::data) that names file and data set.
+/// A file of expected numbers in HDF5 (`kind` model, graphs or other). Opens read-only and remembers which data sets were read, so that a
+/// name nobody looked at is noticed. The layout is that of README.md in tests/reference. Every problem (no HDF5, truncated, a missing name,
+/// another type or shape) is Error(Exit::data) that names file and data set.
 class GoldenFile {
  public:
   explicit GoldenFile(const std::string& path);
 
   const std::string& path() const { return reader_.path(); }
-  /// Root attributes `system` and `kind`. Files straight from a reference program lack them: then `kind` is told by the groups.
+  /// Root attributes.
   const std::string& system() const { return system_; }
   const std::string& kind() const { return kind_; }
 
@@ -58,7 +59,6 @@ class GoldenFile {
   [[noreturn]] void fail(const std::string& message) const;
 
  private:
-  void infer_kind();
   void list_empty_groups(const std::string& parent, std::vector<std::string>& out) const;
   std::vector<std::size_t> open(const std::string& name);
   Hdf5Reader reader_;

@@ -2,11 +2,17 @@
 #pragma once
 
 #include "nn/param.hpp"
+#include "train/options.hpp"
 #include "verify/comparison.hpp"
 #include "verify/golden_file.hpp"
+#include "verify/manifest.hpp"
 
+#include <cstdint>
 #include <functional>
+#include <initializer_list>
+#include <limits>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace gnn_hpc::verify {
@@ -23,10 +29,28 @@ struct Steps {
   double walk(const std::vector<double>& noise, const std::vector<double>& gradient = {}) const;
 };
 
-/// `trajectory/final_norm/NAME` against the norms of the store's parameters: relative to the file's by allowed.trajectory, plus
-/// walk(NAME).
+/// How a system makes optimiser steps from the present parameters of a store.
+struct Trajectory {
+  TrainOptions options;
+  std::int64_t steps_per_epoch = 1;  ///< of the schedule
+  std::int64_t most_steps = std::numeric_limits<std::int64_t>::max();  ///< that the schedule is made for
+  /// Forward, loss and backward of step s (from 0), the gradient added to the store; returns the loss that files record.
+  std::function<double(std::int64_t)> pass;
+  /// Parts of names that took no part in the last pass; empty function: none ever.
+  std::function<std::vector<std::string>()> resting;
+  /// How far rounding may carry a parameter, see ExpectedGradients::walk.
+  std::function<double(const TensorInfo&, const Steps&)> walk;
+  double gradient_norm = 0.0;  ///< of the first step, as the file tells it
+};
+
+/// Adds what a trajectory must hold, if there is one or `required`: `names`, and the final norm of every tensor.
 template <class T>
-void compare_final_norms(GoldenFile& file, const ParamStore<T>& store, const Tolerances& allowed,
-                         const std::function<double(const TensorInfo&)>& walk, Report& report);
+void require_trajectory(const GoldenFile& file, const ParamStore<T>& store, std::initializer_list<std::string_view> names, bool required,
+                        Manifest& manifest);
+
+/// Optimiser steps, one for each of `trajectory/loss`, against the losses, rates (`lr`), and, where the file has them, `beta1` and `grad_norm`
+/// of the steps, and the norms of the parameters after the last (`final_norm/NAME`: relative to the file's, plus the walk).
+template <class T>
+void check_trajectory(GoldenFile& file, ParamStore<T>& store, const Trajectory& trajectory, Report& report);
 
 }  // namespace gnn_hpc::verify

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "verify/check.hpp"
+
 #include <iosfwd>
+#include <span>
 #include <string>
 
 namespace gnn_hpc {
@@ -14,9 +17,10 @@ struct VerifyOptions {
 
 /// Runs this program on the inputs of a golden file and compares every number the file expects: a table of the largest absolute
 /// and relative difference per tensor, then one line of summary. A data set that no check looked at counts as a failure.
+/// @param checks  of all systems
 /// @return 0 if all hold, 1 if not.
 /// Throws Error(Exit::data) for a file that cannot be read, is malformed, or whose system or kind is not known here;
 /// Error(Exit::usage) for another precision. Not collective: one rank.
-int verify_command(const VerifyOptions& options, std::ostream& out);
+int verify_command(const VerifyOptions& options, std::span<const verify::GoldenCheck> checks, std::ostream& out);
 
 }  // namespace gnn_hpc

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nn/layer_norm.hpp"
 #include "nn/channels.hpp"
+#include "nn/layer_norm.hpp"
 #include "nn/matmul.hpp"
 #include "support/gradcheck.hpp"
 

@@ -665,6 +665,7 @@ def make_fixture(args):
         for n, p in model.named_parameters():
             tree["trajectory/final_norm/" + n] = p.norm()
     with h5py.File(args.out, "w", libver=("v110", "v110")) as f:
+        f.attrs.update(system="comformer", kind="model")
         write_tree(f, tree)
         cfg = f.create_group("config")
         cfg.attrs.update(model=args.model, case=args.case, seed=args.seed, k=k, cutoff=6.0, use_lattice=True,
@@ -692,6 +693,7 @@ def make_misc_fixture(args):
                         ("att_layers.0.bn_att.running_var", (6,)), ("edge_update_layer.bn.running_mean", (6,))):
         tree[f"generator/seed7/{name}"] = synthetic_value(name, shape, 7)
     with h5py.File(args.out, "w", libver=("v110", "v110")) as f:
+        f.attrs.update(system="comformer", kind="other")
         write_tree(f, tree)
     print(args.out, os.path.getsize(args.out))
 
@@ -711,6 +713,7 @@ def make_graph_fixture(args):
             if len(s[2]) <= 24:
                 cases[n.split(".")[0]] = (*s, 12, 8.0, True)
     with h5py.File(args.out, "w", libver=("v110", "v110")) as f:
+        f.attrs.update(system="comformer", kind="graphs")
         for n, (lat, frac, z, k, cutoff, use_lattice) in cases.items():
             g = build_graph(lat, frac, k, cutoff, use_lattice)
             grp = f.create_group(n)

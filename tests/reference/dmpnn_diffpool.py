@@ -790,6 +790,7 @@ def fixture(case, seed, out, data):
         for k, v in asdict(cfg).items():
             f.require_group("config").attrs[k] = v
         f["config"].attrs.update(case=case, seed=seed)
+        f.attrs.update(system="dmpnn_diffpool", kind="model")
         f.create_dataset("inputs/text", data=np.array(text, dtype=object), dtype=h5py.string_dtype())
         for k in ("V", "E", "edge_index", "rev", "batch", "edge_weight", "atom_weight", "dop"):
             if getattr(b, k) is not None:
@@ -846,7 +847,7 @@ def graph_fixture(out, data, seed, n=160):
     text = CORNER + pick(os.path.join(data, "egc.csv"), n, seed, "smiles")
     poly = pick(os.path.join(data, "diblock.csv"), 24, seed, "poly_chemprop_input")
     with h5py.File(out, "w") as f:
-        f.attrs["rdkit"] = rdkit.__version__
+        f.attrs.update(system="dmpnn_diffpool", kind="graphs", rdkit=rdkit.__version__)
         for group, items, make in (("molecules", text, mol_graph), ("polymers", poly, polymer_graph)):
             gs = [make(t) for t in items]
             g = f.create_group(group)

@@ -786,10 +786,10 @@ def plain(cfg):
     return {k: int(v) if isinstance(v, bool) else v for k, v in asdict(cfg).items()}
 
 
-def open_fixture(path, case, seed, cfg=None):
+def open_fixture(path, case, seed, cfg=None, kind="other"):
     import h5py
     f = h5py.File(path, "w", libver=("v108", "v110"))  # readable by HDF5 1.10
-    f.attrs.update(case=case, seed=seed, system="hgnn_moe")
+    f.attrs.update(case=case, seed=seed, system="hgnn_moe", kind=kind)
     if cfg is not None:
         f.create_group("config").attrs.update(plain(cfg))
     return f
@@ -801,7 +801,7 @@ def write_model_fixture(path, name, seed, text=None):
     store = {} if "taps" in flags else None
     logits, lm, extra = losses(model, ids, mask, flags, store)
     (lm + extra).backward()
-    with open_fixture(path, name, seed, model.cfg) as f:
+    with open_fixture(path, name, seed, model.cfg, "model") as f:
         f["config"].attrs["flags"] = " ".join(sorted(flags))
         for key, p in model.named_parameters():
             put(f, f"params/{key}", p)

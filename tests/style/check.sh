@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What the compiler cannot see: tests/style/check.sh {includes|backends|headers|addresses}, run by ctest on the source tree.
+# What the compiler cannot see: tests/style/check.sh {includes|systems|backends|headers|addresses}, run by ctest on the source tree.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # Each rule prints the lines that break it.
-includes() { # base < io < graph < nn < models < train < verify < cli; a model folder knows no other, the trainer knows none
-  local folders=(base io graph nn models train verify cli) right i model name
+includes() { # each folder knows those before it; a system knows no other, and nobody but the table knows one
+  local folders=(base io graph nn dataset train verify models cli) right i model name
   for i in "${!folders[@]}"; do
     right=$(IFS='|'; echo "${folders[*]:i+1}")
     [ -z "$right" ] || grep -rnE "#include \"($right)/" "src/${folders[i]}" || true
@@ -15,7 +15,15 @@ includes() { # base < io < graph < nn < models < train < verify < cli; a model f
     name=$(basename "$model")
     grep -rnE '#include "models/[^/"]+/' "$model" | grep -v "#include \"models/$name/" || true
   done
-  grep -rnE '#include "models/[^"]*/' src/train || true
+  grep -rnE '#include "(nn|train)/' src/dataset || true # beside nn, not on top of it
+  grep -rnE '#include "models/[^"]*/' src/cli src/models/*.?pp || true
+}
+
+systems() { # what the systems share names none of them: the table in src/models/systems.cpp does
+  local names
+  names=$(sed -nE 's/^set\(systems (.*)\)$/\1/p' src/models/CMakeLists.txt | tr ' ' '|')
+  [ -n "$names" ] || echo "src/models/CMakeLists.txt: no line set(systems ...)"
+  grep -rnE "($names)" src/dataset src/train src/verify src/cli scripts || true
 }
 
 backends() { # only src/base/config.hpp names one
@@ -36,5 +44,5 @@ addresses() { # taking the address of an element reads the View, and the host ma
   grep -rnE 'View[123]<[^>]*>\(&' src --include='*.hpp' --include='*.cpp' || true
 }
 
-lines=$("${1:?usage: check.sh includes|backends|headers|addresses}")
+lines=$("${1:?usage: check.sh includes|systems|backends|headers|addresses}")
 [ -z "$lines" ] || { echo "rule '$1' is broken by:"; echo "$lines"; exit 1; }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "models/task.hpp"
+#include "train/task.hpp"
 
 #include <Kokkos_Core.hpp>
 #include <gtest/gtest.h>
@@ -76,7 +76,7 @@ class AllocationCount {
 /// Opens the task's data and fails if steps allocate anything after two of its 12 costliest samples.
 template <class T>
 void expect_no_allocation(Task<T>& task) {
-  task.open_data(Comm::self());
+  task.open_data(Comm::self(), DataUse::training);
   std::vector<std::int64_t> order = task.splits().train;
   std::sort(order.begin(), order.end(), [&](auto a, auto b) { return task.cost(a) > task.cost(b); });
   const auto twelve_from = [&](std::size_t begin) {

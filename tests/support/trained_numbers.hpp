@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "models/task.hpp"
+#include "train/task.hpp"
 
 #include <nlohmann/json.hpp>
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/random.hpp"
-#include "models/task.hpp"
+#include "train/capabilities.hpp"
 
 #include <array>
 #include <cmath>
@@ -17,7 +17,7 @@ namespace gnn_hpc::test {
 ///   z = w.x + b;  train: p = gamma (z - mean z) + beta + 0.01 noise;  evaluate: p = gamma (z - running mean) + beta
 ///   loss = sum (p - y)^2 / divisor
 template <class T>
-class FakeTask : public Task<T> {
+class FakeTask : public Task<T>, public LabelledRecords, public InputDigests, public AuxiliaryLoss {
  public:
   static constexpr int kWidth = 5;
   struct Settings {
@@ -48,7 +48,7 @@ class FakeTask : public Task<T> {
 
   const std::string& name() const override { return name_; }
   ParamStore<T>& params() override { return store_; }
-  void open_data(const Comm&) override {}
+  bool open_data(const Comm&, DataUse) override { return true; }
   const Splits& splits() const override { return splits_; }
   std::string sample_id(std::int64_t sample) const override { return "sample_" + std::to_string(sample); }
   std::vector<std::string> target_names() const override { return {"y"}; }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/metrics.hpp"
 
-#include "models/r_squared.hpp"
+#include "dataset/r_squared.hpp"
 
 #include <gtest/gtest.h>
 

@@ -5,7 +5,7 @@
 
 #include "base/error.hpp"
 #include "base/options.hpp"
-#include "models/registry.hpp"
+#include "models/systems.hpp"
 #include "train/restart.hpp"
 
 #include <set>

@@ -432,7 +432,7 @@ TEST(Trainer, NothingIsAllocatedAfterTheSecondStep) {
 class LateNan : public Fake {
  public:
   explicit LateNan(int good) : good_(good) {}
-  bool loss_decides() const override { return true; }
+  Deciding deciding() const override { return {.loss = true}; }
   View1<double> loss(Step<double>& step, double divisor) override {
     const auto out = Fake::loss(step, divisor);
     if (!step.training() && ++calls_ > good_) Kokkos::deep_copy(out, std::nan(""));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every golden file through `verify`: the made-up ones of tests/data, and those beside the repository where they are.
+#include "models/systems.hpp"
 #include "support/paths.hpp"
 #include "verify/verify.hpp"
 
@@ -24,7 +25,7 @@ using Case = std::tuple<std::string, std::string>;  // path, precision
 
 void expect_verified(const std::filesystem::path& path, const std::string& precision) {
   std::ostringstream text;
-  EXPECT_EQ(verify_command({path.string(), precision, /*failures_only=*/true}, text), 0) << text.str();
+  EXPECT_EQ(verify_command({path.string(), precision, /*failures_only=*/true}, golden_checks(), text), 0) << text.str();
 }
 
 /// Texts of molecules need RDKit.
@@ -97,7 +98,7 @@ TEST(Golden, SystemsThatAreNotBuiltAreRefusedInOneSentence) {
     if (!is_refused(name)) continue;
     std::ostringstream text;
     try {
-      verify_command({(folder / name).string(), "double", true}, text);
+      verify_command({(folder / name).string(), "double", true}, golden_checks(), text);
       ADD_FAILURE() << name << " was accepted";
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), Exit::data) << name;
@@ -170,7 +171,7 @@ TEST(Golden, AlteredNumbersFail) {
                                std::filesystem::copy_options::overwrite_existing);
     alter(path, a.name, a.change);
     std::ostringstream text;
-    EXPECT_EQ(verify_command({path.string(), "double", /*failures_only=*/true}, text), 1) << a.file << " " << a.name << "\n" << text.str();
+    EXPECT_EQ(verify_command({path.string(), "double", /*failures_only=*/true}, golden_checks(), text), 1) << a.file << " " << a.name << "\n" << text.str();
   }
 }
 

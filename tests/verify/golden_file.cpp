@@ -3,6 +3,7 @@
 
 #include "base/error.hpp"
 #include "io/hdf5.hpp"
+#include "models/systems.hpp"
 #include "support/paths.hpp"
 #include "verify/verify.hpp"
 
@@ -80,7 +81,7 @@ TEST(GoldenFile, NamesWhatIsWrong) {
 
 int verify_silently(const std::string& path, const std::string& precision = "double") {
   std::ostringstream out;
-  return verify_command({path, precision, false}, out);
+  return verify_command({path, precision, false}, golden_checks(), out);
 }
 
 TEST(Verify, RefusesWhatItCannotRead) {

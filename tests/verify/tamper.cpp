@@ -4,6 +4,7 @@
 #include "base/error.hpp"
 #include "io/hdf5_handle.hpp"
 #include "io/smiles.hpp"
+#include "models/systems.hpp"
 #include "support/paths.hpp"
 #include "verify/golden_file.hpp"
 #include "verify/verify.hpp"
@@ -94,7 +95,7 @@ struct Outcome {
 Outcome verify(const Copy& copy, const std::string& precision = "double") {
   std::ostringstream text;
   try {
-    const int code = verify_command({copy.path(), precision, /*failures_only=*/true}, text);
+    const int code = verify_command({copy.path(), precision, /*failures_only=*/true}, golden_checks(), text);
     return {code, text.str()};
   } catch (const Error& error) {
     return {static_cast<int>(error.code()), error.what()};

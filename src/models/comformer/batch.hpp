@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/config.hpp"
-#include "models/task.hpp"
+#include "train/task.hpp"
 
 #include <array>
 #include <cstdint>

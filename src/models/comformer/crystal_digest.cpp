@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/comformer/crystal_digest.hpp"
 
-#include "models/input_digest.hpp"
+#include "base/digest.hpp"
 
 #include <cmath>
 

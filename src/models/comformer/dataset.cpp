@@ -13,8 +13,8 @@ namespace gnn_hpc::comformer {
 CrystalDataset::CrystalDataset(DataOptions data, CrystalGraphOptions graph, TableOptions tables)
     : data_(std::move(data)), graph_(graph), tables_(tables), scaler_(LabelScaler::identity(data_.source.targets.size())) {}
 
-void CrystalDataset::add_source(const std::vector<std::string>& paths, Use use, const Comm& comm, const std::string& options_text) {
-  const bool prediction = use == Use::prediction;
+void CrystalDataset::add_source(const std::vector<std::string>& paths, DataUse use, const Comm& comm, const std::string& options_text) {
+  const bool prediction = use == DataUse::prediction;
   CrystalSourceOptions source = data_.source;
   source.paths = paths;
   const auto open = [=, graph = graph_] { return std::make_unique<CrystalRecords>(source, graph, prediction); };
@@ -27,7 +27,7 @@ void CrystalDataset::add_source(const std::vector<std::string>& paths, Use use, 
   request.max_bad_fraction = prediction ? 1.0 : data_.max_bad_fraction;
   request.threads = data_.threads;
   request.options = options_text;
-  request.read_only = use == Use::training_if_built;
+  request.read_only = use == DataUse::training_if_built;
   samples_.add(std::move(request), paths, {"crystals", "records", "graphs"}, comm);
 }
 
@@ -83,13 +83,14 @@ void CrystalDataset::split() {
   whole_file(data_.test, splits_.test);
 }
 
-void CrystalDataset::open(const Comm& comm, const std::string& options_text) { open_parts(Use::training, comm, options_text); }
-
-bool CrystalDataset::open_built(const Comm& comm) {
-  return opens_without_building([&] { open_parts(Use::training_if_built, comm, {}); });
+bool CrystalDataset::open(const Comm& comm, DataUse use, const std::string& options_text) {
+  return opened_for(use, [&] {
+    if (use == DataUse::prediction) open_prediction(comm, options_text);
+    else open_training(use, comm, options_text);
+  });
 }
 
-void CrystalDataset::open_parts(Use use, const Comm& comm, const std::string& options_text) {
+void CrystalDataset::open_training(DataUse use, const Comm& comm, const std::string& options_text) {
   samples_.clear();
   if (data_.train.empty()) {
     add_source(data_.source.paths, use, comm, options_text);
@@ -107,11 +108,11 @@ void CrystalDataset::open_parts(Use use, const Comm& comm, const std::string& op
   scaler_ = data_.binary() ? LabelScaler::identity(num_targets()) : LabelScaler::fit(labels_, splits_.train, target_names());
 }
 
-void CrystalDataset::open_for_prediction(const Comm& comm, const std::string& options_text) {
+void CrystalDataset::open_prediction(const Comm& comm, const std::string& options_text) {
   samples_.clear();
   splits_ = {};
   if (data_.source.paths.empty()) throw Error(Exit::usage, "name the crystals to predict: data.path=FILE or predict --data FILE");
-  add_source(data_.source.paths, Use::prediction, comm, options_text);
+  add_source(data_.source.paths, DataUse::prediction, comm, options_text);
   read_labels(true);
   scaler_ = LabelScaler::identity(num_targets());
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "dataset/cached_samples.hpp"
+#include "dataset/label_scaler.hpp"
 #include "io/input_table.hpp"
-#include "models/cached_samples.hpp"
 #include "models/comformer/batch.hpp"
 #include "models/comformer/dataset_options.hpp"
-#include "models/label_scaler.hpp"
 
 #include <cstdint>
 #include <span>
@@ -21,11 +21,9 @@ class CrystalDataset {
 
   /// Opens or builds the caches, splits, fits the label scaling on the training part. Collective.
   /// @param options_text resolved input file, kept in the cache as provenance
-  void open(const Comm& comm, const std::string& options_text = {});
-  /// As `open` if nothing has to be built for it; false where graphs are missing or damaged. Collective, and writes nothing.
-  bool open_built(const Comm& comm);
-  /// The same for prediction from `data.path`: labels may be missing, there are no splits, scaling is the identity until set.
-  void open_for_prediction(const Comm& comm, const std::string& options_text = {});
+  /// For prediction (from `data.path`) labels may be missing, there are no splits, and scaling is the identity until set. False only for
+  /// `training_if_built`, where graphs are missing or damaged; then nothing is written.
+  bool open(const Comm& comm, DataUse use, const std::string& options_text = {});
 
   std::int64_t num_samples() const { return samples_.num_samples(); }
   std::size_t num_targets() const { return data_.source.targets.size(); }
@@ -60,9 +58,9 @@ class CrystalDataset {
   void collate(std::span<const std::int64_t> samples, HostCrystalBatch& batch) const;
 
  private:
-  enum class Use { training, training_if_built, prediction };
-  void open_parts(Use use, const Comm& comm, const std::string& options_text);
-  void add_source(const std::vector<std::string>& paths, Use use, const Comm& comm, const std::string& options_text);
+  void open_training(DataUse use, const Comm& comm, const std::string& options_text);
+  void open_prediction(const Comm& comm, const std::string& options_text);
+  void add_source(const std::vector<std::string>& paths, DataUse use, const Comm& comm, const std::string& options_text);
   void read_labels(bool prediction);
   void split();
 

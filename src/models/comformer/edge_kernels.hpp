@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "models/comformer/gate_kernels.hpp"
 #include "models/comformer/edge_layer.hpp"
+#include "models/comformer/gate_kernels.hpp"
 
 #include <cmath>
 

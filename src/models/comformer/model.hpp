@@ -5,6 +5,7 @@
 #include "models/comformer/edge_layer.hpp"
 #include "models/comformer/node_layer.hpp"
 #include "nn/rbf.hpp"
+#include "nn/traced_tensor.hpp"
 
 #include <functional>
 #include <string>
@@ -64,15 +65,6 @@ class Model {
   EdgeLayer<T> edge_update_layer_;
   Linear<T> fc_, fc_out_;
   Saved saved_;
-};
-
-/// One named intermediate of a forward pass, as golden files name them (specification section 8): rows are nodes, crystals, or unique
-/// edges in batch order.
-struct TracedTensor {
-  std::string name;
-  enum class Domain { node, edge, graph } domain;
-  std::vector<std::size_t> shape;
-  std::vector<double> values;
 };
 
 /// All intermediates of the model's last forward pass. Copies to the host; for comparison with golden data only.

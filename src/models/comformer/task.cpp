@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/comformer/task.hpp"
 
-#include "base/random.hpp"
+#include "base/digest.hpp"
 
 #include <cmath>
 #include <limits>
@@ -18,16 +18,9 @@ ModelOptions model_for(const NetworkOptions& network, std::size_t targets) {
   return o;
 }
 
-/// A 64-bit digest as two numbers that a double holds exactly.
-std::vector<double> digest_numbers(const std::string& text) {
-  const std::uint64_t h = fnv1a64(text);
-  return {static_cast<double>(h >> 32), static_cast<double>(h & 0xFFFFFFFFULL)};
-}
-
 double mean_of(const Measures& measures, const std::string& name) {
-  const auto it = measures.sums.find(name);
-  return it == measures.sums.end() || it->second.second == 0.0 ? std::numeric_limits<double>::quiet_NaN()
-                                                               : it->second.first / it->second.second;
+  const auto [sum, count] = measures.sum_of(name);
+  return count == 0.0 ? std::numeric_limits<double>::quiet_NaN() : sum / count;
 }
 
 }  // namespace
@@ -68,9 +61,9 @@ ComformerTask<T>::ComformerTask(DataOptions data, CrystalGraphOptions graph, con
 }
 
 template <class T>
-void ComformerTask<T>::open_prediction_data(const Comm& comm) {
-  for_prediction_ = true;
-  dataset_.open_for_prediction(comm);
+bool ComformerTask<T>::open_data(const Comm& comm, DataUse use) {
+  for_prediction_ = use == DataUse::prediction;
+  return dataset_.open(comm, use);
 }
 
 template <class T>

@@ -5,8 +5,8 @@
 #include "models/comformer/dataset.hpp"
 #include "models/comformer/element_features.hpp"
 #include "models/comformer/model.hpp"
-#include "models/record_details.hpp"
 #include "nn/losses.hpp"
+#include "train/capabilities.hpp"
 
 #include <map>
 #include <memory>
@@ -29,15 +29,13 @@ struct NetworkOptions {
 
 /// iComFormer on a set of crystals: regression of one or several targets (missing ones masked) or binary classification.
 template <class T>
-class ComformerTask final : public Task<T>, public RecordDetails {
+class ComformerTask final : public Task<T>, public LabelledRecords, public InputDigests, public Description {
  public:
   ComformerTask(DataOptions data, CrystalGraphOptions graph, const NetworkOptions& network, std::uint64_t seed);
 
   const std::string& name() const override { return name_; }
   ParamStore<T>& params() override { return store_; }
-  void open_data(const Comm& comm) override { dataset_.open(comm); }
-  bool open_built_data(const Comm& comm) override { return dataset_.open_built(comm); }
-  void open_prediction_data(const Comm& comm) override;
+  bool open_data(const Comm& comm, DataUse use) override;
   const Splits& splits() const override { return dataset_.splits(); }
   std::string sample_id(std::int64_t sample) const override { return dataset_.id(sample); }
   std::int64_t record_number(std::int64_t sample) const override { return dataset_.record_number(sample); }
@@ -45,14 +43,15 @@ class ComformerTask final : public Task<T>, public RecordDetails {
   TargetKind target_kind() const override { return binary() ? TargetKind::probability : TargetKind::number; }
   std::vector<std::uint64_t> input_digests() const override { return dataset_.input_digests(); }
   std::vector<InputRecord> records() const override { return dataset_.records(); }
-  std::vector<BadRecord> skipped() const override { return dataset_.skipped(); }
   std::vector<BadRecord> unknown_labels() const override { return dataset_.unknown_labels(); }
   InputTable input_table() const override { return dataset_.input_table(); }
+  std::string variant() const override;
+
+  std::vector<BadRecord> skipped() const override { return dataset_.skipped(); }
   DataState data_state() const override;
   /// Throws Error(Exit::data) if a training run continues on other data than it started with.
   void set_data_state(const DataState& state) override;
 
-  std::string variant() const override;
   NormalisedRows normalised_rows() const override { return NormalisedRows::nodes; }
 
   std::unique_ptr<HostBatch> new_batch() const override { return std::make_unique<HostCrystalBatch>(); }

@@ -7,21 +7,7 @@ namespace gnn_hpc::comformer {
 
 namespace {
 
-using Domain = TracedTensor::Domain;
 using Values = std::vector<double>;
-
-template <class V>
-Values host_values(const V& x) {
-  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), x);
-  Values out(x.size());
-  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<double>(host.data()[i]);
-  return out;
-}
-
-std::vector<int> host_ints(const View1<int>& x) {
-  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), x);
-  return {host.data(), host.data() + x.extent(0)};
-}
 
 /// Rows of a table at the items of a map.
 template <class T>
@@ -50,8 +36,8 @@ void add_gate(std::vector<TracedTensor>& out, const std::string& prefix, const s
     att[i] = query[query_row(i / c) * c + i % c] * key[i] / std::sqrt(static_cast<double>(c));
     gate[i] = 1.0 / (1.0 + std::exp(-(scale[i % c] * att[i] + shift[i % c])));
   }
-  out.push_back({prefix + "/att", Domain::edge, shape, std::move(att)});
-  out.push_back({prefix + "/gate", Domain::edge, shape, std::move(gate)});
+  out.push_back({prefix + "/att", shape, std::move(att), true});
+  out.push_back({prefix + "/gate", shape, std::move(gate), true});
 }
 
 }  // namespace
@@ -63,17 +49,17 @@ std::vector<TracedTensor> trace(const Model<T>& model, const CrystalBatch<T>& b)
   const std::size_t c = o.node_features, h = o.node_layer_head;
   const std::size_t nodes = b.num_nodes, edges = b.num_edges, graphs = b.num_graphs;
   std::vector<TracedTensor> out;
-  const auto add = [&](const std::string& name, Domain domain, std::vector<std::size_t> shape, Values values) {
-    out.push_back({name, domain, std::move(shape), std::move(values)});
+  const auto add = [&](const std::string& name, std::vector<std::size_t> shape, Values values, bool per_edge = false) {
+    out.push_back({name, std::move(shape), std::move(values), per_edge});
   };
-  add("top/x_embed", Domain::node, {nodes, c}, host_values(s.x_embed));
+  add("top/x_embed", {nodes, c}, host_values(s.x_embed));
   Values lengths = host_values(s.distance.y);
   const Values table(lengths.begin(), lengths.begin() + static_cast<std::ptrdiff_t>(b.distance.num_rows * c));
   lengths.erase(lengths.begin(), lengths.begin() + static_cast<std::ptrdiff_t>(table.size()));
-  add("top/e_dist", Domain::edge, {edges, c}, map_rows(b.distance, table, c));
-  add("top/lat_feat", Domain::graph, {graphs, 3, c}, lengths);
-  add("top/cosine", Domain::edge, {edges, 3}, map_rows(b.cosine, host_values(b.cosine_argument), 1));
-  add("top/ang_feat", Domain::edge, {edges, 3, c}, map_rows(b.cosine, host_values(s.angle.y), c));
+  add("top/e_dist", {edges, c}, map_rows(b.distance, table, c), true);
+  add("top/lat_feat", {graphs, 3, c}, lengths);
+  add("top/cosine", {edges, 3}, map_rows(b.cosine, host_values(b.cosine_argument), 1), true);
+  add("top/ang_feat", {edges, 3, c}, map_rows(b.cosine, host_values(s.angle.y), c), true);
   const auto dst = host_ints(b.dst);
   for (int l = 0; l < Model<T>::kLayers; ++l) {
     const auto& n = s.nodes[l];
@@ -82,21 +68,21 @@ std::vector<TracedTensor> trace(const Model<T>& model, const CrystalBatch<T>& b)
     const Values key = host_values(n.key);
     add_gate<T>(out, prefix, shape, host_values(n.query), key, n.att_norm,
                 [&](std::size_t r) { return static_cast<std::size_t>(dst[r / h]) * h + r % h; });
-    add(prefix + "/key", Domain::edge, shape, key);
-    add(prefix + "/msg", Domain::edge, shape, host_values(n.message));
-    add(prefix + "/agg", Domain::node, {nodes, h, c}, host_values(n.agg));
-    add("top/x" + std::to_string(l), Domain::node, {nodes, c}, host_values(n.y));
+    add(prefix + "/key", shape, key, true);
+    add(prefix + "/msg", shape, host_values(n.message), true);
+    add(prefix + "/agg", {nodes, h, c}, host_values(n.agg));
+    add("top/x" + std::to_string(l), {nodes, c}, host_values(n.y));
   }
   const std::vector<std::size_t> shape{edges, 3, h, c};
   const Values key = host_values(s.edge.key);
   add_gate<T>(out, "edge", shape, host_values(s.edge.query), key, s.edge.att_norm,
               [&](std::size_t r) { return r / (3 * h) * h + r % h; });
-  add("edge/key", Domain::edge, shape, key);
-  add("edge/msg", Domain::edge, shape, host_values(s.edge.message));
-  add("edge/sum", Domain::edge, {edges, c}, host_values(s.edge.out));
-  add("top/e_updated", Domain::edge, {edges, c}, host_values(s.edge.y));
-  add("top/pooled", Domain::graph, {graphs, c}, host_values(s.pooled));
-  add("top/out", Domain::graph, {graphs, static_cast<std::size_t>(o.output_features)}, host_values(s.out));
+  add("edge/key", shape, key, true);
+  add("edge/msg", shape, host_values(s.edge.message), true);
+  add("edge/sum", {edges, c}, host_values(s.edge.out), true);
+  add("top/e_updated", {edges, c}, host_values(s.edge.y), true);
+  add("top/pooled", {graphs, c}, host_values(s.pooled));
+  add("top/out", {graphs, static_cast<std::size_t>(o.output_features)}, host_values(s.out));
   return out;
 }
 

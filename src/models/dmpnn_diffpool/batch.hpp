@@ -4,8 +4,8 @@
 #include "models/dmpnn_diffpool/classes.hpp"
 #include "models/dmpnn_diffpool/molecule.hpp"
 #include "models/dmpnn_diffpool/options.hpp"
-#include "models/task.hpp"
 #include "nn/gather.hpp"
+#include "train/task.hpp"
 
 #include <cstdint>
 #include <span>

@@ -14,8 +14,8 @@ namespace gnn_hpc::dmpnn {
 
 MoleculeDataset::MoleculeDataset(DataOptions options) : options_(std::move(options)), target_names_(options_.targets) {}
 
-void MoleculeDataset::add_source(const std::vector<std::string>& paths, Use use, const Comm& comm, const std::string& options_text) {
-  const bool prediction = use == Use::prediction;
+void MoleculeDataset::add_source(const std::vector<std::string>& paths, DataUse use, const Comm& comm, const std::string& options_text) {
+  const bool prediction = use == DataUse::prediction;
   DataOptions wanted = options_;
   if (!tables_.empty()) {  // further files have what the first one has
     wanted.targets = tables_.front().targets;
@@ -33,21 +33,22 @@ void MoleculeDataset::add_source(const std::vector<std::string>& paths, Use use,
   request.max_bad_fraction = prediction ? 1.0 : options_.max_bad_fraction;
   request.threads = options_.threads;
   request.options = options_text;
-  request.read_only = use == Use::training_if_built;
+  request.read_only = use == DataUse::training_if_built;
   samples_.add(std::move(request), paths, {"molecules", "rows", "graphs"}, comm);
   tables_.push_back(table);
 }
 
-void MoleculeDataset::open(const Comm& comm, const std::string& options_text) { open_parts(Use::training, comm, options_text); }
-
-bool MoleculeDataset::open_built(const Comm& comm) {
-  return opens_without_building([&] { open_parts(Use::training_if_built, comm, {}); });
+bool MoleculeDataset::open(const Comm& comm, DataUse use, const std::string& options_text) {
+  if (use == DataUse::prediction && options_.paths.empty()) {
+    throw Error(Exit::usage, "name the molecules to predict: data.path=FILE or predict --data FILE");
+  }
+  return opened_for(use, [&] { open_parts(use, comm, options_text); });
 }
 
-void MoleculeDataset::open_parts(Use use, const Comm& comm, const std::string& options_text) {
+void MoleculeDataset::open_parts(DataUse use, const Comm& comm, const std::string& options_text) {
   samples_.clear();
   tables_.clear();
-  prediction_ = use == Use::prediction;
+  prediction_ = use == DataUse::prediction;
   if (prediction_ || options_.train.empty()) {
     add_source(options_.paths, use, comm, options_text);
   } else {
@@ -69,11 +70,6 @@ void MoleculeDataset::open_parts(Use use, const Comm& comm, const std::string& o
     descriptor_scaler_ = DescriptorScaler::fit(raw_descriptors_, descriptor_names_.size(), splits_.train);
   }
   apply_scaling();
-}
-
-void MoleculeDataset::open_for_prediction(const Comm& comm, const std::string& options_text) {
-  if (options_.paths.empty()) throw Error(Exit::usage, "name the molecules to predict: data.path=FILE or predict --data FILE");
-  open_parts(Use::prediction, comm, options_text);
 }
 
 InputTable MoleculeDataset::input_table() const {

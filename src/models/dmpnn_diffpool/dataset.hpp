@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "dataset/cached_samples.hpp"
+#include "dataset/label_scaler.hpp"
 #include "io/input_table.hpp"
-#include "models/cached_samples.hpp"
 #include "models/dmpnn_diffpool/dataset_options.hpp"
 #include "models/dmpnn_diffpool/descriptor_scaler.hpp"
 #include "models/dmpnn_diffpool/molecule.hpp"
 #include "models/dmpnn_diffpool/molecule_table.hpp"
-#include "models/label_scaler.hpp"
 
 #include <cstdint>
 #include <map>
@@ -18,9 +18,9 @@
 namespace gnn_hpc::dmpnn {
 
 /// Molecules of a run: one graph cache per part file, one numbering over all of them (bad rows left out, order of the input),
-/// interned feature rows, splits, labels and descriptors. After `open*` everything is in memory and const members are thread-safe.
+/// interned feature rows, splits, labels and descriptors. After `open` everything is in memory and const members are thread-safe.
 ///
-/// Order of calls: construct, one of the `open*` (collective), then the rest. For prediction `set_state` follows with what
+/// Order of calls: construct, `open` (collective), then the rest. For prediction `set_state` follows with what
 /// `state` gave when the model was trained.
 class MoleculeDataset {
  public:
@@ -30,11 +30,9 @@ class MoleculeDataset {
   /// Throws Error(Exit::data) on all ranks alike: unreadable file, unknown column, too many bad rows, labels that are no classes,
   /// an empty part.
   /// @param options_text resolved input file, kept in the cache as provenance
-  void open(const Comm& comm, const std::string& options_text = {});
-  /// As `open` if nothing has to be built for it; false where graphs are missing or damaged. Collective, and writes nothing.
-  bool open_built(const Comm& comm);
-  /// Molecules of `data.path` for prediction: targets may be missing, there are no splits, scaling is the identity until `set_state`.
-  void open_for_prediction(const Comm& comm, const std::string& options_text = {});
+  /// For prediction (of `data.path`) targets may be missing, there are no splits, and scaling is the identity until `set_state`. False only
+  /// for `training_if_built`, where graphs are missing or damaged; then nothing is written.
+  bool open(const Comm& comm, DataUse use, const std::string& options_text = {});
 
   std::int64_t num_samples() const { return atom_ptr_.empty() ? 0 : static_cast<std::int64_t>(atom_ptr_.size()) - 1; }
   std::int64_t num_atoms(std::int64_t sample) const;
@@ -97,9 +95,8 @@ class MoleculeDataset {
   std::string digest() const { return samples_.digest(); }
 
  private:
-  enum class Use { training, training_if_built, prediction };
-  void open_parts(Use use, const Comm& comm, const std::string& options_text);
-  void add_source(const std::vector<std::string>& paths, Use use, const Comm& comm, const std::string& options_text);
+  void open_parts(DataUse use, const Comm& comm, const std::string& options_text);
+  void add_source(const std::vector<std::string>& paths, DataUse use, const Comm& comm, const std::string& options_text);
   void load();
   void intern(std::span<const double> mass);
   void number_classes();

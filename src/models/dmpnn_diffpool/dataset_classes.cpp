@@ -2,9 +2,9 @@
 // The part of MoleculeDataset that knows labels of classifications: names to numbers, and what a model does not know.
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "dataset/label_names.hpp"
 #include "io/text_source.hpp"
 #include "models/dmpnn_diffpool/dataset.hpp"
-#include "models/dmpnn_diffpool/label_names.hpp"
 
 #include <algorithm>
 #include <cmath>

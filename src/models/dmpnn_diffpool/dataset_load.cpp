@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of MoleculeDataset that holds samples: from caches to memory, feature tables, scaled views, checkpoint state.
+#include "base/digest.hpp"
 #include "base/error.hpp"
-#include "base/random.hpp"
 #include "models/dmpnn_diffpool/dataset.hpp"
 #include "models/dmpnn_diffpool/molecule_digest.hpp"
 #include "models/dmpnn_diffpool/molecule_features.hpp"
@@ -16,12 +16,6 @@
 namespace gnn_hpc::dmpnn {
 
 namespace {
-
-/// A 64-bit digest as two numbers that a double holds exactly.
-std::vector<double> digest_numbers(const std::string& text) {
-  const std::uint64_t h = fnv1a64(text);
-  return {static_cast<double>(h >> 32), static_cast<double>(h & 0xFFFFFFFFULL)};
-}
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "models/data_state.hpp"
+#include "dataset/data_state.hpp"
 
 #include <cstddef>
 #include <cstdint>

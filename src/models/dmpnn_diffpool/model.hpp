@@ -7,6 +7,7 @@
 #include "nn/bond_message.hpp"
 #include "nn/diff_pool.hpp"
 #include "nn/target_losses.hpp"
+#include "nn/traced_tensor.hpp"
 
 #include <span>
 #include <string>
@@ -89,13 +90,6 @@ class Model {
   std::vector<Linear<T>> ffn_;
   WeightGradients<T> weights_;
   Saved saved_;
-};
-
-/// One named intermediate of a forward pass, as golden files name them (specification section 11), without `outputs/`.
-struct TracedTensor {
-  std::string name;
-  std::vector<std::size_t> shape;
-  std::vector<double> values;
 };
 
 /// All intermediates of the model's last forward pass, made without sharing and in training mode. Copies to the host; for comparison

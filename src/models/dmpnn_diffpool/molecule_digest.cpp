@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/dmpnn_diffpool/molecule_digest.hpp"
 
+#include "base/digest.hpp"
 #include "models/dmpnn_diffpool/molecule_features.hpp"
-#include "models/input_digest.hpp"
 
 #include <algorithm>
 #include <bit>

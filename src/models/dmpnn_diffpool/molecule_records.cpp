@@ -2,9 +2,9 @@
 #include "models/dmpnn_diffpool/molecule_records.hpp"
 
 #include "base/error.hpp"
+#include "dataset/label_names.hpp"
 #include "io/smiles.hpp"
 #include "io/text_source.hpp"
-#include "models/dmpnn_diffpool/label_names.hpp"
 #include "models/dmpnn_diffpool/molecule_features.hpp"
 
 #include <algorithm>

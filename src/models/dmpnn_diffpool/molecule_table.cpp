@@ -4,9 +4,9 @@
 #include "base/error.hpp"
 #include "base/signals.hpp"
 #include "base/together.hpp"
+#include "dataset/label_names.hpp"
 #include "io/csv.hpp"
 #include "io/text_source.hpp"
-#include "models/dmpnn_diffpool/label_names.hpp"
 #include "models/dmpnn_diffpool/table_columns.hpp"
 
 #include <algorithm>

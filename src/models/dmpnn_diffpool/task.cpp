@@ -3,7 +3,7 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
-#include "models/r_squared.hpp"
+#include "dataset/r_squared.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -24,10 +24,6 @@ TargetSlice::Kind slice_kind(TargetType type) {
 std::string sum_name(const char* what, std::size_t k) { return fmt::format("{}:{}", what, k); }
 std::string sum_name(const char* what, std::size_t k, std::size_t c) { return fmt::format("{}:{}:{}", what, k, c); }
 
-std::pair<double, double> sum_of(const Measures& measures, const std::string& name) {
-  const auto it = measures.sums.find(name);
-  return it == measures.sums.end() ? std::pair{0.0, 0.0} : it->second;
-}
 double ratio(double a, double b) { return b > 0.0 ? a / b : kNan; }
 
 /// In place; the largest logit is taken off first, so that nothing overflows.
@@ -52,22 +48,11 @@ TargetKind DmpnnTask<T>::target_kind() const {
 }
 
 template <class T>
-void DmpnnTask<T>::open_data(const Comm& comm) {
-  dataset_.open(comm);
-  shape_model();
-}
-
-template <class T>
-bool DmpnnTask<T>::open_built_data(const Comm& comm) {
-  if (!dataset_.open_built(comm)) return false;
-  shape_model();
+bool DmpnnTask<T>::open_data(const Comm& comm, DataUse use) {
+  for_prediction_ = use == DataUse::prediction;
+  if (!dataset_.open(comm, use)) return false;
+  if (!for_prediction_) shape_model();
   return true;
-}
-
-template <class T>
-void DmpnnTask<T>::open_prediction_data(const Comm& comm) {
-  for_prediction_ = true;
-  dataset_.open_for_prediction(comm);
 }
 
 template <class T>
@@ -240,20 +225,20 @@ std::vector<std::pair<std::string, double>> DmpnnTask<T>::metrics(const Measures
     const auto put = [&](const char* name, double value) { out.emplace_back(names.size() > 1 ? fmt::format("{}_{}", name, names[k]) : name, value); };
     if (dataset_.target_type() == TargetType::regression) {
       const double std = dataset_.scaler().std[k];
-      const auto squared = sum_of(reduced, sum_name("squared", k)), label = sum_of(reduced, sum_name("label", k));
-      const double n = label.second, squares = sum_of(reduced, sum_name("label_squared", k)).first;
-      put("mae", ratio(sum_of(reduced, sum_name("absolute", k)).first, n));
+      const auto squared = reduced.sum_of(sum_name("squared", k)), label = reduced.sum_of(sum_name("label", k));
+      const double n = label.second, squares = reduced.sum_of(sum_name("label_squared", k)).first;
+      put("mae", ratio(reduced.sum_of(sum_name("absolute", k)).first, n));
       put("rmse", std::sqrt(ratio(squared.first, n)));
       put("r2", r_squared_of_sums(squared.first / (std * std), label.first, squares, n));
     } else if (dataset_.target_type() == TargetType::binary) {
-      const auto hit = sum_of(reduced, sum_name("hit", k)), found = sum_of(reduced, sum_name("found", k));
+      const auto hit = reduced.sum_of(sum_name("hit", k)), found = reduced.sum_of(sum_name("found", k));
       put("accuracy", ratio(hit.first, hit.second));
       put("f1", hit.second == 0.0 ? kNan : found.second > 0.0 ? 2.0 * found.first / found.second : 0.0);
     } else {
       double accuracy = 0.0, present = 0.0, f1 = 0.0, seen = 0.0;
       for (std::size_t c = 0; c < static_cast<std::size_t>(dataset_.num_classes()); ++c) {
-        const auto label = sum_of(reduced, sum_name("class", k, c));
-        const double guesses = sum_of(reduced, sum_name("guess", k, c)).first;
+        const auto label = reduced.sum_of(sum_name("class", k, c));
+        const double guesses = reduced.sum_of(sum_name("guess", k, c)).first;
         if (label.second > 0.0) accuracy += label.first / label.second, present += 1.0;
         if (label.second + guesses > 0.0) f1 += 2.0 * label.first / (label.second + guesses), seen += 1.0;
       }

@@ -4,7 +4,7 @@
 #include "base/options.hpp"
 #include "models/dmpnn_diffpool/dataset.hpp"
 #include "models/dmpnn_diffpool/model.hpp"
-#include "models/record_details.hpp"
+#include "train/capabilities.hpp"
 
 #include <map>
 #include <memory>
@@ -18,22 +18,20 @@ namespace gnn_hpc::dmpnn {
 /// or several targets (missing ones masked).
 ///
 /// The model takes its shape from the data (targets found in the file, classes, descriptors, the width of the assignment heads), so
-/// parameters exist only after `open_data`, `open_built_data` (if true), or, for prediction, `set_data_state`.
+/// parameters exist only after `open_data` (if true), or, for prediction, `set_data_state`.
 /// The validation loss decides; the loss of an evaluation is on scaled targets and without auxiliary terms.
 /// Metrics (label units, from sums over all ranks; with several targets each name carries `_<target>`):
 ///   regression   mae, rmse, r2
 ///   binary       accuracy, f1 of the label 1
 ///   multi-class  accuracy and f1 as means over classes (train/metrics.hpp)
 template <class T>
-class DmpnnTask final : public Task<T>, public RecordDetails {
+class DmpnnTask final : public Task<T>, public LabelledRecords, public InputDigests, public AuxiliaryLoss, public Description {
  public:
   DmpnnTask(DataOptions data, ModelOptions model, std::uint64_t seed);
 
   const std::string& name() const override { return name_; }
   ParamStore<T>& params() override { return store_; }
-  void open_data(const Comm& comm) override;
-  bool open_built_data(const Comm& comm) override;
-  void open_prediction_data(const Comm& comm) override;
+  bool open_data(const Comm& comm, DataUse use) override;
   const Splits& splits() const override { return dataset_.splits(); }
   std::string sample_id(std::int64_t sample) const override { return dataset_.id(sample); }
   std::int64_t record_number(std::int64_t sample) const override { return dataset_.record_number(sample); }
@@ -68,7 +66,7 @@ class DmpnnTask final : public Task<T>, public RecordDetails {
   void backward(Step<T>& step) override { model_->backward(step, batch_); }
   void measure(const HostBatch& batch, Step<T>& step, Measures& measures) override;
   std::vector<std::pair<std::string, double>> metrics(const Measures& reduced) const override;
-  bool loss_decides() const override { return true; }
+  Deciding deciding() const override { return {.loss = true}; }
 
   /// Molecules whose number of clusters is cut to the head's width: larger than any of the training set.
   std::int64_t num_clamped() const;

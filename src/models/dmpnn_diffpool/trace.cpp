@@ -7,20 +7,6 @@ namespace gnn_hpc::dmpnn {
 
 namespace {
 
-template <class V>
-std::vector<double> host_values(const V& x) {
-  if (x.size() == 0) return {};
-  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), x);
-  std::vector<double> out(x.size());
-  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<double>(host.data()[i]);
-  return out;
-}
-
-std::vector<int> host_ints(const View1<int>& x) {
-  const std::vector<double> values = host_values(x);
-  return {values.begin(), values.end()};
-}
-
 /// Gathered rows, one after the other.
 template <class T>
 std::vector<double> gathered(const Gather<T>& gather, const std::vector<double>& x, std::size_t width) {

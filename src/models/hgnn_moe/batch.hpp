@@ -2,8 +2,8 @@
 #pragma once
 
 #include "base/config.hpp"
-#include "models/task.hpp"
 #include "nn/growing_array.hpp"
+#include "train/task.hpp"
 
 #include <cstdint>
 #include <vector>
@@ -17,6 +17,7 @@ struct HostTokenBatch : HostBatch {
   int length = 0;                    ///< L
   std::vector<int> ids;              ///< [B,L]
   std::vector<std::uint8_t> mask;    ///< [B,L] 1 on real tokens, 0 on padding; empty: all 1
+  double tokens = 0.0;               ///< under mask 1
 
   // Made by finish_batch.
   std::vector<int> seq_ptr;          ///< [B+1] rows of each sequence; with packing, padding at its end has no rows

@@ -17,21 +17,11 @@ RowPieces::RowPieces(int num_rows, int most) : rows(num_rows) {
 }
 
 template <class T>
-std::vector<double> host_values(const View2<T>& x) {
-  const View2<T> dense("gnn_hpc::host_values", x.extent(0), x.extent(1));
-  Kokkos::deep_copy(dense, x);
-  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), dense);
-  return {host.data(), host.data() + host.size()};
-}
-
-template <class T>
 std::unique_ptr<Coupler<T>> make_coupler(ParamStore<T>& store, const std::string& name, const ModelOptions& options) {
   if (options.coupler_type == CouplerType::gnn) return std::make_unique<GnnCoupler<T>>(store, name, options);
   return std::make_unique<HgnnCoupler<T>>(store, name, options, options.num_experts);
 }
 
-template std::vector<double> host_values<float>(const View2<float>&);
-template std::vector<double> host_values<double>(const View2<double>&);
 template std::unique_ptr<Coupler<float>> make_coupler<float>(ParamStore<float>&, const std::string&, const ModelOptions&);
 template std::unique_ptr<Coupler<double>> make_coupler<double>(ParamStore<double>&, const std::string&, const ModelOptions&);
 

@@ -4,6 +4,7 @@
 #include "models/hgnn_moe/combiner.hpp"
 #include "models/hgnn_moe/experts.hpp"
 #include "models/hgnn_moe/options.hpp"
+#include "nn/traced_tensor.hpp"
 
 #include <memory>
 #include <string>
@@ -48,9 +49,5 @@ struct RowPieces {
   int begin(int i) const { return i * piece; }
   int end(int i) const { return (i + 1) * piece < rows ? (i + 1) * piece : rows; }
 };
-
-/// Copies for taps.
-template <class T>
-std::vector<double> host_values(const View2<T>& x);
 
 }  // namespace gnn_hpc::hgnn_moe

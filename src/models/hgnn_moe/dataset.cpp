@@ -83,17 +83,14 @@ std::vector<std::uint64_t> TokenDataset::input_digests() const {
   return out;
 }
 
-void TokenDataset::open_all(bool read_only, const Comm& comm, const std::string& options_text) {
-  samples_.clear();
-  add_source(options_.path, read_only, comm, options_text);
-  if (!options_.validation.empty()) add_source(options_.validation, read_only, comm, options_text);
-  split();
-}
-
-void TokenDataset::open(const Comm& comm, const std::string& options_text) { open_all(false, comm, options_text); }
-
-bool TokenDataset::open_built(const Comm& comm) {
-  return opens_without_building([&] { open_all(true, comm, {}); });
+bool TokenDataset::open(const Comm& comm, DataUse use, const std::string& options_text) {
+  const bool read_only = use == DataUse::training_if_built;
+  return opened_for(use, [&] {
+    samples_.clear();
+    add_source(options_.path, read_only, comm, options_text);
+    if (!options_.validation.empty()) add_source(options_.validation, read_only, comm, options_text);
+    split();
+  });
 }
 
 void TokenDataset::split() {

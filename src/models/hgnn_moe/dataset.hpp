@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "models/cached_samples.hpp"
+#include "dataset/cached_samples.hpp"
 #include "models/hgnn_moe/batch.hpp"
 #include "models/hgnn_moe/dataset_options.hpp"
 
@@ -19,9 +19,8 @@ class TokenDataset {
   explicit TokenDataset(DataOptions options);
 
   /// Opens or builds the caches and splits. Collective. Throws Error(Exit::data) for a text without any sequence.
-  void open(const Comm& comm, const std::string& options_text = {});
-  /// As `open` if nothing has to be built for it; false where a cache is missing or damaged. Collective, and writes nothing.
-  bool open_built(const Comm& comm);
+  /// False only for `training_if_built`, where a cache is missing or damaged; then nothing is written.
+  bool open(const Comm& comm, DataUse use, const std::string& options_text = {});
 
   std::int64_t num_samples() const { return samples_.num_samples(); }
   const Splits& splits() const { return splits_; }
@@ -38,7 +37,6 @@ class TokenDataset {
   void collate(std::span<const std::int64_t> samples, bool pack, HostTokenBatch& batch) const;
 
  private:
-  void open_all(bool read_only, const Comm& comm, const std::string& options_text);
   void add_source(const std::vector<std::string>& paths, bool read_only, const Comm& comm, const std::string& options_text);
   void split();
   void say_what_is_used(std::size_t cache, const std::vector<std::string>& paths) const;

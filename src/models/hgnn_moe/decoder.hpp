@@ -2,6 +2,7 @@
 #pragma once
 
 #include "models/hgnn_moe/model.hpp"
+#include "train/generate.hpp"
 
 #include <span>
 #include <vector>

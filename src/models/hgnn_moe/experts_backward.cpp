@@ -22,12 +22,6 @@ struct BiasSums {
   }
 };
 
-template <class T>
-void to_scalar(const Exec& exec, View1<double> from, View1<T> to) {
-  Kokkos::parallel_for(
-      "gnn_hpc::ExpertBank::to_scalar", Rows(exec, 0, to.extent_int(0)), KOKKOS_LAMBDA(const int c) { to(c) = static_cast<T>(from(c)); });
-}
-
 }  // namespace
 
 template <class T>
@@ -82,7 +76,7 @@ void ExpertBank<T>::expert_backward(Step<T>& step, const TokenBatch& batch, Rand
   dw2_sum.finish(step);
   dout_sum.finish(step);
   const auto db1 = arena.array<T>(4 * d);
-  to_scalar(step.exec, sums.of_total(total, 2, 6), db1);
+  store_sums<T>(step.exec, sums.of_total(total, 2, 6), db1);
   AffineFold<T>::backward(step.exec, p.w1.value(), p.norm2.weight.value1(), p.norm2.bias.value1(), dw1, db1, p.w1.grad(), p.b1.grad1(),
                           p.norm2.weight.grad1(), p.norm2.bias.grad1());
 }
@@ -117,7 +111,7 @@ void ExpertBank<T>::backward(Step<T>& step, const TokenBatch& batch, RandomKey k
   const auto dbias = arena.array<T>(columns);
   dweight_sum.finish(step);
   sum_partials(step, partial, total);
-  to_scalar(step.exec, total, dbias);
+  store_sums<T>(step.exec, total, dbias);
   for (int e = 0; e < count_; ++e) {
     const Expert& p = experts_[static_cast<std::size_t>(e)];
     const int begin = 3 * width_ * e, end = begin + 3 * width_;

@@ -175,7 +175,7 @@ OutputGradient<T> HgnnCoupler<T>::collapsed_backward(Step<T>& step, View2<T> dy)
   const auto c = arena.array<T>(d);
   sum_partials(step, column_range(partial, 2 * width_, 3 * width_), sum);
   add_sums(step.exec, sum, combiner_.bias.grad1());
-  to_scalar(step.exec, sum, c);
+  store_sums<T>(step.exec, sum, c);
   const auto da = arena.array<double>(static_cast<std::size_t>(n) + 1);
   if (s.folded) {
     folded_gradients(step, c, da);
@@ -226,7 +226,7 @@ void HgnnCoupler<T>::chain_gradients(Step<T>& step, const std::vector<View2<T>>&
     const Convolution& conv = convs_[k - 1];
     Matmul<T>::tn(step.exec, dchain[k], saved_.chain[k - 1], conv.weight.grad());
     RowOps<T>::column_sums(step, dchain[k], sum);
-    to_scalar(step.exec, sum, t);
+    store_sums<T>(step.exec, sum, t);
     bias_gradient(step.exec, operator_.power_sum, n - l, t, conv.bias.value1(), conv.bias.grad1(), da, l);
   }
 }

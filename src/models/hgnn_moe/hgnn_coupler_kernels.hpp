@@ -165,10 +165,4 @@ void copy_vector(const Exec& exec, View2<double> from, int row, View1<T> to) {
       "gnn_hpc::HgnnCoupler::copy_vector", Rows(exec, 0, to.extent_int(0)), KOKKOS_LAMBDA(const int i) { to(i) = static_cast<T>(from(row, i)); });
 }
 
-template <class T>
-void to_scalar(const Exec& exec, View1<double> from, View1<T> to) {
-  Kokkos::parallel_for(
-      "gnn_hpc::HgnnCoupler::to_scalar", Rows(exec, 0, to.extent_int(0)), KOKKOS_LAMBDA(const int i) { to(i) = static_cast<T>(from(i)); });
-}
-
 }  // namespace gnn_hpc::hgnn_moe::hgnn_kernels

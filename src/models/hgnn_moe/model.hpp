@@ -7,6 +7,7 @@
 #include "nn/cross_entropy.hpp"
 #include "nn/embedding.hpp"
 #include "nn/layer_norm.hpp"
+#include "nn/traced_tensor.hpp"
 
 #include <memory>
 #include <span>
@@ -99,13 +100,6 @@ class Model {
   LayerNorm<T> output_norm_;
   VocabularyHead<T> lm_head_;
   Saved saved_;
-};
-
-/// One named intermediate, as golden files name them (without "outputs/"); row-major.
-struct TracedTensor {
-  std::string name;
-  std::vector<std::size_t> shape;
-  std::vector<double> values;
 };
 
 /// All intermediates of the model's last forward pass (before `backward`, which reuses them). The batch must not be packed.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/hgnn_moe/task.hpp"
 
+#include "base/digest.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
-#include "base/random.hpp"
 #include "base/text.hpp"
 #include "models/hgnn_moe/decoder.hpp"
 
@@ -13,16 +13,6 @@
 
 namespace gnn_hpc::hgnn_moe {
 
-namespace {
-
-/// A 64-bit digest as two numbers that a double holds exactly.
-std::vector<double> digest_numbers(const std::string& text) {
-  const std::uint64_t h = fnv1a64(text);
-  return {static_cast<double>(h >> 32), static_cast<double>(h & 0xFFFFFFFFULL)};
-}
-
-}  // namespace
-
 template <class T>
 LanguageTask<T>::LanguageTask(DataOptions data, const ModelOptions& model, std::uint64_t seed)
     : dataset_(std::move(data)), model_(store_, model) {
@@ -30,9 +20,12 @@ LanguageTask<T>::LanguageTask(DataOptions data, const ModelOptions& model, std::
 }
 
 template <class T>
-void LanguageTask<T>::open_prediction_data(const Comm& /*comm*/) {
-  throw Error(Exit::usage, "system hgnn_moe is a language model: it has no values to predict by sample; continue a text with "
-                           "gnn_hpc generate RUN --prompt TEXT");
+bool LanguageTask<T>::open_data(const Comm& comm, DataUse use) {
+  if (use == DataUse::prediction) {
+    throw Error(Exit::usage, "system hgnn_moe is a language model: it has no values to predict by sample; continue a text with "
+                             "gnn_hpc generate RUN --prompt TEXT");
+  }
+  return dataset_.open(comm, use);
 }
 
 template <class T>
@@ -82,9 +75,8 @@ void LanguageTask<T>::measure(const HostBatch& batch, Step<T>& step, Measures& m
 
 template <class T>
 std::vector<std::pair<std::string, double>> LanguageTask<T>::metrics(const Measures& reduced) const {
-  const auto it = reduced.sums.find("loss");
-  const bool any = it != reduced.sums.end() && it->second.second > 0.0;
-  const double loss = any ? it->second.first / it->second.second : std::numeric_limits<double>::quiet_NaN();
+  const auto [sum, count] = reduced.sum_of("loss");
+  const double loss = count > 0.0 ? sum / count : std::numeric_limits<double>::quiet_NaN();
   return {{"bits_per_byte", loss / std::numbers::ln2}, {"perplexity", std::exp(std::fmin(loss, 20.0)) + 0.0 * loss}};
 }
 

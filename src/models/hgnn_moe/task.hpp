@@ -4,6 +4,7 @@
 #include "base/options.hpp"
 #include "models/hgnn_moe/dataset.hpp"
 #include "models/hgnn_moe/model.hpp"
+#include "train/capabilities.hpp"
 
 #include <map>
 #include <memory>
@@ -15,20 +16,17 @@ namespace gnn_hpc::hgnn_moe {
 /// A language model with graph-coupled experts on text. The loss is the mean cross-entropy of the next token; validation reports it in
 /// bits per byte (per token of tokenised data) and as perplexity exp(min(loss, 20)), dropout off, weighted by the number of targets.
 template <class T>
-class LanguageTask final : public Task<T> {
+class LanguageTask final : public Task<T>, public InputDigests, public AuxiliaryLoss, public WorkCount, public Description, public TextModel {
  public:
   LanguageTask(DataOptions data, const ModelOptions& model, std::uint64_t seed);
 
   const std::string& name() const override { return name_; }
   ParamStore<T>& params() override { return store_; }
-  void open_data(const Comm& comm) override { dataset_.open(comm); }
-  bool open_built_data(const Comm& comm) override { return dataset_.open_built(comm); }
-  /// Throws Error(Exit::usage): a language model continues texts (`gnn_hpc generate`), it has nothing to list by sample.
-  void open_prediction_data(const Comm& comm) override;
+  /// Throws Error(Exit::usage) for prediction: a language model continues texts (`gnn_hpc generate`), it has nothing to list by sample.
+  bool open_data(const Comm& comm, DataUse use) override;
   std::vector<std::uint64_t> input_digests() const override { return dataset_.input_digests(); }
   const Splits& splits() const override { return dataset_.splits(); }
   std::string sample_id(std::int64_t sample) const override { return dataset_.id(sample); }
-  std::vector<std::string> target_names() const override { return {}; }
   DataState data_state() const override;
   void set_data_state(const DataState& state) override;
 
@@ -45,8 +43,8 @@ class LanguageTask final : public Task<T> {
   std::vector<std::string> resting() const override { return model_.resting(); }
   void measure(const HostBatch& batch, Step<T>& step, Measures& measures) override;
   std::vector<std::pair<std::string, double>> metrics(const Measures& reduced) const override;
-  bool loss_decides() const override { return true; }
-  bool predicts() const override { return false; }
+  Deciding deciding() const override { return {.loss = true}; }
+  double tokens(const HostBatch& batch) const override { return static_cast<const HostTokenBatch&>(batch).tokens; }
   double flops(const HostBatch& batch) const override;
   std::vector<std::pair<std::string, std::vector<double>>> report() override;
   std::string variant() const override;

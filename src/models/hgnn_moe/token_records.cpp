@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/hgnn_moe/token_records.hpp"
 
+#include "base/digest.hpp"
 #include "base/error.hpp"
-#include "models/input_digest.hpp"
 
 #include <algorithm>
 #include <filesystem>

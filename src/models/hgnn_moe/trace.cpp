@@ -10,15 +10,10 @@ namespace {
 using Shape = std::vector<std::size_t>;
 using Values = std::vector<double>;
 
-template <class T>
-Values vector_values(const View1<T>& x) {
-  return host_values(View2<T>(x.data(), 1, x.extent(0)));
-}
-
 /// rows of hat (or (x - mean) r) times gamma plus beta
 template <class T>
 Values affine(const LayerNorm<T>& norm, Values hat) {
-  const Values gamma = vector_values(norm.weight.value1()), beta = vector_values(norm.bias.value1());
+  const Values gamma = host_values(norm.weight.value1()), beta = host_values(norm.bias.value1());
   for (std::size_t i = 0; i < hat.size(); ++i) hat[i] = hat[i] * gamma[i % gamma.size()] + beta[i % gamma.size()];
   return hat;
 }
@@ -72,7 +67,7 @@ class Tracer {
   void expert(const std::string& prefix, const ExpertBank<T>& bank, int e, const Values& outputs) {
     const auto& saved = bank.saved();
     const auto& mine = saved.expert[static_cast<std::size_t>(e)];
-    const Values after = host_values(mine.after), mean = vector_values(mine.mean), rdev = vector_values(mine.rdev);
+    const Values after = host_values(mine.after), mean = host_values(mine.mean), rdev = host_values(mine.rdev);
     Values hat(after.size()), output(after.size());
     for (std::size_t i = 0; i < after.size(); ++i) {
       const std::size_t r = i / width_, c = i % width_;

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <tuple>
 
-namespace gnn_hpc::dmpnn {
+namespace gnn_hpc {
 
 namespace {
 
@@ -57,4 +57,4 @@ std::vector<std::string> class_table(const std::string& target, std::vector<std:
   return found;
 }
 
-}  // namespace gnn_hpc::dmpnn
+}  // namespace gnn_hpc

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-namespace gnn_hpc::dmpnn {
+namespace gnn_hpc {
 
 /// Labels of a multi-class target are names, whatever they look like: 1..3 are three classes, not four, and words are as good as
 /// numbers. A table of names gives each its number, the column of the head.
@@ -29,4 +29,4 @@ std::optional<std::size_t> place_of(const std::vector<std::string>& names, const
 /// both counts if `wanted` is another number.
 std::vector<std::string> class_table(const std::string& target, std::vector<std::string> found, int wanted);
 
-}  // namespace gnn_hpc::dmpnn
+}  // namespace gnn_hpc

@@ -105,7 +105,8 @@ void divide_rest(const std::vector<std::int64_t>& rest, std::uint32_t seed, std:
   for (std::size_t i = 0; i < order.size(); ++i) (validates[i] ? out.validation : out.train).push_back(order[i]);
 }
 
-std::int64_t tenth(std::int64_t n) { return static_cast<std::int64_t>(std::ceil(0.10 * static_cast<double>(n))); }
+/// ceil(ratio n), rounding of the product apart.
+std::int64_t share_of(std::int64_t n, double ratio) { return static_cast<std::int64_t>(std::ceil(ratio * static_cast<double>(n) - 1e-9)); }
 
 }  // namespace
 
@@ -122,14 +123,13 @@ std::vector<std::int64_t> numpy_permutation(std::int64_t n, std::uint32_t seed) 
   return order;
 }
 
-SampleParts holdout_parts(std::int64_t n, std::uint32_t seed, std::span<const std::int64_t> classes, bool validation, bool test) {
+SampleParts holdout_parts(std::int64_t n, std::uint32_t seed, std::span<const std::int64_t> classes, double validation, double test) {
   SampleParts out;
   const auto order = numpy_permutation(n, seed);
-  const auto tests = pick(order, test ? tenth(n) : 0, classes);
+  const auto tests = pick(order, share_of(n, test), classes);
   std::vector<std::int64_t> rest;
   for (std::size_t i = 0; i < order.size(); ++i) (tests[i] ? out.test : rest).push_back(order[i]);
-  const double ninth = std::ceil(static_cast<double>(rest.size()) / 9.0);
-  divide_rest(rest, seed, validation ? static_cast<std::int64_t>(ninth) : 0, classes, out);
+  divide_rest(rest, seed, share_of(static_cast<std::int64_t>(rest.size()), validation / (1.0 - test)), classes, out);
   return out;
 }
 
@@ -148,7 +148,7 @@ SampleParts kfold_parts(std::int64_t n, std::uint32_t seed, int folds, int fold,
   }
   std::sort(out.test.begin(), out.test.end());
   std::sort(rest.begin(), rest.end());
-  divide_rest(rest, seed, tenth(static_cast<std::int64_t>(rest.size())), classes, out);
+  divide_rest(rest, seed, share_of(static_cast<std::int64_t>(rest.size()), 0.1), classes, out);
   return out;
 }
 

@@ -20,14 +20,15 @@ struct SampleParts {
   std::vector<std::int64_t> train, validation, test;
 };
 
-/// 80/10/10 as scikit-learn's ShuffleSplit twice with one seed: p = permutation(n); test = the first ceil(0.1 n) of p, rest = the others;
-/// q = permutation(|rest|) of a fresh generator; validation = the first ceil(|rest| / 9) of rest[q], training the others in this order.
+/// As scikit-learn's ShuffleSplit twice with one seed: p = permutation(n); test = the first ceil(test n) of p, rest = the others;
+/// q = permutation(|rest|) of a fresh generator; validation = the first ceil(|rest| validation / (1 - test)) of rest[q] (of 0.1 and 0.1 a
+/// ninth), training the others in this order.
 ///
 /// @param classes [n] labels for a stratified split; empty: none. Stratified: the same sizes, but test and validation take
 /// members at equal distances of the permuted samples sorted (stably) by class, so that every part has its share of each class to
 /// within one; all orders stay those of the permutations.
-/// @param validation, test  false: that part stays empty, its share goes to the others
-SampleParts holdout_parts(std::int64_t n, std::uint32_t seed, std::span<const std::int64_t> classes = {}, bool validation = true, bool test = true);
+/// @param validation, test  shares; 0: that part stays empty
+SampleParts holdout_parts(std::int64_t n, std::uint32_t seed, std::span<const std::int64_t> classes = {}, double validation = 0.1, double test = 0.1);
 
 /// Cross-validation as scikit-learn's KFold(folds, shuffle) and train_test_split(0.1): consecutive folds of permutation(n), the first
 /// n mod folds are one longer; test = fold, ascending; rest ascending, permuted by a fresh generator: its first ceil(0.1 |rest|)

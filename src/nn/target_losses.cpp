@@ -26,6 +26,11 @@ struct SliceLoss {
       doutput(g, first) = static_cast<T>(2.0 * (p - y) * factor);
       return weight * (p - y) * (p - y);
     }
+    if (kind == TargetSlice::Kind::absolute) {
+      const double d = p - y;
+      doutput(g, first) = static_cast<T>((d > 0.0 ? 1.0 : d < 0.0 ? -1.0 : 0.0) * factor);
+      return weight * Kokkos::abs(d);
+    }
     if (kind == TargetSlice::Kind::binary) {
       const double e = Kokkos::exp(-Kokkos::abs(p));
       const double probability = p >= 0.0 ? 1.0 / (1.0 + e) : e / (1.0 + e);
@@ -44,14 +49,20 @@ struct SliceLoss {
   }
 };
 
+/// `count` targets of one kind side by side, in one launch; adds to row_loss.
 template <class T>
-void slice_loss(const Exec& exec, const SliceLoss& slice, View2<T> output, View2<double> target, int k, double inverse, View2<T> doutput,
-                View2<double> row_loss) {
+void slice_loss(const Exec& exec, const SliceLoss& slice, int first_target, int count, View2<T> output, View2<double> target, double inverse,
+                View2<T> doutput, View2<double> row_loss) {
   Kokkos::parallel_for(
       "gnn_hpc::target_loss", Rows(exec, 0, output.extent_int(0)), KOKKOS_LAMBDA(const int g) {
-        row_loss(g, 0) += slice(output, doutput, g, target(g, k), inverse) * inverse;
+        SliceLoss one = slice;
+        for (int k = 0; k < count; ++k, one.first += one.classes) {
+          row_loss(g, 0) += one(output, doutput, g, target(g, first_target + k), inverse) * inverse;
+        }
       });
 }
+
+bool alike(const TargetSlice& a, const TargetSlice& b) { return a.kind == b.kind && a.classes == b.classes && a.weight == b.weight; }
 
 }  // namespace
 
@@ -74,10 +85,13 @@ View1<double> target_loss(Step<T>& step, std::span<const TargetSlice> slices, Vi
   Kokkos::deep_copy(step.exec, row_loss, 0.0);
   const double inverse = divisor > 0.0 ? 1.0 / divisor : 0.0;
   int first = 0;
-  for (std::size_t k = 0; k < slices.size(); ++k) {
+  for (std::size_t k = 0; k < slices.size();) {
     const TargetSlice& s = slices[k];
-    slice_loss(step.exec, {s.kind, first, s.classes, s.weight}, output, target, static_cast<int>(k), inverse, doutput, row_loss);
-    first += s.classes;
+    std::size_t end = k + 1;
+    while (end < slices.size() && alike(s, slices[end])) ++end;
+    slice_loss(step.exec, {s.kind, first, s.classes, s.weight}, static_cast<int>(k), static_cast<int>(end - k), output, target, inverse, doutput, row_loss);
+    first += s.classes * static_cast<int>(end - k);
+    k = end;
   }
   sum_partials(step, row_loss, total);
   return total;

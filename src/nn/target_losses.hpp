@@ -10,7 +10,7 @@ namespace gnn_hpc {
 
 /// One target of a model with several: its loss and its columns in the output.
 struct TargetSlice {
-  enum class Kind { regression, binary, multiclass } kind = Kind::regression;
+  enum class Kind { regression, absolute, binary, multiclass } kind = Kind::regression;
   int classes = 1;      ///< columns; 1 unless multi-class
   double weight = 1.0;  ///< factor on its loss
 };
@@ -19,6 +19,7 @@ int num_columns(std::span<const TargetSlice> slices);
 
 /// Loss over the targets that are present (finite), divided by a number given from outside (that of present targets over all ranks).
 ///   regression  (p - y)^2                                 dp = 2 w (p - y) / divisor
+///   absolute    |p - y|                                   dp = w sign(p - y) / divisor, 0 at 0
 ///   binary      max(p,0) - p y + log(1 + exp(-|p|))       dp = w (sigmoid(p) - y) / divisor
 ///   multiclass  log sum_c exp(p_c) - p_y                  dp = w (softmax(p) - onehot(y)) / divisor
 /// w: weight of the target. Returns sum / divisor in a device scalar, summed in double in a fixed order; doutput [G,columns] is

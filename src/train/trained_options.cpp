@@ -25,7 +25,7 @@ void flatten(const YamlTree& tree, const std::string& prefix, std::map<std::stri
 }
 
 /// Options of `data`, of any system, that say where records stand, how they are divided, or how graphs are built and kept.
-constexpr std::array<std::string_view, 27> kFreeDataKeys{"path",
+constexpr std::array<std::string_view, 30> kFreeDataKeys{"path",
                                                          "format",
                                                          "index",
                                                          "smiles",
@@ -41,6 +41,9 @@ constexpr std::array<std::string_view, 27> kFreeDataKeys{"path",
                                                          "folds",
                                                          "train_size",
                                                          "stratify",
+                                                         "group_by",
+                                                         "split_column",
+                                                         "split_file",
                                                          "train_ratio",
                                                          "validation_ratio",
                                                          "test_ratio",

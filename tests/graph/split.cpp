@@ -75,9 +75,9 @@ TEST(Split, HoldoutSizes) {
   }
   EXPECT_EQ(holdout_parts(4209, 5).validation.size(), 421U);
   EXPECT_EQ(holdout_parts(70, 5).test.size(), 7U);
-  EXPECT_TRUE(holdout_parts(50, 1, {}, false).validation.empty());
-  EXPECT_TRUE(holdout_parts(50, 1, {}, true, false).test.empty());
-  EXPECT_EQ(holdout_parts(50, 1, {}, false, false).train.size(), 50U);
+  EXPECT_TRUE(holdout_parts(50, 1, {}, 0.0).validation.empty());
+  EXPECT_TRUE(holdout_parts(50, 1, {}, 0.1, 0.0).test.empty());
+  EXPECT_EQ(holdout_parts(50, 1, {}, 0.0, 0.0).train.size(), 50U);
 }
 
 TEST(Split, StratifiedPartsHaveTheirShare) {

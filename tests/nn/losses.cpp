@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nn/losses.hpp"
+#include "nn/target_losses.hpp"
 
 #include "base/error.hpp"
 #include "support/gradcheck.hpp"
@@ -16,22 +16,31 @@ using test::values_of;
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
-double loss_of(Criterion criterion, double p, double y) {
-  if (criterion == Criterion::mse) return (p - y) * (p - y);
-  if (criterion == Criterion::l1) return std::fabs(p - y);
+using Kind = TargetSlice::Kind;
+
+/// The loss of targets of one kind side by side.
+template <class T>
+View1<double> loss_of_all(Step<T>& step, Kind kind, View2<T> p, View2<double> y, double divisor, View2<T> dp) {
+  const std::vector<TargetSlice> slices(y.extent(1), TargetSlice{kind, 1, 1.0});
+  return target_loss<T>(step, slices, p, y, divisor, dp);
+}
+
+double loss_of(Kind criterion, double p, double y) {
+  if (criterion == Kind::regression) return (p - y) * (p - y);
+  if (criterion == Kind::absolute) return std::fabs(p - y);
   return -(y * std::log(1.0 / (1.0 + std::exp(-p))) + (1.0 - y) * std::log(1.0 - 1.0 / (1.0 + std::exp(-p))));
 }
 
-std::vector<double> targets_of(Criterion criterion, std::size_t n, bool missing) {
+std::vector<double> targets_of(Kind criterion, std::size_t n, bool missing) {
   std::vector<double> y = test::random_values(n, 41);
   for (std::size_t i = 0; i < n; ++i) {
-    if (criterion == Criterion::binary) y[i] = y[i] > 0.0 ? 1.0 : 0.0;
+    if (criterion == Kind::binary) y[i] = y[i] > 0.0 ? 1.0 : 0.0;
     if (missing && i % 3 == 1) y[i] = kNan;
   }
   return y;
 }
 
-class Losses : public ::testing::TestWithParam<Criterion> {};
+class Losses : public ::testing::TestWithParam<Kind> {};
 
 TEST_P(Losses, ValueAndGradient) {
   for (const std::size_t rows : {0U, 1U, 7U, 130U}) {
@@ -44,7 +53,7 @@ TEST_P(Losses, ValueAndGradient) {
         const auto p = test::random_matrix<double>(rows, width, 42), dp = test::nan_matrix<double>(rows, width);
         const double divisor = 17.0;
         step.poison();
-        const auto loss = masked_loss(step, GetParam(), p, y, divisor, dp);
+        const auto loss = loss_of_all(step, GetParam(), p, y, divisor, dp);
         Kokkos::fence();
         const auto prediction = values_of(p), gradient = values_of(dp);
         double expected = 0.0;
@@ -75,7 +84,7 @@ TEST_P(Losses, SharesOfABatchAddUp) {
       return std::vector<double>(v.begin() + static_cast<std::ptrdiff_t>(begin), v.begin() + static_cast<std::ptrdiff_t>(end));
     };
     const auto dp = test::nan_matrix<double>(end - begin, 1);
-    const auto loss = masked_loss(step, GetParam(), test::matrix_of<double>(end - begin, 1, slice(p)),
+    const auto loss = loss_of_all(step, GetParam(), test::matrix_of<double>(end - begin, 1, slice(p)),
                                   test::matrix_of<double>(end - begin, 1, slice(target)), 8.0, dp);
     Kokkos::fence();
     return std::pair(values_of(loss)[0], values_of(dp));
@@ -91,35 +100,35 @@ TEST_P(Losses, SharesOfABatchAddUp) {
 TEST_P(Losses, NothingPresentIsZeroNotNan) {
   TestStep<float> step;
   const auto dp = test::nan_matrix<float>(3, 2);
-  const auto loss = masked_loss(step, GetParam(), test::random_matrix<float>(3, 2, 1), test::matrix_of<double>(3, 2, std::vector<double>(6, kNan)), 0.0, dp);
+  const auto loss = loss_of_all(step, GetParam(), test::random_matrix<float>(3, 2, 1), test::matrix_of<double>(3, 2, std::vector<double>(6, kNan)), 0.0, dp);
   Kokkos::fence();
   EXPECT_EQ(values_of(loss)[0], 0.0);
   EXPECT_EQ(values_of(dp), std::vector<double>(6, 0.0));
 }
 
-INSTANTIATE_TEST_SUITE_P(Criteria, Losses, ::testing::Values(Criterion::mse, Criterion::l1, Criterion::binary));
+INSTANTIATE_TEST_SUITE_P(Criteria, Losses, ::testing::Values(Kind::regression, Kind::absolute, Kind::binary));
 
-TEST(MaskedLoss, L1HasNoGradientAtItsKink) {
+TEST(TargetLoss, L1HasNoGradientAtItsKink) {
   TestStep<double> step;
   const auto dp = test::nan_matrix<double>(1, 3);
-  masked_loss(step, Criterion::l1, test::matrix_of<double>(1, 3, {1, 2, 3}), test::matrix_of<double>(1, 3, {1, 3, 1}), 2.0, dp);
+  loss_of_all(step, Kind::absolute, test::matrix_of<double>(1, 3, {1, 2, 3}), test::matrix_of<double>(1, 3, {1, 3, 1}), 2.0, dp);
   Kokkos::fence();
   EXPECT_EQ(values_of(dp), (std::vector<double>{0.0, -0.5, 0.5}));
 }
 
-TEST(MaskedLoss, BinaryOfExtremeLogitsIsFinite) {
+TEST(TargetLoss, BinaryOfExtremeLogitsIsFinite) {
   TestStep<double> step;
   const auto dp = test::nan_matrix<double>(4, 1);
-  const auto loss = masked_loss(step, Criterion::binary, test::matrix_of<double>(4, 1, {1000, -1000, 1000, -1000}),
+  const auto loss = loss_of_all(step, Kind::binary, test::matrix_of<double>(4, 1, {1000, -1000, 1000, -1000}),
                                 test::matrix_of<double>(4, 1, {1, 0, 0, 1}), 1.0, dp);
   Kokkos::fence();
   EXPECT_EQ(values_of(loss)[0], 2000.0);
   EXPECT_EQ(values_of(dp), (std::vector<double>{0.0, 0.0, 1.0, -1.0}));
 }
 
-TEST(MaskedLoss, RefusesShapesThatDoNotFit) {
+TEST(TargetLoss, RefusesShapesThatDoNotFit) {
   TestStep<double> step;
-  EXPECT_THROW(masked_loss(step, Criterion::mse, test::random_matrix<double>(3, 2, 1), test::random_matrix<double>(3, 1, 1), 1.0,
+  EXPECT_THROW(loss_of_all(step, Kind::regression, test::random_matrix<double>(3, 2, 1), test::random_matrix<double>(3, 1, 1), 1.0,
                            test::nan_matrix<double>(3, 2)), Error);
 }
 

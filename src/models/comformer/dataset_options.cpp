@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/comformer/dataset_options.hpp"
 
-#include <fmt/format.h>
-
-#include <cmath>
-
 namespace gnn_hpc::comformer {
 
 DataOptions DataOptions::parse(Config node) {
@@ -16,13 +12,7 @@ DataOptions DataOptions::parse(Config node) {
   node.text("cif_column", o.source.cif_column, "CSV column of the CIF text");
   node.choice("non_periodic", o.source.non_periodic, {"refuse", "box"}, "extxyz frames with an F in pbc or no Lattice; box: a cell with vacuum around them");
   node.text("index", o.source.index, "extxyz: frames to use, as a Python slice (:1000, ::10, -100:)");
-  node.paths("train", o.train, "training crystals in files of their own; data.path is then only what `predict` reads");
-  node.paths("validation", o.validation, "validation crystals; empty: taken from data.train by validation_ratio");
-  node.paths("test", o.test, "test crystals; empty: taken from data.train by test_ratio");
-  node.number("train_ratio", o.train_ratio, open_fraction, "share of the crystals that train");
-  node.number("validation_ratio", o.validation_ratio, open_fraction, "share that chooses the best weights");
-  node.number("test_ratio", o.test_ratio, open_fraction, "share that is only predicted");
-  node.number("split_seed", o.split_seed, any_number, "of the split (Python's random.seed(s); shuffle)");
+  o.parse_split(node, "crystals", o.source.paths);
   node.text("cache_dir", o.cache_dir, "folder of graph caches, shared by runs; several data sets and options side by side");
   node.number("max_bad_fraction", o.max_bad_fraction, unit_interval, "stop if more records than this cannot be used");
   node.number("threads", o.threads, non_negative, "that build graphs; 0: all processors of the rank");
@@ -31,10 +21,6 @@ DataOptions DataOptions::parse(Config node) {
   node.number("classification_threshold", o.classification_threshold, any_number, "for classification: threshold");
   node.done();
   if (node.is_schema()) return o;
-  if (o.source.paths.empty() && o.train.empty()) node.problem("path", "name the crystals: data.path, or data.train and data.validation");
-  if (o.train.empty() && !(o.validation.empty() && o.test.empty())) node.problem("train", "data.validation and data.test go with data.train");
-  const double sum = o.train_ratio + o.validation_ratio + o.test_ratio;
-  if (std::abs(sum - 1.0) > 1e-6) node.problem("train_ratio", fmt::format("the three ratios add up to {}, not 1", sum));
   if (o.source.targets.empty()) node.problem("targets", "name at least one quantity to learn");
   return o;
 }

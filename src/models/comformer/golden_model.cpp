@@ -5,7 +5,7 @@
 #include "models/comformer/element_features.hpp"
 #include "models/comformer/golden_inputs.hpp"
 #include "models/comformer/model.hpp"
-#include "nn/losses.hpp"
+#include "nn/target_losses.hpp"
 #include "verify/generator.hpp"
 #include "verify/golden_run.hpp"
 
@@ -60,7 +60,7 @@ class ModelCase final : public GoldenCase<T> {
     if (criterion != "mse" && criterion != "l1") {
       file_.fail(fmt::format("config/criterion is '{}', allowed are mse and l1", criterion));
     }
-    criterion_ = criterion == "l1" ? Criterion::l1 : Criterion::mse;
+    slices_.assign(static_cast<std::size_t>(options_.output_features), {criterion == "l1" ? TargetSlice::Kind::absolute : TargetSlice::Kind::regression, 1, 1.0});
     mode_ = !file_.has_attribute("config", "train_mode") || file_.flag_attribute("config", "train_mode") ? Mode::train : Mode::evaluate;
   }
 
@@ -95,8 +95,8 @@ class ModelCase final : public GoldenCase<T> {
     Step<T> step{exec_, arena_, mode_, {}, comm_};
     const View2<T> prediction = model_.forward(step, batch_);
     const View2<T> dprediction = arena_.template matrix<T>(prediction.extent(0), prediction.extent(1));
-    const View1<double> loss = masked_loss(step, criterion_, prediction, batch_.target,
-                                           static_cast<double>(input_.host.target.size()), dprediction);
+    const View1<double> loss = target_loss<T>(step, slices_, prediction, batch_.target,
+                                              static_cast<double>(input_.host.target.size()), dprediction);
     if (traced != nullptr) {  // before backward, which reuses what forward saved
       *traced = trace(model_, batch_);
       for (std::size_t i = 0, n = traced->size(); i < n; ++i) {
@@ -177,7 +177,7 @@ class ModelCase final : public GoldenCase<T> {
   Comm comm_;
   Model<T> model_;
   CrystalBatch<T> batch_;
-  Criterion criterion_ = Criterion::mse;
+  std::vector<TargetSlice> slices_;
   Mode mode_ = Mode::train;
 };
 

@@ -2,10 +2,11 @@
 #pragma once
 
 #include "base/options.hpp"
+#include "dataset/target_measures.hpp"
 #include "models/comformer/dataset.hpp"
 #include "models/comformer/element_features.hpp"
 #include "models/comformer/model.hpp"
-#include "nn/losses.hpp"
+#include "nn/target_losses.hpp"
 #include "train/capabilities.hpp"
 
 #include <map>
@@ -19,7 +20,7 @@ namespace gnn_hpc::comformer {
 struct NetworkOptions {
   ModelOptions model;
   AtomFeatures atom_features = AtomFeatures::cgcnn;
-  Criterion criterion = Criterion::mse;  ///< of regression; a classification has its own
+  TargetSlice::Kind criterion = TargetSlice::Kind::regression;  ///< or absolute; a classification has its own
   std::string tables = "auto";           ///< auto | on | off
   int distance_points = 512, cosine_points = 1024;  ///< errors about 5e-9 and 1e-8, specification section 7 item 4
   static NetworkOptions parse(Config node);
@@ -35,12 +36,13 @@ class ComformerTask final : public Task<T>, public LabelledRecords, public Input
 
   const std::string& name() const override { return name_; }
   ParamStore<T>& params() override { return store_; }
-  bool open_data(const Comm& comm, DataUse use) override;
+  bool open_data(const Comm& comm, DataUse use) override { return dataset_.open(comm, use); }
   const Splits& splits() const override { return dataset_.splits(); }
   std::string sample_id(std::int64_t sample) const override { return dataset_.id(sample); }
   std::int64_t record_number(std::int64_t sample) const override { return dataset_.record_number(sample); }
   std::vector<std::string> target_names() const override { return dataset_.target_names(); }
-  TargetKind target_kind() const override { return binary() ? TargetKind::probability : TargetKind::number; }
+  TargetKind target_kind() const override { return dataset_.target_kind(); }
+  int split_number() const override { return dataset_.options().replicate; }
   std::vector<std::uint64_t> input_digests() const override { return dataset_.input_digests(); }
   std::vector<InputRecord> records() const override { return dataset_.records(); }
   std::vector<BadRecord> unknown_labels() const override { return dataset_.unknown_labels(); }
@@ -48,9 +50,9 @@ class ComformerTask final : public Task<T>, public LabelledRecords, public Input
   std::string variant() const override;
 
   std::vector<BadRecord> skipped() const override { return dataset_.skipped(); }
-  DataState data_state() const override;
+  DataState data_state() const override { return dataset_.state(); }
   /// Throws Error(Exit::data) if a training run continues on other data than it started with.
-  void set_data_state(const DataState& state) override;
+  void set_data_state(const DataState& state) override { dataset_.set_state(state); }
 
   NormalisedRows normalised_rows() const override { return NormalisedRows::nodes; }
 
@@ -66,16 +68,17 @@ class ComformerTask final : public Task<T>, public LabelledRecords, public Input
   std::vector<std::pair<std::string, double>> metrics(const Measures& reduced) const override;
 
  private:
-  bool binary() const { return dataset_.options().binary(); }
+  TargetMeasures measures() const {
+    return {dataset_.target_kind(), dataset_.num_targets(), dataset_.num_classes(), dataset_.class_names(), dataset_.scaler()};
+  }
 
   std::string name_ = "comformer";
   CrystalDataset dataset_;
-  Criterion criterion_;
+  std::vector<TargetSlice> slices_;
   ParamStore<T> store_;
   Model<T> model_;
   CrystalBatch<T> batch_;
   View2<T> prediction_, dprediction_;  ///< [G,K] of the last batch, in the step's arena
-  bool for_prediction_ = false;
 };
 
 /// Reads the blocks `data`, `graph` and `model`; weights are drawn from the seed.

@@ -33,17 +33,6 @@ void append_resident(const GraphCache& cache, int column, std::vector<double>& o
   out.insert(out.end(), values.begin(), values.end());
 }
 
-/// Names of the classes of K targets. A checkpoint of before they had any numbered them: 0 .. C-1.
-std::vector<std::vector<std::string>> class_names_of(const DataState& state, std::size_t targets, int classes) {
-  std::vector<std::vector<std::string>> out(targets);
-  for (std::size_t k = 0; k < targets; ++k) {
-    out[k] = state.text(fmt::format("classes_{}", k));
-    if (!out[k].empty()) continue;
-    for (int c = 0; c < classes; ++c) out[k].push_back(fmt::format("{}", c));
-  }
-  return out;
-}
-
 /// Columns `wanted` of a table [rows, names], NaN where `names` lacks one.
 std::vector<double> select(const std::vector<double>& table, const std::vector<std::string>& names, const std::vector<std::string>& wanted, std::int64_t rows) {
   std::vector<double> out(at(rows) * wanted.size(), std::numeric_limits<double>::quiet_NaN());
@@ -57,10 +46,14 @@ std::vector<double> select(const std::vector<double>& table, const std::vector<s
 }  // namespace
 
 void MoleculeDataset::load() {
+  targets_.clear();
+  descriptors_.clear();
+  target_names_ = tables_.front().targets;
+  descriptor_names_ = tables_.front().descriptors;
   atom_ptr_.assign(1, 0);
   edge_ptr_.assign(1, 0);
   for (auto* values : {&atom_type_, &bond_type_, &src_, &dst_}) values->clear();
-  for (auto* values : {&edge_weight_, &atom_weight_, &dop_, &labels_, &raw_descriptors_}) values->clear();
+  for (auto* values : {&edge_weight_, &atom_weight_, &dop_, &raw_descriptors_}) values->clear();
   weighted_ = tables_.front().polymer;
   std::vector<double> mass;
   std::vector<std::int32_t> begin, end, bond;
@@ -142,10 +135,6 @@ void MoleculeDataset::apply_scaling() {
 std::int64_t MoleculeDataset::num_atoms(std::int64_t sample) const { return atom_ptr_[at(sample) + 1] - atom_ptr_[at(sample)]; }
 std::int64_t MoleculeDataset::num_edges(std::int64_t sample) const { return edge_ptr_[at(sample) + 1] - edge_ptr_[at(sample)]; }
 
-std::span<const double> MoleculeDataset::labels(std::int64_t sample) const {
-  return std::span<const double>(labels_).subspan(at(sample) * num_targets(), num_targets());
-}
-
 MoleculeView MoleculeDataset::view(std::int64_t sample) const {
   GNN_HPC_REQUIRE(sample >= 0 && sample < num_samples(), "sample {} of {}", sample, num_samples());
   const std::size_t a = at(atom_ptr_[at(sample)]), n = at(num_atoms(sample)), e = at(edge_ptr_[at(sample)]), m = at(num_edges(sample));
@@ -160,8 +149,8 @@ MoleculeView MoleculeDataset::view(std::int64_t sample) const {
     out.atom_weight = std::span(atom_weight_).subspan(a, n);
     out.degree_of_polymerisation = dop_[at(sample)];
   }
-  out.target = std::span(targets_).subspan(at(sample) * k, k);
-  out.descriptors = std::span(descriptors_).subspan(at(sample) * d, d);
+  if (!targets_.empty()) out.target = std::span(targets_).subspan(at(sample) * k, k);  // groups are made before there is a scale
+  if (!descriptors_.empty()) out.descriptors = std::span(descriptors_).subspan(at(sample) * d, d);
   return out;
 }
 
@@ -174,13 +163,11 @@ std::vector<std::uint64_t> MoleculeDataset::input_digests() const {
 }
 
 DataState MoleculeDataset::state() const {
-  DataState out{{{"label_mean", scaler_.mean},
-                 {"label_std", scaler_.std},
-                 {"num_classes", {static_cast<double>(num_classes_)}},
-                 {"data_digest", digest_numbers(digest())}},
-                {{"targets", target_names_}, {"descriptors", descriptor_names_}, {"notation", {weighted_ ? "polymer" : "smiles"}}}};
+  DataState out = LabelledDataset::state();
+  out.numbers["num_classes"] = {static_cast<double>(num_classes_)};
+  out.texts["descriptors"] = descriptor_names_;
+  out.texts["notation"] = {weighted_ ? "polymer" : "smiles"};
   descriptor_scaler_.save(out);
-  for (std::size_t k = 0; k < class_names_.size(); ++k) out.texts[fmt::format("classes_{}", k)] = class_names_[k];
   return out;
 }
 
@@ -210,25 +197,13 @@ void MoleculeDataset::take_columns(const DataState& state) {
 }
 
 void MoleculeDataset::set_state(const DataState& state) {
-  const std::vector<double>&mean = state.number("label_mean"), &std = state.number("label_std"), &classes = state.number("num_classes");
-  const std::size_t targets = state.text("targets").size();
-  if (classes.size() != 1 || targets == 0 || mean.size() != targets || std.size() != targets) {
+  const std::vector<double>& classes = state.number("num_classes");
+  if (classes.size() != 1 || state.text("targets").empty()) {
     throw Error(Exit::data, "the checkpoint does not hold the targets and label scaling of a molecule data set; it belongs to another system");
   }
-  if (prediction_) {
-    take_columns(state);
-  } else if (state.number("data_digest") != digest_numbers(digest()) || state.text("targets") != target_names_) {
-    throw Error(Exit::data, "the molecules, their labels or the columns in use changed since the checkpoint was written; restore them, or start anew in "
-                            "another run.dir (restart: never)");
-  }
-  scaler_ = {mean, std};
+  if (for_prediction()) take_columns(state);
   num_classes_ = static_cast<int>(classes[0]);
-  if (target_type() == TargetType::multiclass) {
-    std::vector<std::vector<std::string>> names = class_names_of(state, targets, num_classes_);
-    if (prediction_) take_classes(std::move(names));
-    else if (names != class_names_) throw Error(Exit::data, "the labels have other classes than when the checkpoint was written; restore them, or start anew in another run.dir (restart: never)");
-  }
-  if (prediction_) check_binary_labels();
+  LabelledDataset::set_state(state);
   descriptor_scaler_ = DescriptorScaler::load(state, descriptor_names_.size());
   apply_scaling();
 }

@@ -142,14 +142,14 @@ void MoleculeRecords::convert_row(const Row& row, Buffers& b) const {
       } else if (value && std::isfinite(*value)) {
         values[k] = *value;
       } else if (!optional) {
-        const bool binary = table_.type == TargetType::binary && &names == &table_.targets;
+        const bool binary = table_.type == TargetKind::probability && &names == &table_.targets;
         reject(row.row, names[k], (value ? fmt::format("not finite: {}", quote_for_message(texts[k])) : no_number(texts[k])) +
                                       (binary ? "; data.task: binary allows only 0 and 1, multiclass takes words" : ""));
       }
     }
     return missing;
   };
-  const std::size_t missing = table_.type == TargetType::multiclass ? convert_labels(row, b) : numbers(table_.targets, row.targets, table_.targets_optional, b.targets);
+  const std::size_t missing = table_.type == TargetKind::classes ? convert_labels(row, b) : numbers(table_.targets, row.targets, table_.targets_optional, b.targets);
   if (missing > 0 && missing == row.targets.size() && !table_.targets_optional) {
     reject(row.row, join_names(table_.targets, 5), missing == 1 ? "no target" : "none of the targets is there");
   }

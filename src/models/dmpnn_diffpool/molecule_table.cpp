@@ -39,7 +39,7 @@ std::vector<std::string> expand(const std::vector<std::string>& patterns, const 
 }
 
 MoleculeTable read_table(const DataOptions& options, const std::vector<std::string>& paths, bool prediction) {
-  MoleculeTable out{paths, options.smiles, options.id_column, options.notation == "polymer", options.targets, {}, options.target_type(), {}, prediction};
+  MoleculeTable out{paths, options.smiles, options.id_column, options.notation == "polymer", options.targets, {}, options.target_kind(), {}, prediction};
   CsvReader reader(paths.front());
   CsvReader::Row row;
   if (!reader.next(row)) throw Error(Exit::data, fmt::format("{}: the file is empty; a header line is needed", paths.front()));
@@ -116,18 +116,18 @@ std::vector<std::vector<std::string>> find_labels(const MoleculeTable& table) {
 }  // namespace
 
 MoleculeTable resolve_table(const DataOptions& options, const std::vector<std::string>& paths, bool prediction, const Comm& comm) {
-  MoleculeTable out{paths, options.smiles, options.id_column, false, {}, {}, options.target_type(), {}, prediction};
+  MoleculeTable out{paths, options.smiles, options.id_column, false, {}, {}, options.target_kind(), {}, prediction};
   together(comm, [&] {  // may read the whole file
     if (!comm.is_root()) return;
     out = read_table(options, paths, prediction);
-    if (out.type == TargetType::multiclass) out.labels = find_labels(out);
+    if (out.type == TargetKind::classes) out.labels = find_labels(out);
   });
   std::int64_t polymer = out.polymer ? 1 : 0;
   comm.broadcast(std::span<std::int64_t>(&polymer, 1));
   out.polymer = polymer != 0;
   comm.broadcast(out.targets);
   comm.broadcast(out.descriptors);
-  if (out.type == TargetType::multiclass) out.labels.resize(out.targets.size());
+  if (out.type == TargetKind::classes) out.labels.resize(out.targets.size());
   for (auto& names : out.labels) comm.broadcast(names);
   return out;
 }

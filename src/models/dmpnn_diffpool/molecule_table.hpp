@@ -15,7 +15,7 @@ struct MoleculeTable {
   std::string smiles, id_column;  ///< id_column empty: the SMILES is the id
   bool polymer = false;           ///< texts are polymers (io/polymer_text.hpp), not plain SMILES
   std::vector<std::string> targets, descriptors;
-  TargetType type = TargetType::regression;
+  TargetKind type = TargetKind::number;
   /// [K] multi-class: different labels of the target in these files, sorted (label_names.hpp); the cache holds their places.
   std::vector<std::vector<std::string>> labels{};
   bool targets_optional = false;  ///< prediction: a target without a column, or not readable, is missing instead of an error

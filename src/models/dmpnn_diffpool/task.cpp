@@ -3,35 +3,17 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
-#include "dataset/r_squared.hpp"
+#include "nn/traced_tensor.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
 namespace gnn_hpc::dmpnn {
 
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-TargetSlice::Kind slice_kind(TargetType type) {
-  if (type == TargetType::regression) return TargetSlice::Kind::regression;
-  return type == TargetType::binary ? TargetSlice::Kind::binary : TargetSlice::Kind::multiclass;
-}
-
-/// Name of a sum of target k (and class c), read back by `metrics`.
-std::string sum_name(const char* what, std::size_t k) { return fmt::format("{}:{}", what, k); }
-std::string sum_name(const char* what, std::size_t k, std::size_t c) { return fmt::format("{}:{}:{}", what, k, c); }
-
-double ratio(double a, double b) { return b > 0.0 ? a / b : kNan; }
-
-/// In place; the largest logit is taken off first, so that nothing overflows.
-void softmax(std::span<double> logits) {
-  const double largest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0.0;
-  for (double& p : logits) sum += p = std::exp(p - largest);
-  for (double& p : logits) p /= sum;
+TargetSlice::Kind slice_kind(TargetKind kind) {
+  if (kind == TargetKind::number) return TargetSlice::Kind::regression;
+  return kind == TargetKind::probability ? TargetSlice::Kind::binary : TargetSlice::Kind::multiclass;
 }
 
 }  // namespace
@@ -39,13 +21,6 @@ void softmax(std::span<double> logits) {
 template <class T>
 DmpnnTask<T>::DmpnnTask(DataOptions data, ModelOptions model, std::uint64_t seed)
     : dataset_(std::move(data)), options_(std::move(model)), seed_(seed) {}
-
-template <class T>
-TargetKind DmpnnTask<T>::target_kind() const {
-  const TargetType type = dataset_.target_type();
-  if (type == TargetType::regression) return TargetKind::number;
-  return type == TargetType::binary ? TargetKind::probability : TargetKind::classes;
-}
 
 template <class T>
 bool DmpnnTask<T>::open_data(const Comm& comm, DataUse use) {
@@ -67,7 +42,7 @@ void DmpnnTask<T>::shape_model() {
     options_.head_width = head_width_for(nodes, options_.diffpool_ratio);
   }
   if (!model_) {
-    slices_.assign(dataset_.num_targets(), {slice_kind(dataset_.target_type()), dataset_.num_classes(), 1.0});
+    slices_.assign(dataset_.num_targets(), {slice_kind(dataset_.target_kind()), dataset_.num_classes(), 1.0});
     options_.outputs = num_columns(slices_);
     options_.descriptors = dataset_.num_descriptors();
     model_.emplace(store_, options_, dataset_.atom_table().width, dataset_.bond_table().width);
@@ -166,84 +141,26 @@ View1<double> DmpnnTask<T>::loss(Step<T>& step, double divisor) {
 }
 
 template <class T>
-void DmpnnTask<T>::measure(const HostBatch& batch, Step<T>& step, Measures& measures) {
+void DmpnnTask<T>::measure(const HostBatch& batch, Step<T>& step, Measures& sums) {
   step.exec.fence("gnn_hpc::DmpnnTask::measure");
-  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), output_);
-  typename View2<T>::HostMirror features;
-  if (measures.keep_embeddings) features = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), model_->fingerprint());
-  std::vector<double> raw(host.extent(1));
-  for (std::size_t g = 0; g < batch.samples.size(); ++g) {
-    for (std::size_t c = 0; c < raw.size(); ++c) raw[c] = static_cast<double>(host(g, c));
-    const auto labels = dataset_.labels(batch.samples[g]);
-    Prediction row{batch.samples[g], {labels.begin(), labels.end()}, raw};
-    measure_row(raw, labels, measures, row.prediction);
-    if (!measures.keep_predictions) continue;
-    for (std::size_t c = 0; c < features.extent(1); ++c) row.embedding.push_back(static_cast<double>(features(g, c)));
-    measures.predictions.push_back(std::move(row));
-  }
-}
-
-template <class T>
-void DmpnnTask<T>::measure_row(std::span<const double> raw, std::span<const double> labels, Measures& measures,
-                               std::vector<double>& prediction) const {
-  const auto classes = static_cast<std::size_t>(dataset_.num_classes());
-  for (std::size_t k = 0; k < labels.size(); ++k) {
-    const double y = labels[k];
-    const bool present = std::isfinite(y);
-    if (dataset_.target_type() == TargetType::regression) {
-      const LabelScaler& scaler = dataset_.scaler();
-      const double p = prediction[k] = scaler.unscale(raw[k], k);
-      if (!present) continue;
-      const double scaled = scaler.scale(y, k);  // about zero mean: its squares cancel nothing
-      measures.add(sum_name("absolute", k), std::fabs(p - y), 1.0);
-      measures.add(sum_name("squared", k), (p - y) * (p - y), 1.0);
-      measures.add(sum_name("label", k), scaled, 1.0);
-      measures.add(sum_name("label_squared", k), scaled * scaled, 1.0);
-    } else if (dataset_.target_type() == TargetType::binary) {
-      const double p = prediction[k] = 1.0 / (1.0 + std::exp(-raw[k]));
-      if (!present) continue;
-      const bool label = y >= 0.5, guess = p >= 0.5;
-      measures.add(sum_name("hit", k), label == guess ? 1.0 : 0.0, 1.0);
-      measures.add(sum_name("found", k), label && guess ? 1.0 : 0.0, (label ? 1.0 : 0.0) + (guess ? 1.0 : 0.0));
-    } else {
-      const std::span<double> all(prediction.data() + k * classes, classes), p = all.first(dataset_.class_names()[k].size());
-      softmax(p);
-      std::fill(all.begin() + static_cast<std::ptrdiff_t>(p.size()), all.end(), 0.0);  // another target has more classes
-      if (!present) continue;
-      const auto label = static_cast<std::size_t>(y), guess = static_cast<std::size_t>(std::max_element(p.begin(), p.end()) - p.begin());
-      measures.add(sum_name("class", k, label), label == guess ? 1.0 : 0.0, 1.0);
-      measures.add(sum_name("guess", k, guess), 1.0, 0.0);
-    }
-  }
+  const std::vector<double> features = sums.keep_embeddings ? host_values(model_->fingerprint()) : std::vector<double>{};
+  measures().add(batch.samples, host_values(output_), [this](std::int64_t s) { return dataset_.labels(s); }, features, sums);
 }
 
 template <class T>
 std::vector<std::pair<std::string, double>> DmpnnTask<T>::metrics(const Measures& reduced) const {
   std::vector<std::pair<std::string, double>> out;
   const std::vector<std::string>& names = dataset_.target_names();
+  const TargetMeasures m = measures();
   for (std::size_t k = 0; k < names.size(); ++k) {
     const auto put = [&](const char* name, double value) { out.emplace_back(names.size() > 1 ? fmt::format("{}_{}", name, names[k]) : name, value); };
-    if (dataset_.target_type() == TargetType::regression) {
-      const double std = dataset_.scaler().std[k];
-      const auto squared = reduced.sum_of(sum_name("squared", k)), label = reduced.sum_of(sum_name("label", k));
-      const double n = label.second, squares = reduced.sum_of(sum_name("label_squared", k)).first;
-      put("mae", ratio(reduced.sum_of(sum_name("absolute", k)).first, n));
-      put("rmse", std::sqrt(ratio(squared.first, n)));
-      put("r2", r_squared_of_sums(squared.first / (std * std), label.first, squares, n));
-    } else if (dataset_.target_type() == TargetType::binary) {
-      const auto hit = reduced.sum_of(sum_name("hit", k)), found = reduced.sum_of(sum_name("found", k));
-      put("accuracy", ratio(hit.first, hit.second));
-      put("f1", hit.second == 0.0 ? kNan : found.second > 0.0 ? 2.0 * found.first / found.second : 0.0);
+    if (target_kind() == TargetKind::number) {
+      put("mae", m.mae(reduced, k));
+      put("rmse", m.rmse(reduced, k));
+      put("r2", m.r2(reduced, k));
     } else {
-      double accuracy = 0.0, present = 0.0, f1 = 0.0, seen = 0.0;
-      for (std::size_t c = 0; c < static_cast<std::size_t>(dataset_.num_classes()); ++c) {
-        const auto label = reduced.sum_of(sum_name("class", k, c));
-        const double guesses = reduced.sum_of(sum_name("guess", k, c)).first;
-        if (label.second > 0.0) accuracy += label.first / label.second, present += 1.0;
-        if (label.second + guesses > 0.0) f1 += 2.0 * label.first / (label.second + guesses), seen += 1.0;
-      }
-      put("accuracy", ratio(accuracy, present));
-      put("f1", ratio(f1, seen));
+      put("accuracy", m.accuracy(reduced, k));
+      put("f1", m.f1(reduced, k));
     }
   }
   return out;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/options.hpp"
+#include "dataset/target_measures.hpp"
 #include "models/dmpnn_diffpool/dataset.hpp"
 #include "models/dmpnn_diffpool/model.hpp"
 #include "train/capabilities.hpp"
@@ -36,7 +37,7 @@ class DmpnnTask final : public Task<T>, public LabelledRecords, public InputDige
   std::string sample_id(std::int64_t sample) const override { return dataset_.id(sample); }
   std::int64_t record_number(std::int64_t sample) const override { return dataset_.record_number(sample); }
   std::vector<std::string> target_names() const override { return dataset_.target_names(); }
-  TargetKind target_kind() const override;
+  TargetKind target_kind() const override { return dataset_.target_kind(); }
   int num_classes() const override { return dataset_.num_classes(); }
   std::vector<std::vector<std::string>> class_names() const override { return dataset_.class_names(); }
   int embedding_width() const override { return options_.hidden_dim + dataset_.num_descriptors(); }
@@ -80,9 +81,9 @@ class DmpnnTask final : public Task<T>, public LabelledRecords, public InputDige
   void shape_model();
   /// Of the data set; the weights of bonds (omega) are 1 for every encoder but wdmpnn.
   MoleculeView view(std::int64_t sample) const;
-  /// Adds one row to the sums; `prediction` comes as raw outputs and leaves in label units or probabilities.
-  void measure_row(std::span<const double> raw, std::span<const double> labels, Measures& measures,
-                   std::vector<double>& prediction) const;
+  TargetMeasures measures() const {
+    return {dataset_.target_kind(), dataset_.num_targets(), dataset_.num_classes(), dataset_.class_names(), dataset_.scaler()};
+  }
 
   std::string name_ = "dmpnn_diffpool";
   MoleculeDataset dataset_;

@@ -4,12 +4,14 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "dataset/split_policy.hpp"
 #include "graph/split.hpp"
 #include "models/hgnn_moe/token_records.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
 
 namespace gnn_hpc::hgnn_moe {
 
@@ -93,6 +95,17 @@ bool TokenDataset::open(const Comm& comm, DataUse use, const std::string& option
   });
 }
 
+/// Moves sequences so that equal ones stand on one side of the end of the training part: all where the last of them stands.
+/// @param held of the order's end; grows by those that follow
+void TokenDataset::keep_together(std::vector<std::int64_t>& order, std::int64_t& held) const {
+  const std::vector<std::uint64_t> digest = input_digests();
+  const auto middle = order.end() - held;
+  std::set<std::uint64_t> validates;
+  for (auto s = middle; s != order.end(); ++s) validates.insert(digest[static_cast<std::size_t>(*s)]);
+  const auto first = std::stable_partition(order.begin(), middle, [&](std::int64_t s) { return !validates.contains(digest[static_cast<std::size_t>(s)]); });
+  held = order.end() - first;
+}
+
 void TokenDataset::split() {
   splits_ = {};
   const std::int64_t n = samples_.caches().front()->num_samples();
@@ -103,9 +116,16 @@ void TokenDataset::split() {
   if (options_.validation.empty()) {
     held = static_cast<std::int64_t>(std::ceil(options_.validation_ratio * static_cast<double>(n) - 1e-9));
   }
-  const auto middle = order.end() - held;
-  splits_.train.assign(order.begin(), middle);
-  splits_.validation.assign(middle, order.end());
+  if (!options_.split_file.empty()) {
+    std::vector<NamedSample> names;
+    for (std::int64_t s = 0; s < n; ++s) names.push_back({id(s), samples_.record_number(s) - 1});
+    splits_ = parts_of_files(options_.split_file, names, samples_.caches().front()->num_records());
+  } else {
+    if (options_.group_by == "input") keep_together(order, held);
+    const auto middle = order.end() - held;
+    splits_.train.assign(order.begin(), middle);
+    splits_.validation.assign(middle, order.end());
+  }
   if (!options_.validation.empty()) splits_.validation = samples_.samples_of(1);
   const auto limit = [](std::vector<std::int64_t>& part, std::int64_t most) {
     if (most > 0 && static_cast<std::int64_t>(part.size()) > most) part.resize(static_cast<std::size_t>(most));

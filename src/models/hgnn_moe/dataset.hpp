@@ -39,6 +39,7 @@ class TokenDataset {
  private:
   void add_source(const std::vector<std::string>& paths, bool read_only, const Comm& comm, const std::string& options_text);
   void split();
+  void keep_together(std::vector<std::int64_t>& order, std::int64_t& held) const;
   void say_what_is_used(std::size_t cache, const std::vector<std::string>& paths) const;
 
   DataOptions options_;

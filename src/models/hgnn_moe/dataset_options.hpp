@@ -18,6 +18,8 @@ struct DataOptions {
   double validation_ratio = 0.1;
   bool shuffle = true;                   ///< before the split; false: the end of the text validates
   std::int64_t split_seed = 42;
+  std::vector<std::string> split_file;   ///< which sequences train and validate (dataset/split_policy.hpp); empty: the options above
+  std::string group_by = "none";         ///< none | input: equal sequences stay in one part
   std::int64_t num_train_samples = -1;   ///< the first so many after the split; -1: all
   std::int64_t num_eval_samples = -1;
   std::string cache_dir = "graph_cache";

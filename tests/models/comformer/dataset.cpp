@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <sstream>
 
 namespace gnn_hpc::comformer {
 namespace {
@@ -204,6 +205,55 @@ TEST_F(Dataset, PartsFromFiles) {
   EXPECT_EQ(caches(), 2U);
 }
 
+TEST_F(Dataset, PartsGivenByTheUser) {
+  std::istringstream rows(csv_of(40));
+  std::string line, text;
+  std::getline(rows, line);
+  text = line + ",part\n";
+  std::string record;
+  for (int i = 0; std::getline(rows, line);) {  // the text of a structure has line ends
+    record += line;
+    if (std::count(record.begin(), record.end(), '"') % 2 == 0) {
+      text += record + (i % 4 == 0 ? ",val\n" : i % 4 == 1 ? ",test\n" : ",train\n");
+      record.clear();
+      ++i;
+    } else {
+      record += '\n';
+    }
+  }
+  put("data.csv", text);
+  options.split = "column";
+  options.split_column = "part";
+  const auto d = opened();
+  EXPECT_EQ(d.splits().train.size(), 19U);  // m15 is bad
+  for (const auto s : d.splits().validation) EXPECT_EQ(std::stoi(d.id(s).substr(1)) % 4, 0);
+  for (const auto s : d.splits().test) EXPECT_EQ(std::stoi(d.id(s).substr(1)) % 4, 1);
+  EXPECT_EQ(d.splits().test.size(), 9U);  // m5 is bad
+  options.split_column = "cif";
+  EXPECT_THROW(opened(), Error);
+  options.split = "file";
+  put("parts.json", R"({"train": ["m2", "m1"], "val": [4], "test": ["m39"]})");
+  options.split_file = {(folder / "parts.json").string()};
+  const auto f = opened();
+  EXPECT_EQ(f.splits().train, (std::vector<std::int64_t>{2, 1}));
+  EXPECT_EQ(f.splits().validation, std::vector<std::int64_t>{4});
+  EXPECT_EQ(f.splits().test, std::vector<std::int64_t>{37});
+  options.split = "ratios";
+  options.split_file.clear();
+  options.train_size = "7";
+  EXPECT_EQ(opened().splits().train.size(), 7U);
+  options.train_size = "full";
+  options.group_by = "formula";  // all are CsCl
+  EXPECT_THROW(opened(), Error);
+  options.group_by = "part";  // three groups
+  options.train_ratio = 0.34;
+  options.validation_ratio = 0.34;
+  options.test_ratio = 0.32;
+  EXPECT_EQ(opened().splits().train.size() + opened().splits().validation.size() + opened().splits().test.size(), 38U);
+  options.group_by = "no column";
+  EXPECT_THROW(opened(), Error);
+}
+
 TEST_F(Dataset, PredictionNeedsNoLabels) {
   options.source.targets = {"energy"};
   CrystalDataset d(options, graph, {});
@@ -220,8 +270,9 @@ TEST_F(Dataset, PredictionNeedsNoLabels) {
   HostCrystalBatch b;
   unknown.collate(std::vector<std::int64_t>{0}, b);
   EXPECT_EQ(b.loss_weight, 0.0);
-  unknown.set_scaler({{2.0}, {3.0}});
-  EXPECT_THROW(unknown.set_scaler({{2.0, 1.0}, {3.0, 1.0}}), Error);
+  unknown.set_state({{{"label_mean", {2.0}}, {"label_std", {3.0}}}, {}});
+  EXPECT_EQ(unknown.scaler().mean, std::vector<double>{2.0});
+  EXPECT_THROW(unknown.set_state({{{"label_mean", {2.0, 1.0}}, {"label_std", {3.0, 1.0}}}, {}}), Error);
 }
 
 TEST_F(Dataset, OpensWhatIsBuiltAndBuildsNothing) {

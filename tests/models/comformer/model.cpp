@@ -2,7 +2,7 @@
 // Gradients of the whole network, and the error of its tables.
 #include "models/comformer/crystals.hpp"
 #include "models/comformer/model.hpp"
-#include "nn/losses.hpp"
+#include "nn/target_losses.hpp"
 #include "support/gradcheck.hpp"
 
 #include <gtest/gtest.h>
@@ -37,7 +37,7 @@ struct ModelCase {
   std::vector<int> atoms{2, 1, 4};  ///< of each crystal; negative: a crystal without edges
   bool tables = false;
   Reduction reduction = Reduction::csr;
-  Criterion criterion = Criterion::mse;
+  TargetSlice::Kind criterion = TargetSlice::Kind::regression;
   Mode mode = Mode::train;
 };
 void PrintTo(const ModelCase& c, std::ostream* os) { *os << c.name; }
@@ -59,7 +59,7 @@ TEST_P(ModelGradients, MatchDifferences) {
   BatchSettings settings{.targets = p.targets, .missing_targets = p.targets > 1};
   if (p.tables) settings.tables = {32, 32};
   HostCrystalBatch host = batch_of(crystals, settings);
-  if (p.criterion == Criterion::binary) {
+  if (p.criterion == TargetSlice::Kind::binary) {
     for (double& y : host.target) y = std::isnan(y) ? y : y > 0.0;
   }
   CrystalBatch<double> batch;
@@ -70,7 +70,7 @@ TEST_P(ModelGradients, MatchDifferences) {
   c.forward = [&] {
     out = model.forward(step, batch);
     dout = step.arena.matrix<double>(out.extent(0), out.extent(1));
-    const auto loss = masked_loss(step, p.criterion, out, batch.target, host.loss_weight, dout);
+    const auto loss = target_loss<double>(step, std::vector<TargetSlice>(static_cast<std::size_t>(p.targets), {p.criterion, 1, 1.0}), out, batch.target, host.loss_weight, dout);
     return View2<double>(loss.data(), 1, 1);
   };
   c.backward = [&](View2<double> dloss) {
@@ -91,8 +91,8 @@ std::string name_of(const ::testing::TestParamInfo<ModelCase>& info) { return in
 INSTANTIATE_TEST_SUITE_P(
     Cases, ModelGradients,
     ::testing::Values(ModelCase{.name = "plain"}, ModelCase{.name = "two_heads_tables", .heads = 2, .tables = true},
-                      ModelCase{.name = "several_targets", .targets = 3, .criterion = Criterion::l1},
-                      ModelCase{.name = "binary_scatter", .heads = 2, .reduction = Reduction::scatter, .criterion = Criterion::binary},
+                      ModelCase{.name = "several_targets", .targets = 3, .criterion = TargetSlice::Kind::absolute},
+                      ModelCase{.name = "binary_scatter", .heads = 2, .reduction = Reduction::scatter, .criterion = TargetSlice::Kind::binary},
                       ModelCase{.name = "tables_scatter", .targets = 2, .tables = true, .reduction = Reduction::scatter},
                       ModelCase{.name = "one_crystal", .atoms = {5}}, ModelCase{.name = "one_atom", .atoms = {1}},
                       ModelCase{.name = "without_edges", .atoms = {-2, 3, -1}}, ModelCase{.name = "no_edges", .atoms = {-2, -3}, .tables = true},
@@ -119,7 +119,7 @@ Outcome outcome_of(const std::vector<TestCrystal>& crystals, const BatchSettings
   TestStep<T> step(Mode::train, std::size_t{1} << 27);
   const auto out = model.forward(step, batch);
   const auto dout = step.arena.template matrix<T>(out.extent(0), out.extent(1));
-  masked_loss(step, Criterion::mse, out, batch.target, host.loss_weight, dout);
+  target_loss<T>(step, std::vector<TargetSlice>(1), out, batch.target, host.loss_weight, dout);
   Outcome r;
   r.prediction = values_of(out);
   model.backward(step, batch, dout);

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <map>
 
 namespace gnn_hpc::dmpnn {
 namespace {
@@ -135,6 +136,37 @@ TEST_F(Molecules, SplitsAndScaling) {
   options.replicate = 5;
   EXPECT_NE(failure().find("folds"), std::string::npos);
   EXPECT_EQ(caches(), 1U) << "splits are not a matter of graphs";
+}
+
+TEST_F(Molecules, GroupsOfTheSameMoleculeStayTogether) {
+  std::string text = "smiles,y,family\n";
+  for (int i = 0; i < 60; ++i) {
+    const std::string chain(static_cast<std::size_t>(1 + i % 20), 'C');
+    text += fmt::format("{},{},{}\n", i < 30 ? chain + "O" : "O" + chain, i, i % 3);  // written from either end
+  }
+  put("data.csv", text);
+  options.smiles = "smiles";
+  options.targets = {"y"};
+  options.split = "holdout";
+  options.group_by = "input";
+  const auto d = opened();
+  const auto digest = d.input_digests();
+  std::map<std::uint64_t, int> part_of;
+  int number = 0;
+  for (const auto* part : {&d.splits().train, &d.splits().validation, &d.splits().test}) {
+    ++number;
+    for (const auto s : *part) {
+      const auto [at, fresh] = part_of.emplace(digest[static_cast<std::size_t>(s)], number);
+      EXPECT_EQ(at->second, number) << d.id(s);
+    }
+  }
+  EXPECT_EQ(part_of.size(), 20U);
+  EXPECT_EQ(d.splits().test.size(), 6U);  // two of twenty groups of three
+  options.group_by = "family";
+  options.train_ratio = 0.34;
+  options.validation_ratio = options.test_ratio = 0.33;
+  const auto by_family = opened();
+  for (const auto s : by_family.splits().test) EXPECT_EQ(s % 3, by_family.splits().test.front() % 3);
 }
 
 TEST_F(Molecules, BadRowsAreNamedAndLeftOut) {

@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -227,6 +228,22 @@ TEST_F(TokenData, EqualLinesHaveEqualDigests) {
   ASSERT_EQ(digests.size(), 4U);
   EXPECT_EQ(digests[0], digests[2]);
   EXPECT_EQ(std::set<std::uint64_t>(digests.begin(), digests.end()).size(), 3U);
+  options.group_by = "input";
+  for (int seed = 0; seed < 8; ++seed) {
+    options.split_seed = seed;
+    const auto d = opened();
+    const auto in = [&](const std::vector<std::int64_t>& part, std::int64_t s) { return std::find(part.begin(), part.end(), s) != part.end(); };
+    EXPECT_EQ(in(d.splits().train, 0), in(d.splits().train, 2)) << seed;
+    EXPECT_EQ(d.splits().train.size() + d.splits().validation.size(), 4U);
+  }
+}
+
+TEST_F(TokenData, PartsThatAFileNames) {
+  options.split_file = {put("parts.json", R"({"train": ["text.txt:4", 0, "text.txt:2"], "val": [7, 8], "test": [9]})")};
+  options.num_eval_samples = 1;
+  const auto d = opened();
+  EXPECT_EQ(d.splits().train, (std::vector<std::int64_t>{3, 0, 1}));
+  EXPECT_EQ(d.splits().validation, std::vector<std::int64_t>{7});
 }
 
 }  // namespace

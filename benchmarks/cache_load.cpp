@@ -8,8 +8,8 @@
 #include "graph/sampler.hpp"
 #include "models/comformer/dataset.hpp"
 
-#include <nlohmann/json.hpp>
 #include <sys/resource.h>
+#include <nlohmann/json.hpp>
 
 #include <chrono>
 #include <cstdio>

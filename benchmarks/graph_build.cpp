@@ -98,7 +98,8 @@ void run_cell(int atoms, int repeats) {
   const double seconds = median_seconds(repeats, [&] {
     for (int c = 0; c < cells; ++c) build_crystal_graph(lattice, frac, {.max_neighbors = 12}, workspace, graph);
   });
-  fmt::print("{:6d} atoms  {:9.0f} cells/s  {:.2f} us an atom  ({} unique edges)\n", atoms, cells / seconds, 1e6 * seconds / cells / atoms, graph.num_edges());
+  fmt::print("{:6d} atoms  {:9.0f} cells/s  {:.2f} us an atom  ({} unique edges)\n", atoms, cells / seconds, 1e6 * seconds / cells / atoms,
+             graph.num_edges());
 }
 
 }  // namespace
@@ -107,10 +108,9 @@ int main(int argc, char** argv) {
   const std::string folder = argc > 1 ? argv[1] : "../shared/data/crystals";
   const int repeats = argc > 2 ? std::max(1, std::atoi(argv[2])) : 7;
   try {
-    for (const Case& c :
-         {Case{"perov_5_val.csv.gz", "heat_all", 12, 181}, Case{"perov_5_val.csv.gz", "heat_all", 25, 169},
-          Case{"carbon_24_val.csv.gz", "energy_per_atom", 12, 64}, Case{"carbon_24_val.csv.gz", "energy_per_atom", 25, 58},
-          Case{"mp20_subset_train.csv.gz", "formation_energy_per_atom", 25, 0}}) {
+    for (const Case& c : {Case{"perov_5_val.csv.gz", "heat_all", 12, 181}, Case{"perov_5_val.csv.gz", "heat_all", 25, 169},
+                          Case{"carbon_24_val.csv.gz", "energy_per_atom", 12, 64}, Case{"carbon_24_val.csv.gz", "energy_per_atom", 25, 58},
+                          Case{"mp20_subset_train.csv.gz", "formation_energy_per_atom", 25, 0}}) {
       run(folder, repeats, c);
     }
     for (const int atoms : {5, 40, 80, 160, 320, 1080, 2560, 5000, 20000}) run_cell(atoms, repeats);

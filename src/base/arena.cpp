@@ -33,8 +33,8 @@ void* Arena::take(std::size_t bytes) {
 }
 
 void Arena::release(Mark m) {
-  GNN_HPC_REQUIRE(m.chunk < current_ || (m.chunk == current_ && m.used <= used_),
-                  "released out of order: mark ({}, {}) is above the top ({}, {})", m.chunk, m.used, current_, used_);
+  GNN_HPC_REQUIRE(m.chunk < current_ || (m.chunk == current_ && m.used <= used_), "released out of order: mark ({}, {}) is above the top ({}, {})",
+                  m.chunk, m.used, current_, used_);
   while (current_ > m.chunk) {
     --current_;
     used_ = 0;

@@ -118,11 +118,13 @@ std::optional<BlasNote> blas_note(const BlasLibrary& library, const std::string&
   if (in_use != VectorClass::avx512 && !better_blas_kernels(library.kernels, processor).empty()) {
     return BlasNote{fmt::format("{} has no better kernels than {} for this processor, which can do {}: products may take several times as long as "
                                 "they should; use a newer OpenBLAS built with DYNAMIC_ARCH, or another BLAS (-DBLA_VENDOR, see README)",
-                                library.name, with_class(library.kernels), name_of(processor.vectors())), true};
+                                library.name, with_class(library.kernels), name_of(processor.vectors())),
+                    true};
   }
   if (own_choice.empty() || own_choice == library.kernels) return std::nullopt;
   return BlasNote{fmt::format("{} chose its kernels {} for this processor; {} are faster on it and were taken (OPENBLAS_CORETYPE decides otherwise)",
-                              library.name, with_class(own_choice), with_class(library.kernels)), false};
+                              library.name, with_class(own_choice), with_class(library.kernels)),
+                  false};
 }
 
 std::optional<BlasNote> blas_note() {

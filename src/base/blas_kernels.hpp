@@ -10,9 +10,9 @@ namespace gnn_hpc {
 
 /// The BLAS library that this process has loaded.
 struct BlasLibrary {
-  std::string name;            ///< "OpenBLAS 0.3.21", "oneMKL 2024.2", "BLIS 0.9", else the file's name; empty: none on the host
-  std::string kernels;         ///< that it chose for this processor ("Haswell", "SkylakeX", ...); empty where it does not tell
-  bool takes_a_choice = false; ///< OPENBLAS_CORETYPE chooses other kernels at its start (OpenBLAS built with DYNAMIC_ARCH)
+  std::string name;             ///< "OpenBLAS 0.3.21", "oneMKL 2024.2", "BLIS 0.9", else the file's name; empty: none on the host
+  std::string kernels;          ///< that it chose for this processor ("Haswell", "SkylakeX", ...); empty where it does not tell
+  bool takes_a_choice = false;  ///< OPENBLAS_CORETYPE chooses other kernels at its start (OpenBLAS built with DYNAMIC_ARCH)
   /// "OpenBLAS 0.3.21, kernels SkylakeX".
   std::string describe() const;
 };

@@ -26,11 +26,17 @@ namespace {
 template <class T>
 MPI_Datatype mpi_type();
 template <>
-MPI_Datatype mpi_type<float>() { return MPI_FLOAT; }
+MPI_Datatype mpi_type<float>() {
+  return MPI_FLOAT;
+}
 template <>
-MPI_Datatype mpi_type<double>() { return MPI_DOUBLE; }
+MPI_Datatype mpi_type<double>() {
+  return MPI_DOUBLE;
+}
 template <>
-MPI_Datatype mpi_type<std::int64_t>() { return MPI_INT64_T; }
+MPI_Datatype mpi_type<std::int64_t>() {
+  return MPI_INT64_T;
+}
 
 std::size_t largest_piece = kLargestMessage;
 
@@ -42,9 +48,7 @@ void in_pieces(std::size_t n, F f) {
 
 template <class T>
 void all_reduce(T* values, std::size_t n, MPI_Op op) {
-  in_pieces(n, [&](std::size_t first, int count) {
-    MPI_Allreduce(MPI_IN_PLACE, values + first, count, mpi_type<T>(), op, MPI_COMM_WORLD);
-  });
+  in_pieces(n, [&](std::size_t first, int count) { MPI_Allreduce(MPI_IN_PLACE, values + first, count, mpi_type<T>(), op, MPI_COMM_WORLD); });
 }
 
 template <class T>
@@ -157,8 +161,7 @@ void Comm::sum(const Exec& exec, View1<double> values) const {
 
 void Comm::broadcast([[maybe_unused]] std::string& text) const {
   GNN_HPC_IF_MANY(std::int64_t n = static_cast<std::int64_t>(text.size()); MPI_Bcast(&n, 1, MPI_INT64_T, 0, MPI_COMM_WORLD);
-                  text.resize(static_cast<std::size_t>(n));
-                  broadcast_from_root(text.data(), text.size(), MPI_CHAR))
+                  text.resize(static_cast<std::size_t>(n)); broadcast_from_root(text.data(), text.size(), MPI_CHAR))
 }
 void Comm::broadcast([[maybe_unused]] std::span<std::int64_t> values) const {
   GNN_HPC_IF_MANY(broadcast_from_root(values.data(), values.size(), MPI_INT64_T))

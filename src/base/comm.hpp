@@ -42,9 +42,9 @@ class Comm {
   void sum(const Exec& exec, View1<float> values) const;
   void sum(const Exec& exec, View1<double> values) const;
 
-  void broadcast(std::string& text) const;                    ///< from the root
-  void broadcast(std::span<std::int64_t> values) const;       ///< from the root
-  void broadcast(std::vector<std::string>& texts) const;      ///< from the root; texts may hold anything, line ends too
+  void broadcast(std::string& text) const;                         ///< from the root
+  void broadcast(std::span<std::int64_t> values) const;            ///< from the root
+  void broadcast(std::vector<std::string>& texts) const;           ///< from the root; texts may hold anything, line ends too
   std::vector<std::string> gather(const std::string& text) const;  ///< at the root, in rank order; empty elsewhere
   /// All ranks' texts at the root, one rank's after the other; no separator, so that they may hold anything.
   std::vector<std::string> gather(const std::vector<std::string>& texts) const;

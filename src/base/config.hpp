@@ -32,10 +32,8 @@ using HostView2 = Kokkos::View<T**, Kokkos::LayoutRight, Kokkos::HostSpace>;
 
 using Rows = Kokkos::RangePolicy<Exec, Kokkos::IndexType<int>>;
 /// On GPUs the default tile runs the first index fastest; our Views are LayoutRight, so the last one must.
-using RowMajor2 = Kokkos::MDRangePolicy<Exec, Kokkos::Rank<2, Kokkos::Iterate::Right, Kokkos::Iterate::Right>,
-                                        Kokkos::IndexType<int>>;
-using RowMajor3 = Kokkos::MDRangePolicy<Exec, Kokkos::Rank<3, Kokkos::Iterate::Right, Kokkos::Iterate::Right>,
-                                        Kokkos::IndexType<int>>;
+using RowMajor2 = Kokkos::MDRangePolicy<Exec, Kokkos::Rank<2, Kokkos::Iterate::Right, Kokkos::Iterate::Right>, Kokkos::IndexType<int>>;
+using RowMajor3 = Kokkos::MDRangePolicy<Exec, Kokkos::Rank<3, Kokkos::Iterate::Right, Kokkos::Iterate::Right>, Kokkos::IndexType<int>>;
 
 /// True where kernels run on the host: Views are host pointers and no transfer is needed.
 inline constexpr bool kExecIsHost = Kokkos::SpaceAccessibility<Kokkos::HostSpace, Memory>::accessible;

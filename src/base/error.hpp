@@ -40,12 +40,11 @@ std::string require_values(fmt::format_string<Args...> text, Args&&... args) {
 
 /// Checks an invariant of the program itself (shapes, call order) in every build type.
 /// `GNN_HPC_REQUIRE(x.extent(0) == n, "x has {} rows, expected {}", x.extent(0), n)`; throws Error(Exit::internal).
-#define GNN_HPC_REQUIRE(condition, ...)                                                          \
-  do {                                                                                           \
-    if (!(condition)) {                                                                          \
-      ::gnn_hpc::detail::fail_requirement(#condition, __FILE__, __LINE__,                        \
-                                          ::gnn_hpc::detail::require_values(__VA_ARGS__));       \
-    }                                                                                            \
+#define GNN_HPC_REQUIRE(condition, ...)                                                                                    \
+  do {                                                                                                                     \
+    if (!(condition)) {                                                                                                    \
+      ::gnn_hpc::detail::fail_requirement(#condition, __FILE__, __LINE__, ::gnn_hpc::detail::require_values(__VA_ARGS__)); \
+    }                                                                                                                      \
   } while (false)
 
 }  // namespace gnn_hpc

@@ -86,8 +86,7 @@ struct Console {
     auto logger = std::make_shared<spdlog::logger>("gnn_hpc", sink);
     logger->set_level(level);
     // No end of line: the sink adds it behind the colour.
-    logger->set_formatter(std::make_unique<spdlog::pattern_formatter>(sink->terminal() ? "%v" : "%H:%M:%S %v",
-                                                                      spdlog::pattern_time_type::local, ""));
+    logger->set_formatter(std::make_unique<spdlog::pattern_formatter>(sink->terminal() ? "%v" : "%H:%M:%S %v", spdlog::pattern_time_type::local, ""));
     return logger;
   }
 };
@@ -99,10 +98,14 @@ Console& console() {
 
 spdlog::level::level_enum level_of(LogLevel level) {
   switch (level) {
-    case LogLevel::debug: return spdlog::level::debug;
-    case LogLevel::info: return spdlog::level::info;
-    case LogLevel::warning: return spdlog::level::warn;
-    case LogLevel::error: return spdlog::level::err;
+    case LogLevel::debug:
+      return spdlog::level::debug;
+    case LogLevel::info:
+      return spdlog::level::info;
+    case LogLevel::warning:
+      return spdlog::level::warn;
+    case LogLevel::error:
+      return spdlog::level::err;
   }
   return spdlog::level::err;
 }
@@ -137,8 +140,7 @@ void log_text(LogLevel level, std::string_view text) {
 
 namespace detail {
 
-std::string progress_line(std::string_view text, std::int64_t done, std::int64_t total, std::string_view unit, double rate,
-                          double seconds_left) {
+std::string progress_line(std::string_view text, std::int64_t done, std::int64_t total, std::string_view unit, double rate, double seconds_left) {
   std::string line(text);
   if (!line.empty()) line += "  ";
   line += format_count(done);
@@ -169,8 +171,7 @@ double seconds_between(std::chrono::steady_clock::time_point from, std::chrono::
 }  // namespace
 
 Progress::Progress(std::string unit, std::int64_t total, std::int64_t start)
-    : unit_(std::move(unit)), total_(total), start_(start), last_done_(start), begin_(Clock::now()), last_shown_(begin_),
-      last_rated_(begin_) {}
+    : unit_(std::move(unit)), total_(total), start_(start), last_done_(start), begin_(Clock::now()), last_shown_(begin_), last_rated_(begin_) {}
 
 Progress::~Progress() { finish(); }
 

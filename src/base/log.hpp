@@ -88,8 +88,7 @@ class Progress {
 
 namespace detail {
 /// The text of a Progress line; `seconds_left` < 0: unknown.
-std::string progress_line(std::string_view text, std::int64_t done, std::int64_t total, std::string_view unit, double rate,
-                          double seconds_left);
+std::string progress_line(std::string_view text, std::int64_t done, std::int64_t total, std::string_view unit, double rate, double seconds_left);
 /// At most `width` columns, cut at a character of UTF-8.
 std::string clip(std::string_view line, std::size_t width);
 }  // namespace detail

@@ -35,10 +35,10 @@ struct Config::Entry {
 };
 
 struct Config::Node {
-  std::string path;                 ///< "" for the top, else "train" or "train.optimizer"
-  const YamlTree* tree = nullptr;   ///< the block in the file; nullptr if absent
+  std::string path;                ///< "" for the top, else "train" or "train.optimizer"
+  const YamlTree* tree = nullptr;  ///< the block in the file; nullptr if absent
   std::vector<std::unique_ptr<Entry>> entries;
-  bool closed = false;              ///< `done` was called: keys nobody asked for are problems
+  bool closed = false;  ///< `done` was called: keys nobody asked for are problems
 };
 
 struct Config::Document {
@@ -61,9 +61,7 @@ struct Config::Document {
 
 namespace {
 
-std::string dotted(const std::string& path, std::string_view key) {
-  return path.empty() ? std::string(key) : fmt::format("{}.{}", path, key);
-}
+std::string dotted(const std::string& path, std::string_view key) { return path.empty() ? std::string(key) : fmt::format("{}.{}", path, key); }
 
 std::string number_text(double x) { return std::isinf(x) ? (x > 0 ? ".inf" : "-.inf") : fmt::format("{}", x); }
 std::string number_text(std::int64_t x) { return fmt::format("{}", x); }
@@ -102,8 +100,7 @@ bool parse_number(const YamlTree& tree, Number& out, std::string& hint) {
   } else {
     std::int64_t whole = 0;
     const auto [end_int, error_int] = std::from_chars(first, last, whole);
-    if (error_int == std::errc() && end_int == last && whole >= std::numeric_limits<Number>::min() &&
-        whole <= std::numeric_limits<Number>::max()) {
+    if (error_int == std::errc() && end_int == last && whole >= std::numeric_limits<Number>::min() && whole <= std::numeric_limits<Number>::max()) {
       out = static_cast<Number>(whole);
       return true;
     }
@@ -203,16 +200,14 @@ Config::Entry& Config::record(std::string_view key, std::string_view doc) {
 
 void Config::mismatch(std::string_view key, const YamlTree& found, const std::string& allowed, const std::string& hint) {
   document_->problems.push_back({found.line, found.from_command_line, dotted(node_->path, key),
-                                 fmt::format("found {}, allowed: {}{}", found.describe(), allowed,
-                                             hint.empty() ? "" : " (" + hint + ")")});
+                                 fmt::format("found {}, allowed: {}{}", found.describe(), allowed, hint.empty() ? "" : " (" + hint + ")")});
 }
 
 void Config::problem(std::string_view key, const std::string& message) {
   if (document_->schema) return;
   const YamlTree* at = key.empty() ? nullptr : value_of(key);
   if (at == nullptr) at = node_->tree;
-  document_->problems.push_back({at ? at->line : 0, at && at->from_command_line,
-                                 key.empty() ? node_->path : dotted(node_->path, key), message});
+  document_->problems.push_back({at ? at->line : 0, at && at->from_command_line, key.empty() ? node_->path : dotted(node_->path, key), message});
 }
 
 void Config::text(std::string_view key, std::string& value, std::string_view doc) {
@@ -278,9 +273,7 @@ void Config::read_number(std::string_view key, Number& value, const Range& range
 }
 void Config::number(std::string_view key, double& v, const Range& range, std::string_view doc) { read_number(key, v, range, doc); }
 void Config::number(std::string_view key, int& v, const Range& range, std::string_view doc) { read_number(key, v, range, doc); }
-void Config::number(std::string_view key, std::int64_t& v, const Range& range, std::string_view doc) {
-  read_number(key, v, range, doc);
-}
+void Config::number(std::string_view key, std::int64_t& v, const Range& range, std::string_view doc) { read_number(key, v, range, doc); }
 
 namespace {
 /// The items of a list; a single value counts as a list of one. nullptr items never occur.
@@ -470,8 +463,10 @@ void Config::finish() const {
     if (f.unknown != nullptr) f.problem.message = full ? "unknown key" : fmt::format("unknown key ({})", advice_for(*f.unknown));
     std::string line = shortened(document_->where(f.problem), kMostShownWhere) + ": " + f.problem.message;
     if (!different.insert(line).second) continue;
-    if (full) ++more;
-    else lines.push_back(std::move(line));
+    if (full)
+      ++more;
+    else
+      lines.push_back(std::move(line));
   }
   if (more > 0) lines.push_back(fmt::format("{}: ... and {} more problems", document_->name, format_count(static_cast<long long>(more))));
   throw Error(Exit::usage, join(lines, "\n"));

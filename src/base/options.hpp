@@ -26,9 +26,9 @@ inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
 inline constexpr Range positive{0.0, kInfinity, true, false};
 inline constexpr Range non_negative{0.0, kInfinity, false, false};
 inline constexpr Range at_least_one{1.0, kInfinity, false, false};
-inline constexpr Range unit_interval{0.0, 1.0, false, false};    ///< [0, 1]
-inline constexpr Range open_fraction{0.0, 1.0, true, true};      ///< (0, 1)
-inline constexpr Range below_one{0.0, 1.0, false, true};         ///< [0, 1)
+inline constexpr Range unit_interval{0.0, 1.0, false, false};  ///< [0, 1]
+inline constexpr Range open_fraction{0.0, 1.0, true, true};    ///< (0, 1)
+inline constexpr Range below_one{0.0, 1.0, false, true};       ///< [0, 1)
 inline constexpr Range any_number{};
 
 /// One block of the input file, read key by key into plain structs whose members hold the defaults:

@@ -30,11 +30,16 @@ std::pair<std::string, std::string> key_and_value(const std::string& line) {
 
 const char* name_of(VectorClass vectors) {
   switch (vectors) {
-    case VectorClass::none: break;
-    case VectorClass::sse: return "SSE";
-    case VectorClass::avx: return "AVX";
-    case VectorClass::avx2: return "AVX2 and FMA";
-    case VectorClass::avx512: return "AVX-512";
+    case VectorClass::none:
+      break;
+    case VectorClass::sse:
+      return "SSE";
+    case VectorClass::avx:
+      return "AVX";
+    case VectorClass::avx2:
+      return "AVX2 and FMA";
+    case VectorClass::avx512:
+      return "AVX-512";
   }
   return "unknown";
 }
@@ -105,11 +110,16 @@ const Processor& this_processor() {
 
 double sure_flops_per_cycle(const Processor& processor) {
   switch (processor.vectors()) {
-    case VectorClass::avx512: return 16 * 2;
-    case VectorClass::avx2: return 2 * 8 * 2;
-    case VectorClass::avx: return 8 * 2;
-    case VectorClass::sse: return 4 * 2;
-    case VectorClass::none: break;
+    case VectorClass::avx512:
+      return 16 * 2;
+    case VectorClass::avx2:
+      return 2 * 8 * 2;
+    case VectorClass::avx:
+      return 8 * 2;
+    case VectorClass::sse:
+      return 4 * 2;
+    case VectorClass::none:
+      break;
   }
   return processor.has("asimd") ? 4 * 2 : 0;
 }

@@ -7,11 +7,11 @@ namespace gnn_hpc {
 
 /// Which program wrote a file: recorded in caches, checkpoints and golden files, printed by `--version`.
 struct Provenance {
-  std::string version;         ///< of the project
-  std::string git_hash;        ///< 40 hex digits, or "unknown" outside a repository
-  bool git_dirty;              ///< tracked files differed from that commit
-  std::string compiler;        ///< id and version
-  std::string build_type;      ///< Release, Debug, ...
+  std::string version;     ///< of the project
+  std::string git_hash;    ///< 40 hex digits, or "unknown" outside a repository
+  bool git_dirty;          ///< tracked files differed from that commit
+  std::string compiler;    ///< id and version
+  std::string build_type;  ///< Release, Debug, ...
   std::string kokkos_version;
   std::string kokkos_devices;  ///< the backends Kokkos was built with
   std::string hdf5_version;

@@ -38,11 +38,16 @@ extern "C" void on_signal(int signal) {
 
 const char* name_of_signal(int signal) noexcept {
   switch (signal) {
-    case SIGTERM: return "SIGTERM";
-    case SIGINT: return "SIGINT";
-    case SIGUSR1: return "SIGUSR1";
-    case SIGUSR2: return "SIGUSR2";
-    default: return "";
+    case SIGTERM:
+      return "SIGTERM";
+    case SIGINT:
+      return "SIGINT";
+    case SIGUSR1:
+      return "SIGUSR1";
+    case SIGUSR2:
+      return "SIGUSR2";
+    default:
+      return "";
   }
 }
 
@@ -60,8 +65,7 @@ void install_signal_handlers() {
   }
 }
 
-TimeLimit::TimeLimit(double seconds) noexcept
-    : before_(time_limit.exchange(seconds > 0.0 ? seconds : std::numeric_limits<double>::infinity())) {}
+TimeLimit::TimeLimit(double seconds) noexcept : before_(time_limit.exchange(seconds > 0.0 ? seconds : std::numeric_limits<double>::infinity())) {}
 TimeLimit::~TimeLimit() { time_limit = before_; }
 
 double seconds_running() noexcept { return std::chrono::duration<double>(Clock::now() - kStart).count(); }

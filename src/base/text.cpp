@@ -70,7 +70,11 @@ namespace {
 std::pair<std::size_t, char32_t> first_character(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char lead = byte(0);
-  const std::size_t length = lead < 0x80 ? 1 : lead >= 0xC2 && lead < 0xE0 ? 2 : lead >= 0xE0 && lead < 0xF0 ? 3 : lead >= 0xF0 && lead < 0xF5 ? 4 : 0;
+  const std::size_t length = lead < 0x80                   ? 1
+                             : lead >= 0xC2 && lead < 0xE0 ? 2
+                             : lead >= 0xE0 && lead < 0xF0 ? 3
+                             : lead >= 0xF0 && lead < 0xF5 ? 4
+                                                           : 0;
   if (length == 0 || length > text.size()) return {0, 0};
   char32_t code = length == 1 ? lead : lead & (0x7FU >> length);
   for (std::size_t i = 1; i < length; ++i) {
@@ -95,12 +99,18 @@ std::string printable(std::string_view text, std::size_t longest, LineEnds line_
   for (std::size_t characters = 0; !text.empty(); ++characters) {
     if (longest > 0 && characters == longest) return out + "...";
     const auto [length, code] = first_character(text);
-    if (length == 0) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[0]));
-    else if (!is_control(code) || (line_ends == LineEnds::keep && (code == '\n' || code == '\t'))) out += text.substr(0, length);
-    else if (code == '\n') out += "\\n";
-    else if (code == '\t') out += "\\t";
-    else if (code == '\r') out += "\\r";
-    else out += code < 0x80 ? fmt::format("\\x{:02x}", static_cast<unsigned>(code)) : fmt::format("\\u{:04x}", static_cast<unsigned>(code));
+    if (length == 0)
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[0]));
+    else if (!is_control(code) || (line_ends == LineEnds::keep && (code == '\n' || code == '\t')))
+      out += text.substr(0, length);
+    else if (code == '\n')
+      out += "\\n";
+    else if (code == '\t')
+      out += "\\t";
+    else if (code == '\r')
+      out += "\\r";
+    else
+      out += code < 0x80 ? fmt::format("\\x{:02x}", static_cast<unsigned>(code)) : fmt::format("\\u{:04x}", static_cast<unsigned>(code));
     text.remove_prefix(std::max<std::size_t>(1, length));
   }
   return out;

@@ -82,7 +82,8 @@ class Converter {
     if (++count_ > kMaxValues) refuse(name_, out.line, fmt::format("more than {} values", kMaxValues));
     switch (node.Type()) {
       case YAML::NodeType::Undefined:
-      case YAML::NodeType::Null: break;
+      case YAML::NodeType::Null:
+        break;
       case YAML::NodeType::Scalar:
         out.kind = YamlTree::Kind::scalar;
         out.text = node.Scalar();
@@ -92,7 +93,9 @@ class Converter {
         out.kind = YamlTree::Kind::list;
         for (const auto& item : node) out.children.push_back(convert(item, path, depth + 1));
         break;
-      case YAML::NodeType::Map: convert_map(node, path, depth, out); break;
+      case YAML::NodeType::Map:
+        convert_map(node, path, depth, out);
+        break;
     }
     return out;
   }
@@ -141,14 +144,17 @@ YamlTree* YamlTree::find(std::string_view key) { return const_cast<YamlTree*>(st
 
 std::string YamlTree::describe() const {
   switch (kind) {
-    case Kind::none: return "nothing";
+    case Kind::none:
+      return "nothing";
     case Kind::scalar: {
       std::string shown = text.size() > 60 ? text.substr(0, 57) + "..." : text;
       std::replace(shown.begin(), shown.end(), '\n', ' ');
       return quoted ? fmt::format("the text '{}'", shown) : fmt::format("'{}'", shown);
     }
-    case Kind::list: return fmt::format("a list of {}", children.size());
-    case Kind::map: return "a block of keys";
+    case Kind::list:
+      return fmt::format("a list of {}", children.size());
+    case Kind::map:
+      return "a block of keys";
   }
   return {};
 }
@@ -156,7 +162,8 @@ std::string YamlTree::describe() const {
 std::string YamlTree::flow() const {
   std::string out;
   switch (kind) {
-    case Kind::none: return "null";
+    case Kind::none:
+      return "null";
     case Kind::scalar: {
       if (quoted) return looks_typed(text) ? "\"" + text + "\"" : yaml_scalar(text);
       return looks_typed(text) ? text : yaml_scalar(text);
@@ -221,8 +228,7 @@ YamlTree read_override(const std::string& value, const std::string& what) {
 }
 
 bool looks_typed(std::string_view text) {
-  static constexpr std::string_view kWords[] = {"null", "~",  "true", "false", "yes", "no",
-                                                "on",   "off", "y",    "n",     ".inf", "-.inf", ".nan"};
+  static constexpr std::string_view kWords[] = {"null", "~", "true", "false", "yes", "no", "on", "off", "y", "n", ".inf", "-.inf", ".nan"};
   std::string lower(text);
   for (char& ch : lower) ch = static_cast<char>(std::tolower(static_cast<unsigned char>(ch)));
   if (std::find(std::begin(kWords), std::end(kWords), lower) != std::end(kWords)) return true;

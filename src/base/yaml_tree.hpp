@@ -12,12 +12,12 @@ namespace gnn_hpc {
 struct YamlTree {
   enum class Kind { none, scalar, list, map };
   Kind kind = Kind::none;
-  std::string text;             ///< scalar: as written, quotes removed
-  bool quoted = false;          ///< a quoted scalar is text, whatever it looks like
-  int line = 0;                 ///< from 1; 0: not in the file
+  std::string text;     ///< scalar: as written, quotes removed
+  bool quoted = false;  ///< a quoted scalar is text, whatever it looks like
+  int line = 0;         ///< from 1; 0: not in the file
   bool from_command_line = false;
-  std::vector<std::string> keys;    ///< map: in file order, each once
-  std::vector<YamlTree> children;   ///< map: one per key; list: the items
+  std::vector<std::string> keys;   ///< map: in file order, each once
+  std::vector<YamlTree> children;  ///< map: one per key; list: the items
 
   const YamlTree* find(std::string_view key) const;
   YamlTree* find(std::string_view key);

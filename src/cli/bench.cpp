@@ -72,7 +72,8 @@ nlohmann::ordered_json bench_step(Job<T>& job, const CommandLine& line, const Co
   load_weights(task, line);
   const int batch_size = line.batch > 0 ? line.batch : job.options.train.batch_size;
   const std::vector<std::int64_t> samples = first_samples(task, batch_size);
-  const auto share = rank_share(samples, [&](std::int64_t s) { return task.cost(s); }, comm.rank(), comm.size());
+  const auto share = rank_share(
+      samples, [&](std::int64_t s) { return task.cost(s); }, comm.rank(), comm.size());
   const auto batch = task.new_batch();
   task.collate(share, *batch);
   const double divisor = comm.sum(batch->loss_weight);
@@ -155,8 +156,8 @@ nlohmann::ordered_json bench_load(Job<T>& job, const CommandLine& line, const Co
   BatchRule rule = job.options.train.batches();
   rule.batch_size = batch_size;
   const BatchPlan plan = BatchPlan::training(task.splits().train, rule, static_cast<std::uint64_t>(job.options.run.seed), 0);
-  Loader<HostBatch> loader(plan.num_batches(), [&] { return task.new_batch(); },
-                           [&](std::int64_t b, HostBatch& out) { collate_share(task, comm, plan, b, out); });
+  Loader<HostBatch> loader(
+      plan.num_batches(), [&] { return task.new_batch(); }, [&](std::int64_t b, HostBatch& out) { collate_share(task, comm, plan, b, out); });
   std::vector<double> seconds;
   double first = 0.0, all = 0.0;
   std::int64_t loaded = 0;
@@ -249,7 +250,8 @@ template <class T>
 nlohmann::ordered_json bench_part(Job<T>& job, const CommandLine& line, const Comm& comm, const PartBench& part) {
   const System& system = find_system(job.options.system);
   if (std::none_of(system.part_benches.begin(), system.part_benches.end(), [&](const PartBench& p) { return p.name == part.name; })) {
-    throw Error(Exit::usage, fmt::format("bench --what {}: system {} has no such part; gnn_hpc info --systems shows which has", part.name, system.name));
+    throw Error(Exit::usage,
+                fmt::format("bench --what {}: system {} has no such part; gnn_hpc info --systems shows which has", part.name, system.name));
   }
   PartBenchRequest request;
   request.batch = line.batch > 0 ? line.batch : job.options.train.batch_size;
@@ -257,8 +259,10 @@ nlohmann::ordered_json bench_part(Job<T>& job, const CommandLine& line, const Co
   request.warmup = line.warmup;
   request.seed = static_cast<std::uint64_t>(job.options.run.seed);
   nlohmann::ordered_json j = bench_head(job, line, comm);
-  if constexpr (std::is_same_v<T, float>) j.update(part.run_float(*job.task, request));
-  else j.update(part.run_double(*job.task, request));
+  if constexpr (std::is_same_v<T, float>)
+    j.update(part.run_float(*job.task, request));
+  else
+    j.update(part.run_double(*job.task, request));
   return j;
 }
 

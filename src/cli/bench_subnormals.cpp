@@ -63,8 +63,13 @@ nlohmann::ordered_json products_json(const ParamStore<T>& store, const std::vect
   });
   nlohmann::ordered_json out = nlohmann::ordered_json::array();
   for (const auto& [key, e] : rows) {
-    out.push_back({{"matrix", key.first}, {"kind", kind_of(key.second)}, {"products", e.products}, {"left", e.left},
-                   {"left_subnormal", e.left_subnormal}, {"right", e.right}, {"right_subnormal", e.right_subnormal}});
+    out.push_back({{"matrix", key.first},
+                   {"kind", kind_of(key.second)},
+                   {"products", e.products},
+                   {"left", e.left},
+                   {"left_subnormal", e.left_subnormal},
+                   {"right", e.right},
+                   {"right_subnormal", e.right_subnormal}});
   }
   return out;
 }
@@ -86,12 +91,14 @@ nlohmann::ordered_json tensors_json(const ParamStore<T>& store) {
 
 template <class T>
 nlohmann::ordered_json bench_subnormals(Job<T>& job, const CommandLine& line, const Comm& comm) {
-  if constexpr (!kExecIsHost) throw Error(Exit::usage, "bench --what subnormals looks at products on the processor; this program computes on a device");
+  if constexpr (!kExecIsHost)
+    throw Error(Exit::usage, "bench --what subnormals looks at products on the processor; this program computes on a device");
   Task<T>& task = *job.task;
   task.open_data(comm, DataUse::training);
   load_weights(task, line);
   const std::vector<std::int64_t> samples = first_samples(task, line.batch > 0 ? line.batch : job.options.train.batch_size);
-  const auto share = rank_share(samples, [&](std::int64_t s) { return task.cost(s); }, comm.rank(), comm.size());
+  const auto share = rank_share(
+      samples, [&](std::int64_t s) { return task.cost(s); }, comm.rank(), comm.size());
   const auto batch = task.new_batch();
   task.collate(share, *batch);
   Optimizer<T> optimizer(task.params(), job.options.train);

@@ -49,7 +49,10 @@ void describe(CLI::App& app, CommandLine& line) {
   add_input(*predict, line);
   predict->add_option("--checkpoint", line.checkpoint, "checkpoint or run folder (default: run.dir, its best weights)")->type_name("PATH");
   predict->add_option("--data", line.data, "structures or molecules to predict, instead of data.path")->type_name("PATH");
-  predict->add_option("--output", line.output, "CSV file, or - for stdout (default: RUN/predicted.csv); reasons of records without a prediction go to FILE_skipped.csv")->type_name("FILE");
+  predict
+      ->add_option("--output", line.output,
+                   "CSV file, or - for stdout (default: RUN/predicted.csv); reasons of records without a prediction go to FILE_skipped.csv")
+      ->type_name("FILE");
   predict->add_option("--fingerprint", line.fingerprint, "also write the learned representation of each sample (.csv, else HDF5)")->type_name("FILE");
   predict->add_flag("-q,--quiet", line.quiet, "warnings and errors only");
 
@@ -60,9 +63,12 @@ void describe(CLI::App& app, CommandLine& line) {
 
   CLI::App* verify = app.add_subcommand("verify", "compare this program with golden data, tensor by tensor");
   verify->add_option("FILE", line.input, "golden file (HDF5)")->required()->type_name("FILE.h5");
-  verify->add_option("--precision", line.precision, "of the model under test")->type_name("double|float")->capture_default_str()
+  verify->add_option("--precision", line.precision, "of the model under test")
+      ->type_name("double|float")
+      ->capture_default_str()
       ->check(one_of({"double", "float"}));
-  verify->add_flag("--keep-subnormals", line.keep_subnormals, "compute with numbers below 1e-38 (float), 1e-308 (double) instead of taking them for zero");
+  verify->add_flag("--keep-subnormals", line.keep_subnormals,
+                   "compute with numbers below 1e-38 (float), 1e-308 (double) instead of taking them for zero");
   verify->add_flag("--failures-only", line.failures_only, "print only what differs");
 
   CLI::App* bench = app.add_subcommand("bench", "time the phases of a step; JSON on stdout");
@@ -75,31 +81,42 @@ void describe(CLI::App& app, CommandLine& line) {
       parts += fmt::format("{}{} ({}: {})", parts.empty() ? "" : ", ", part.name, system->name, part.summary);
     }
   }
-  bench->add_option("--what", line.what, "a training step, building graphs, loading batches from the cache; count subnormal numbers in the products of a "
-                    "step; or a part of a step alone: " + parts)
-      ->type_name(join(whats, "|"))->capture_default_str()->check(one_of(whats));
+  bench
+      ->add_option("--what", line.what,
+                   "a training step, building graphs, loading batches from the cache; count subnormal numbers in the products of a "
+                   "step; or a part of a step alone: " +
+                       parts)
+      ->type_name(join(whats, "|"))
+      ->capture_default_str()
+      ->check(one_of(whats));
   bench->add_option("--checkpoint", line.checkpoint, "step, subnormals: weights of this checkpoint or run folder (default: those of the beginning)")
       ->type_name("PATH");
-  bench->add_option("--repeat", line.repeat, "timed repetitions; medians are reported")->type_name("N")->capture_default_str()
+  bench->add_option("--repeat", line.repeat, "timed repetitions; medians are reported")
+      ->type_name("N")
+      ->capture_default_str()
       ->check(between(1, 1000000));
-  bench->add_option("--warmup", line.warmup, "repetitions before the clock starts")->type_name("N")->capture_default_str()
+  bench->add_option("--warmup", line.warmup, "repetitions before the clock starts")
+      ->type_name("N")
+      ->capture_default_str()
       ->check(between(0, 1000000));
-  bench->add_option("--batch", line.batch, "samples a step over all ranks (default: train.batch_size)")->type_name("N")
-      ->check(between(1, 100000000));
+  bench->add_option("--batch", line.batch, "samples a step over all ranks (default: train.batch_size)")->type_name("N")->check(between(1, 100000000));
   bench->add_option("--output", line.output, "also write the JSON here")->type_name("FILE");
 
   CLI::App* sweep = app.add_subcommand("sweep", "train every point of the input's `sweep` block, each in a folder of its own");
   add_input(*sweep, line);
-  sweep->add_option("--point", line.point, "only this point, counted from 0 (Slurm arrays)")->type_name("N")
-      ->check(between(0, 1000000));
+  sweep->add_option("--point", line.point, "only this point, counted from 0 (Slurm arrays)")->type_name("N")->check(between(0, 1000000));
   sweep->add_flag("--dry-run", line.dry_run, "only list the points and what is done");
   sweep->add_flag("-q,--quiet", line.quiet, "warnings and errors only");
 
-  CLI::App* replicates = app.add_subcommand("replicates", "train on every split of the data (data.replicate), each in a folder of its own; results.csv, mean, spread");
+  CLI::App* replicates =
+      app.add_subcommand("replicates", "train on every split of the data (data.replicate), each in a folder of its own; results.csv, mean, spread");
   add_input(*replicates, line);
-  replicates->add_option("--count", line.count, "replicates, or folds where data.split is k-fold")->type_name("N")->capture_default_str()
+  replicates->add_option("--count", line.count, "replicates, or folds where data.split is k-fold")
+      ->type_name("N")
+      ->capture_default_str()
       ->check(between(1, 1000));
-  replicates->add_option("--point", line.point, "only this run, counted from 0 (Slurm arrays, quick tests)")->type_name("N")
+  replicates->add_option("--point", line.point, "only this run, counted from 0 (Slurm arrays, quick tests)")
+      ->type_name("N")
       ->check(between(0, 1000000));
   replicates->add_flag("--dry-run", line.dry_run, "only list the runs and what is done");
   replicates->add_flag("-q,--quiet", line.quiet, "warnings and errors only");
@@ -110,15 +127,25 @@ void describe(CLI::App& app, CommandLine& line) {
   generate->add_option("--prompt", line.prompt, "text to continue")->type_name("TEXT");
   generate->add_option("--prompt-file", line.prompt_file, "the same from a file")->type_name("FILE");
   generate->add_option("--prompt-ids", line.prompt_ids, "the same as tokens")->type_name("N,N,...")->delimiter(',');
-  generate->add_option("--max-new-tokens", line.max_new_tokens, "tokens to add at most")->type_name("N")->capture_default_str()
+  generate->add_option("--max-new-tokens", line.max_new_tokens, "tokens to add at most")
+      ->type_name("N")
+      ->capture_default_str()
       ->check(between(0, 1000000000));
-  generate->add_option("--temperature", line.temperature, "divides the logits; 0: always the most likely token")->type_name("X")
-      ->capture_default_str()->check(CLI::Range(0.0, 1e6).description(""));
-  generate->add_option("--top-k", line.top_k, "choose among the K most likely tokens; 0: off, 1: the most likely")->type_name("K")
-      ->capture_default_str()->check(between(0, 1000000000));
+  generate->add_option("--temperature", line.temperature, "divides the logits; 0: always the most likely token")
+      ->type_name("X")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1e6).description(""));
+  generate->add_option("--top-k", line.top_k, "choose among the K most likely tokens; 0: off, 1: the most likely")
+      ->type_name("K")
+      ->capture_default_str()
+      ->check(between(0, 1000000000));
   generate->add_option("--top-p", line.top_p, "choose among the most likely tokens that hold this much probability; 0 or 1: off")
-      ->type_name("P")->capture_default_str()->check(CLI::Range(0.0, 1.0).description(""));
-  generate->add_option("--eos", line.eos, "a token that ends the text; -1: none")->type_name("N")->capture_default_str()
+      ->type_name("P")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0).description(""));
+  generate->add_option("--eos", line.eos, "a token that ends the text; -1: none")
+      ->type_name("N")
+      ->capture_default_str()
       ->check(between(-1, 1000000000));
   generate->add_option("--seed", line.seed, "of the choice; equal seeds, equal texts")->type_name("N")->capture_default_str();
   generate->add_flag("--ids", line.print_ids, "print tokens as numbers");
@@ -126,12 +153,15 @@ void describe(CLI::App& app, CommandLine& line) {
 
   CLI::App* info = app.add_subcommand("info", "about a cache, checkpoint or golden file; without FILE about this machine");
   info->add_option("FILE", line.input, "an HDF5 file of this program")->type_name("FILE");
-  info->add_option("--schema", line.system, "every key of the input file with default and meaning")->type_name("[SYSTEM]")
-      ->expected(0, 1)->default_str("")
+  info->add_option("--schema", line.system, "every key of the input file with default and meaning")
+      ->type_name("[SYSTEM]")
+      ->expected(0, 1)
+      ->default_str("")
       ->each([&line](const std::string&) { line.schema = true; });
   info->add_flag("--systems", line.systems, "what can be trained");
   info->add_flag("--full", line.full, "list every tensor");
-  info->add_option("--option", line.option, "with FILE an input file: print the value that this key has, e.g. run.dir (for scripts)")->type_name("KEY");
+  info->add_option("--option", line.option, "with FILE an input file: print the value that this key has, e.g. run.dir (for scripts)")
+      ->type_name("KEY");
   info->add_option("OVERRIDES", line.overrides, "with --option: changed keys of the input")->type_name("KEY=VALUE ...");
 
   for (CLI::App* command : app.get_subcommands({})) {
@@ -164,7 +194,10 @@ std::string misplaced_override(const CommandLine& line) {
   const char* what = checkpoint ? "a run folder or checkpoint" : "an input file";
   const auto file = std::find_if(line.overrides.begin(), line.overrides.end(), [](const std::string& o) { return o.find('=') == std::string::npos; });
   return fmt::format("'{}' stands where {} must come first: gnn_hpc {} {} {} ...", line.input, what, line.command,
-                     file != line.overrides.end() ? *file : checkpoint ? "RUN_DIR" : "INPUT.yaml", line.input);
+                     file != line.overrides.end() ? *file
+                     : checkpoint                 ? "RUN_DIR"
+                                                  : "INPUT.yaml",
+                     line.input);
 }
 
 }  // namespace

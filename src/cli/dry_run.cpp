@@ -91,8 +91,10 @@ void print_plan(Job<T>& job, const Comm& comm, std::ostream& out) {
   ParamStore<T>& store = job.task->params();
   if (comm.is_root()) {
     fmt::print(out, "# options as they will be used\n{}\n# parameters\n", job.resolved);
-    if (store.tensors().empty()) fmt::print(out, "the model takes its shape from the data, which is not built yet\n");
-    else print_parameter_table(store, out);
+    if (store.tensors().empty())
+      fmt::print(out, "the model takes its shape from the data, which is not built yet\n");
+    else
+      print_parameter_table(store, out);
     const double flat = static_cast<double>(store.values().extent(0)) * sizeof(T);
     const double moments = job.options.train.optimizer == "sgd" ? 1.0 : 2.0;
     fmt::print(out, "\n# data and memory of each of {} rank(s)\n", comm.size());

@@ -41,7 +41,8 @@ std::vector<int> read_prompt(const CommandLine& line, bool bytes) {
   std::vector<int> out;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const int byte = static_cast<unsigned char>(text[i]);
-    if (byte == 0) throw Error(Exit::data, fmt::format("{}: byte {} (counted from 0) is NUL, the id of padding; a text has none", line.prompt_file, i));
+    if (byte == 0)
+      throw Error(Exit::data, fmt::format("{}: byte {} (counted from 0) is NUL, the id of padding; a text has none", line.prompt_file, i));
     out.push_back(byte);
   }
   return out;
@@ -49,9 +50,12 @@ std::vector<int> read_prompt(const CommandLine& line, bool bytes) {
 
 std::string end_in_words(const Generated& text) {
   switch (text.end) {
-    case GenerateEnd::eos: return "the end token was chosen";
-    case GenerateEnd::length: return fmt::format("the model's sequences have {} tokens (model.max_seq_length)", text.ids.size());
-    case GenerateEnd::tokens: return stop_wanted() ? fmt::format("stopped by {}", stop_reason_name(stop_reason())) : "as many as asked for";
+    case GenerateEnd::eos:
+      return "the end token was chosen";
+    case GenerateEnd::length:
+      return fmt::format("the model's sequences have {} tokens (model.max_seq_length)", text.ids.size());
+    case GenerateEnd::tokens:
+      return stop_wanted() ? fmt::format("stopped by {}", stop_reason_name(stop_reason())) : "as many as asked for";
   }
   return {};
 }
@@ -68,8 +72,8 @@ int run(const CommandLine& line, const std::string& checkpoint, const Checkpoint
     for (const System* system : systems()) {
       if (system->continues_texts) able.emplace_back(system->name);
     }
-    throw Error(Exit::data, fmt::format("{}: a checkpoint of system {}, which continues no texts; generate needs a language model ({})",
-                                        checkpoint, header.info.system, join(able, ", ")));
+    throw Error(Exit::data, fmt::format("{}: a checkpoint of system {}, which continues no texts; generate needs a language model ({})", checkpoint,
+                                        header.info.system, join(able, ", ")));
   }
   const std::unique_ptr<Decoder> decoder = model->new_decoder();
   load_checkpoint<T>(checkpoint, job.task->params(), nullptr);
@@ -78,8 +82,10 @@ int run(const CommandLine& line, const std::string& checkpoint, const Checkpoint
   const bool numbers = line.print_ids || !bytes;
   std::size_t printed = 0;
   const auto print = [&](int token) {
-    if (numbers) std::cout << (printed > 0 ? " " : "") << token;
-    else std::cout << static_cast<char>(static_cast<unsigned char>(token));
+    if (numbers)
+      std::cout << (printed > 0 ? " " : "") << token;
+    else
+      std::cout << static_cast<char>(static_cast<unsigned char>(token));
     ++printed;
   };
   GenerateOptions options;
@@ -121,8 +127,10 @@ int generate_command(const CommandLine& line, const Comm& comm) {
   on_root(comm, [&] {
     const std::string checkpoint = checkpoint_for_prediction(line.input);
     const CheckpointHeader header = read_checkpoint_header(checkpoint);
-    if (header.info.precision == "double") code = run<double>(line, checkpoint, header);
-    else code = run<float>(line, checkpoint, header);
+    if (header.info.precision == "double")
+      code = run<double>(line, checkpoint, header);
+    else
+      code = run<float>(line, checkpoint, header);
   });
   return static_cast<int>(comm.max(static_cast<std::int64_t>(code)));
 }

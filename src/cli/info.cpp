@@ -106,8 +106,7 @@ void print_file(const std::string& path, bool full, std::ostream& out) {
   if (sums.empty()) return;
   fmt::print(out, "\n  {:<28}{:>8} {:>16} {:>12}\n", "group", "tensors", "values", "size");
   for (const auto& [group, sum] : sums) {
-    fmt::print(out, "  {:<28}{:>8} {:>16} {:>12}\n", group, sum.tensors, format_count(sum.values),
-               format_bytes(static_cast<double>(sum.bytes)));
+    fmt::print(out, "  {:<28}{:>8} {:>16} {:>12}\n", group, sum.tensors, format_count(sum.values), format_bytes(static_cast<double>(sum.bytes)));
   }
 }
 

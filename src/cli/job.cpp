@@ -47,7 +47,8 @@ void add_grid(const YamlTree& grid, std::size_t which, std::vector<std::string> 
 SweepOptions SweepOptions::parse(Config node) {
   SweepOptions o;
   const YamlTree* grid = node.tree("grid", "key: list of values, e.g. {train.learning_rate: [1e-3, 3e-4]}; all combinations are run");
-  const YamlTree* points = node.tree("points", "list of points, e.g. [{model.node_features: 128, train.epochs: 50}]; with a grid: each with all combinations");
+  const YamlTree* points =
+      node.tree("points", "list of points, e.g. [{model.node_features: 128, train.epochs: 50}]; with a grid: each with all combinations");
   node.done();
   bool good = true;
   const auto is_empty = [](const YamlTree& tree) { return tree.kind != YamlTree::Kind::scalar && tree.children.empty(); };
@@ -63,9 +64,8 @@ SweepOptions SweepOptions::parse(Config node) {
     good = false;
   }
   if (points != nullptr) {
-    const bool list_of_maps = points->kind == YamlTree::Kind::list &&
-                              std::all_of(points->children.begin(), points->children.end(),
-                                          [](const YamlTree& p) { return p.kind == YamlTree::Kind::map; });
+    const bool list_of_maps = points->kind == YamlTree::Kind::list && std::all_of(points->children.begin(), points->children.end(),
+                                                                                  [](const YamlTree& p) { return p.kind == YamlTree::Kind::map; });
     if (!list_of_maps) {
       node.problem("points", fmt::format("found {}, expected a list of blocks `key: value`", points->describe()));
       good = false;

@@ -30,13 +30,11 @@ int launcher_rank() {
 std::vector<std::string> kokkos_arguments(const std::vector<std::string>& user, [[maybe_unused]] const Comm& comm) {
   std::vector<std::string> out = user;
   const auto given = [&](std::string_view option, const char* variable) {
-    return std::getenv(variable) != nullptr ||
-           std::any_of(user.begin(), user.end(), [&](const std::string& a) { return a.starts_with(option); });
+    return std::getenv(variable) != nullptr || std::any_of(user.begin(), user.end(), [&](const std::string& a) { return a.starts_with(option); });
   };
   if constexpr (!kExecIsHost) {
     const int devices = Kokkos::num_devices();
-    if (devices > 0 && !given("--kokkos-device-id", "KOKKOS_DEVICE_ID") &&
-        !given("--kokkos-map-device-id-by", "KOKKOS_MAP_DEVICE_ID_BY")) {
+    if (devices > 0 && !given("--kokkos-device-id", "KOKKOS_DEVICE_ID") && !given("--kokkos-map-device-id-by", "KOKKOS_MAP_DEVICE_ID_BY")) {
       out.push_back(fmt::format("--kokkos-device-id={}", comm.local_rank() % devices));
     }
   }
@@ -70,23 +68,24 @@ std::vector<std::string> launch_warnings(const LaunchLayout& layout, bool thread
   std::vector<std::string> out;
   if (layout.devices > 0) {
     if (layout.ranks_here > layout.devices) {
-      out.push_back(fmt::format("{} ranks share {} devices on this machine; start one rank a device (Slurm: --gpus-per-task=1)",
-                                layout.ranks_here, layout.devices));
+      out.push_back(fmt::format("{} ranks share {} devices on this machine; start one rank a device (Slurm: --gpus-per-task=1)", layout.ranks_here,
+                                layout.devices));
     }
     return out;
   }
   if (layout.threads > layout.cores_allowed) {
-    out.push_back(fmt::format("{} threads a rank on {} cores allowed to it; set OMP_NUM_THREADS={} or give the rank more cores "
-                              "(mpirun --map-by slot:PE={}, srun -c {})",
-                              layout.threads, layout.cores_allowed, layout.cores_allowed, layout.threads, layout.threads));
+    out.push_back(
+        fmt::format("{} threads a rank on {} cores allowed to it; set OMP_NUM_THREADS={} or give the rank more cores "
+                    "(mpirun --map-by slot:PE={}, srun -c {})",
+                    layout.threads, layout.cores_allowed, layout.cores_allowed, layout.threads, layout.threads));
   } else if (layout.ranks_here * layout.threads > layout.cores_online) {
     out.push_back(fmt::format("{} ranks with {} threads each on a machine with {} cores; set OMP_NUM_THREADS={} or start fewer ranks",
-                              layout.ranks_here, layout.threads, layout.cores_online,
-                              std::max(1, layout.cores_online / layout.ranks_here)));
+                              layout.ranks_here, layout.threads, layout.cores_online, std::max(1, layout.cores_online / layout.ranks_here)));
   } else if (layout.ranks_here > 1 && layout.threads > 1 && !threads_bound && layout.cores_allowed == layout.cores_online) {
-    out.push_back(fmt::format("{} ranks on one machine and their threads are bound to no cores; set OMP_PROC_BIND=spread "
-                              "OMP_PLACES=threads, or let the launcher bind (mpirun --map-by slot:PE={})",
-                              layout.ranks_here, layout.threads));
+    out.push_back(
+        fmt::format("{} ranks on one machine and their threads are bound to no cores; set OMP_PROC_BIND=spread "
+                    "OMP_PLACES=threads, or let the launcher bind (mpirun --map-by slot:PE={})",
+                    layout.ranks_here, layout.threads));
   }
   return out;
 }

@@ -19,10 +19,10 @@ std::vector<std::string> kokkos_arguments(const std::vector<std::string>& user, 
 /// How ranks, threads and devices are laid out; the same text on every rank. Collective.
 struct LaunchLayout {
   int ranks = 1, ranks_here = 1;
-  int threads = 1;          ///< of this rank's backend
-  int cores_allowed = 1;    ///< to this process by its affinity mask or OpenMP's places
-  int cores_online = 1;     ///< of this machine
-  int devices = 0;          ///< GPUs visible here; 0 on a host backend
+  int threads = 1;        ///< of this rank's backend
+  int cores_allowed = 1;  ///< to this process by its affinity mask or OpenMP's places
+  int cores_online = 1;   ///< of this machine
+  int devices = 0;        ///< GPUs visible here; 0 on a host backend
   int device = -1;
 };
 LaunchLayout current_layout(const Comm& comm);

@@ -106,10 +106,11 @@ MachineRates measure_rates() { return {measure_gemm<float>(), measure_gemm<doubl
 std::optional<std::string> slow_products(double gflops, const Processor& processor, int cores) {
   const double sure = sure_flops_per_cycle(processor) * processor.ghz * cores;
   if (sure <= 0.0 || gflops >= 0.5 * sure) return std::nullopt;
-  return fmt::format("products reach {:.0f} GFLOP/s float, less than half of what {} core(s) with {} at {:.2f} GHz surely can do ({:.0f}): either the "
-                     "BLAS does not know this processor (see its kernels above; -DBLA_VENDOR chooses another, see README), or other programs "
-                     "use the cores, or they are the hardware threads of fewer cores (virtual machines do not always tell)",
-                     gflops, cores, processor.vectors() == VectorClass::none ? "NEON" : name_of(processor.vectors()), processor.ghz, sure);
+  return fmt::format(
+      "products reach {:.0f} GFLOP/s float, less than half of what {} core(s) with {} at {:.2f} GHz surely can do ({:.0f}): either the "
+      "BLAS does not know this processor (see its kernels above; -DBLA_VENDOR chooses another, see README), or other programs "
+      "use the cores, or they are the hardware threads of fewer cores (virtual machines do not always tell)",
+      gflops, cores, processor.vectors() == VectorClass::none ? "NEON" : name_of(processor.vectors()), processor.ghz, sure);
 }
 
 nlohmann::ordered_json machine_json(const LaunchLayout& layout) {

@@ -78,8 +78,10 @@ void announce(const CommandLine& line, const Comm& comm) {
                               : fmt::format("{} with {} thread(s) each", kBackendName, layout.threads));
   for (const std::string& warning : launch_warnings(layout, threads_are_bound())) log_warning("{}", warning);
   if (const auto note = blas_note()) {
-    if (note->warning) log_warning("{}", note->text);
-    else log_info("{}", note->text);
+    if (note->warning)
+      log_warning("{}", note->text);
+    else
+      log_info("{}", note->text);
   }
 }
 
@@ -98,13 +100,13 @@ void log_scores(const std::vector<PredictedRow>& rows, const std::vector<std::st
     if (truth.empty()) continue;
     if (kind == TargetKind::number) {
       const RegressionScore score = regression_score(truth, prediction);
-      log_info("{}: MAE {}, RMSE {}, R2 {} over {} with a known value", printable_name(targets[t]), score_text(score.mae),
-               score_text(score.rmse), score_text(score.r2), score.count);
+      log_info("{}: MAE {}, RMSE {}, R2 {} over {} with a known value", printable_name(targets[t]), score_text(score.mae), score_text(score.rmse),
+               score_text(score.r2), score.count);
       continue;
     }
     const ClassScore score = kind == TargetKind::probability ? binary_score(truth, prediction) : multiclass_score(truth, prediction, num_classes);
-    log_info("{}: accuracy {}, F1 {}, ROC AUC {} over {} with a known label", printable_name(targets[t]), score_text(score.accuracy), score_text(score.f1),
-             score_text(score.roc_auc), score.count);
+    log_info("{}: accuracy {}, F1 {}, ROC AUC {} over {} with a known label", printable_name(targets[t]), score_text(score.accuracy),
+             score_text(score.f1), score_text(score.roc_auc), score.count);
   }
 }
 
@@ -163,7 +165,8 @@ std::string option_of(const CommandLine& line) {
   const YamlTree options = read_yaml(resolved_input(read_input(line.input, Comm::self()), line.input, line.overrides), line.input, problems);
   const YamlTree* value = &options;
   for (const std::string& key : split(line.option, '.')) value = value == nullptr ? nullptr : value->find(key);
-  if (value == nullptr) throw Error(Exit::usage, fmt::format("info --option {}: {} has no such key; gnn_hpc info --schema lists them", line.option, line.input));
+  if (value == nullptr)
+    throw Error(Exit::usage, fmt::format("info --option {}: {} has no such key; gnn_hpc info --schema lists them", line.option, line.input));
   return value->kind == YamlTree::Kind::scalar ? value->text : value->flow();
 }
 
@@ -203,7 +206,8 @@ Trained find_trained(const std::string& text, const CommandLine& line, const Com
     all.insert(all.end(), more.begin(), more.end());
     return all;
   };
-  out.overrides = with(trained_options(out.checkpoint, trained, given, [&](const auto& more) { return resolved_input(text, line.input, with(more)); }));
+  out.overrides =
+      with(trained_options(out.checkpoint, trained, given, [&](const auto& more) { return resolved_input(text, line.input, with(more)); }));
   return out;
 }
 

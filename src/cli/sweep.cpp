@@ -143,7 +143,10 @@ namespace {
 class Sweep {
  public:
   Sweep(const CommandLine& line, const Comm& comm)
-      : line_(line), comm_(comm), text_(read_input(line.input, comm)), base_(peek_options(text_, line.input, line.overrides)),
+      : line_(line),
+        comm_(comm),
+        text_(read_input(line.input, comm)),
+        base_(peek_options(text_, line.input, line.overrides)),
         replicates_(line.command == "replicates"),
         points_(name_points(replicates_ ? with_replicates(base_.sweep.points, line.count) : base_.sweep.points)) {}
 

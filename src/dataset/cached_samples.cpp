@@ -19,8 +19,10 @@ void CachedSamples::clear() {
 void CachedSamples::add(CacheRequest request, const std::vector<std::string>& paths, const Words& words, const Comm& comm) {
   request.source_name = paths.size() <= 3 ? join(paths, ", ") : fmt::format("{} and {} more", paths.front(), paths.size() - 1);
   request.message = [](const std::string& text) {
-    if (text.starts_with("warning: ")) log_text(LogLevel::warning, text.substr(9));
-    else log_text(LogLevel::info, text);
+    if (text.starts_with("warning: "))
+      log_text(LogLevel::warning, text.substr(9));
+    else
+      log_text(LogLevel::info, text);
   };
   std::optional<Progress> line;
   request.progress = [&line, &words](const BuildProgress& p) {

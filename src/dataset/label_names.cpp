@@ -51,8 +51,8 @@ std::vector<std::string> class_table(const std::string& target, std::vector<std:
     found.clear();
     for (int c = 0; c < wanted; ++c) found.push_back(fmt::format("{}", c));
   } else if (found.size() != static_cast<std::size_t>(wanted)) {
-    throw Error(Exit::data, fmt::format("target {}: data.classes says {}, but the labels are {}: {}", quote_for_message(target),
-                                        wanted, found.size(), join_names(found, 20)));
+    throw Error(Exit::data, fmt::format("target {}: data.classes says {}, but the labels are {}: {}", quote_for_message(target), wanted, found.size(),
+                                        join_names(found, 20)));
   }
   return found;
 }

@@ -8,9 +8,7 @@
 
 namespace gnn_hpc {
 
-LabelScaler LabelScaler::identity(std::size_t targets) {
-  return {std::vector<double>(targets, 0.0), std::vector<double>(targets, 1.0)};
-}
+LabelScaler LabelScaler::identity(std::size_t targets) { return {std::vector<double>(targets, 0.0), std::vector<double>(targets, 1.0)}; }
 
 LabelScaler LabelScaler::fit(std::span<const double> labels, std::span<const std::int64_t> samples, const std::vector<std::string>& names,
                              bool constant_allowed) {
@@ -25,7 +23,8 @@ LabelScaler LabelScaler::fit(std::span<const double> labels, std::span<const std
       count += 1.0;
       largest = std::max(largest, std::abs(label(s)));
     }
-    if (count == 0.0) throw Error(Exit::data, fmt::format("target {}: no label among the {} training samples", printable_name(names[k]), samples.size()));
+    if (count == 0.0)
+      throw Error(Exit::data, fmt::format("target {}: no label among the {} training samples", printable_name(names[k]), samples.size()));
     const double mean = sum / count;
     double squares = 0.0;
     for (const auto s : samples) {
@@ -33,7 +32,9 @@ LabelScaler LabelScaler::fit(std::span<const double> labels, std::span<const std
     }
     double std = std::sqrt(squares / count);
     if (!(std > 1e-14 * largest)) {  // equal labels leave rounding noise
-      if (!constant_allowed) throw Error(Exit::data, fmt::format("target {}: all {} training labels equal {:.6g}: nothing to learn", printable_name(names[k]), count, mean));
+      if (!constant_allowed)
+        throw Error(Exit::data,
+                    fmt::format("target {}: all {} training labels equal {:.6g}: nothing to learn", printable_name(names[k]), count, mean));
       std = 1.0;
     }
     out.mean[k] = mean;

@@ -66,8 +66,7 @@ void LabelledDataset::number_classes() {
     if (prediction_) continue;
     log_info("target {}: {} classes: {}", quote_for_message(target_names_[k]), class_names_[k].size(),
              table_text(class_names_[k], counts, words_.records));
-    if (counts.size() < 2)
-      log_warning("target {}: all labels are the same; there is nothing to tell apart", quote_for_message(target_names_[k]));
+    if (counts.size() < 2) log_warning("target {}: all labels are the same; there is nothing to tell apart", quote_for_message(target_names_[k]));
   }
 }
 
@@ -99,15 +98,16 @@ void LabelledDataset::take_classes(std::vector<std::vector<std::string>> names) 
     const std::string& name = here[k][static_cast<std::size_t>(y)];
     const auto place = place_of(class_names_[k], name);
     y = place ? static_cast<double>(*place) : kNan;
-    if (!place) forget_label(static_cast<std::int64_t>(i / num_targets()), target_names_[k], quote_for_message(name), "is none of the model's classes");
+    if (!place)
+      forget_label(static_cast<std::int64_t>(i / num_targets()), target_names_[k], quote_for_message(name), "is none of the model's classes");
   }
 }
 
 void LabelledDataset::forget_label(std::int64_t sample, const std::string& target, const std::string& label, const std::string& problem) {
   const std::string file = paths().size() == 1 ? paths().front() : std::string();
   unknown_labels_.push_back({id(sample), file, 0,
-                             fmt::format("row {}, column {}: the label {} {}; the row is predicted, its label not compared", record_number(sample), target,
-                                         label, problem)});
+                             fmt::format("row {}, column {}: the label {} {}; the row is predicted, its label not compared", record_number(sample),
+                                         target, label, problem)});
 }
 
 }  // namespace gnn_hpc

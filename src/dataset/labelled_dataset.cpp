@@ -60,7 +60,8 @@ void LabelledDataset::open_parts(DataUse use, const Comm& comm, const std::strin
   prepare();
 }
 
-CacheRequest LabelledDataset::request_for(DataUse use, const std::string& folder, double max_bad_fraction, int threads, const std::string& options_text) const {
+CacheRequest LabelledDataset::request_for(DataUse use, const std::string& folder, double max_bad_fraction, int threads,
+                                          const std::string& options_text) const {
   CacheRequest request;
   request.folder = folder;
   request.may_be_empty = use == DataUse::prediction;
@@ -94,14 +95,15 @@ std::vector<NamedSample> LabelledDataset::named_samples() const {
 std::vector<std::string> LabelledDataset::column_of_samples(const std::string& column, const char* option) const {
   const InputTable table = table_of(split_options().train.empty() ? paths() : split_options().train);
   if (table.paths.empty()) {
-    throw Error(Exit::usage, fmt::format("{}: {}: the {} come from files that are no table; a table is a CSV file or id_prop.csv with a header", option,
-                                         quote_for_message(column), words_.records));
+    throw Error(Exit::usage, fmt::format("{}: {}: the {} come from files that are no table; a table is a CSV file or id_prop.csv with a header",
+                                         option, quote_for_message(column), words_.records));
   }
   const std::vector<std::string> all = read_record_column(table, column, option);
   std::vector<std::string> out;
   for (const NamedSample& sample : named_samples()) {
     if (sample.record >= static_cast<std::int64_t>(all.size())) {
-      throw Error(Exit::data, fmt::format("{}: has {} rows, the graphs were made of more; do not change it meanwhile", join_names(table.paths, 3), all.size()));
+      throw Error(Exit::data,
+                  fmt::format("{}: has {} rows, the graphs were made of more; do not change it meanwhile", join_names(table.paths, 3), all.size()));
     }
     out.push_back(all[static_cast<std::size_t>(sample.record)]);
   }
@@ -130,7 +132,8 @@ Splits LabelledDataset::split_first_cache() const {
   if (o.split == "file") return parts_of_files(o.split_file, named_samples(), samples_.caches().front()->num_records());
   const std::vector<std::int64_t> together = groups();
   if (!together.empty()) {
-    log_info("split by {}: {} {} in {} groups", quote_for_message(o.group_by), n, words_.records, *std::max_element(together.begin(), together.end()) + 1);
+    log_info("split by {}: {} {} in {} groups", quote_for_message(o.group_by), n, words_.records,
+             *std::max_element(together.begin(), together.end()) + 1);
   }
   return random_parts(o, n, classes_to_stratify(), together, o.validation.empty(), o.test.empty());
 }
@@ -147,8 +150,9 @@ void LabelledDataset::split() {
   whole_file(o.validation, splits_.validation);
   whole_file(o.test, splits_.test);
   if (splits_.train.empty() || splits_.validation.empty() || splits_.test.empty()) {
-    throw Error(Exit::data, fmt::format("{} {} give {} for training, {} for validation and {} for test; none may be empty: use more data or other parts",
-                                        num_samples(), words_.records, splits_.train.size(), splits_.validation.size(), splits_.test.size()));
+    throw Error(Exit::data,
+                fmt::format("{} {} give {} for training, {} for validation and {} for test; none may be empty: use more data or other parts",
+                            num_samples(), words_.records, splits_.train.size(), splits_.validation.size(), splits_.test.size()));
   }
   limit_training();
 }
@@ -174,19 +178,26 @@ DataState LabelledDataset::state() const {
 void LabelledDataset::set_state(const DataState& state) {
   const std::vector<double>&mean = state.number("label_mean"), &std = state.number("label_std"), &digest_then = state.number("data_digest");
   if (mean.size() != num_targets() || std.size() != num_targets()) {
-    throw Error(Exit::data, fmt::format("the checkpoint does not hold the label scaling of {} target(s); it belongs to another task or to other data.targets",
-                                        num_targets()));
+    throw Error(Exit::data,
+                fmt::format("the checkpoint does not hold the label scaling of {} target(s); it belongs to another task or to other data.targets",
+                            num_targets()));
   }
   if (!prediction_ && ((!digest_then.empty() && digest_then != digest_numbers(digest())) ||
                        (!state.text("targets").empty() && state.text("targets") != target_names_))) {
-    throw Error(Exit::data, fmt::format("the {}, their labels, the columns in use or the graph options changed since the checkpoint was written; restore them, "
-                                        "or start anew in another run.dir (restart: never)", words_.records));
+    throw Error(Exit::data,
+                fmt::format("the {}, their labels, the columns in use or the graph options changed since the checkpoint was written; restore them, "
+                            "or start anew in another run.dir (restart: never)",
+                            words_.records));
   }
   scaler_ = {mean, std};
   if (kind_ == TargetKind::classes) {
     std::vector<std::vector<std::string>> names = class_names_of(state, num_targets(), num_classes_);
-    if (prediction_) take_classes(std::move(names));
-    else if (names != class_names_) throw Error(Exit::data, "the labels have other classes than when the checkpoint was written; restore them, or start anew in another run.dir (restart: never)");
+    if (prediction_)
+      take_classes(std::move(names));
+    else if (names != class_names_)
+      throw Error(
+          Exit::data,
+          "the labels have other classes than when the checkpoint was written; restore them, or start anew in another run.dir (restart: never)");
   }
   if (prediction_) check_binary_labels();
 }

@@ -13,9 +13,10 @@ void SplitOptions::parse_split(Config& node, const std::string& records, const s
   node.paths("train", train, fmt::format("training {} in files of their own; data.path is then only what `predict` reads", records));
   node.paths("validation", validation, fmt::format("validation {}; empty: taken from data.train", records));
   node.paths("test", test, fmt::format("test {}; empty: taken from data.train", records));
-  node.choice("split", split, {"ratios", "holdout", "kfold", "auto", "column", "file"},
-              "ratios and holdout: at random, as Python's shuffle and as scikit-learn; kfold: cross-validation; auto: kfold below 2,000 records, else "
-              "holdout; column, file: as data.split_column or data.split_file say");
+  node.choice(
+      "split", split, {"ratios", "holdout", "kfold", "auto", "column", "file"},
+      "ratios and holdout: at random, as Python's shuffle and as scikit-learn; kfold: cross-validation; auto: kfold below 2,000 records, else "
+      "holdout; column, file: as data.split_column or data.split_file say");
   node.number("train_ratio", train_ratio, open_fraction, fmt::format("share of the {} that train", records));
   node.number("validation_ratio", validation_ratio, open_fraction, "share that chooses the best weights");
   node.number("test_ratio", test_ratio, open_fraction, "share that is only predicted");
@@ -24,7 +25,8 @@ void SplitOptions::parse_split(Config& node, const std::string& records, const s
   node.number("folds", folds, Range{2.0, kInfinity}, "of the cross-validation");
   node.text("train_size", train_size, "full, or how many records train: the first of the training order, so that small sets are part of larger ones");
   node.flag("stratify", stratify, "classification of one target: every part has its share of each class");
-  node.text("group_by", group_by, "none, or what keeps records in one part: input (the same one, however it is written), formula (crystals), or a column");
+  node.text("group_by", group_by,
+            "none, or what keeps records in one part: input (the same one, however it is written), formula (crystals), or a column");
   node.text("split_column", split_column, "split: column; its values are train, validation (or val) and test");
   node.paths("split_file", split_file, "split: file; JSON with ids or numbers of records for train, val and test, or three files of numbers from 0");
   if (node.is_schema()) return;
@@ -44,7 +46,8 @@ void SplitOptions::parse_split(Config& node, const std::string& records, const s
     if (!count || *count < 1) node.problem("train_size", fmt::format("{} is neither `full` nor a positive integer", quote_for_message(train_size)));
   }
   if (split == "file" && split_file.size() != 1 && split_file.size() != 3) {
-    node.problem("split_file", fmt::format("{} file(s) named; allowed: one JSON file, or three files of numbers (train, validation, test)", split_file.size()));
+    node.problem("split_file",
+                 fmt::format("{} file(s) named; allowed: one JSON file, or three files of numbers (train, validation, test)", split_file.size()));
   }
   if (split != "file" && !split_file.empty()) node.problem("split_file", fmt::format("is used with split: file only, but split is {}", split));
   if (is_given() && group_by != "none") node.problem("group_by", fmt::format("split: {} says itself which part a record belongs to", split));

@@ -58,8 +58,9 @@ enum class Part { none, train, validation, test };
 Part part_of(std::string_view word) {
   std::string lower(trim(word));
   std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  static const std::map<std::string, Part> known{{"train", Part::train},   {"training", Part::train}, {"validation", Part::validation}, {"val", Part::validation},
-                                                 {"valid", Part::validation}, {"dev", Part::validation}, {"test", Part::test},              {"testing", Part::test}};
+  static const std::map<std::string, Part> known{{"train", Part::train},    {"training", Part::train},   {"validation", Part::validation},
+                                                 {"val", Part::validation}, {"valid", Part::validation}, {"dev", Part::validation},
+                                                 {"test", Part::test},      {"testing", Part::test}};
   const auto found = known.find(lower);
   return found == known.end() ? Part::none : found->second;
 }
@@ -97,8 +98,9 @@ class Finder {
     const auto found = by_id_.find(id);
     if (found == by_id_.end()) return -1;
     if (found->second == kSeveral) {
-      throw Error(Exit::data, fmt::format("{}: several records have the id {}; give numbers of records instead, or name a column of unique ids (data.id_column)",
-                                          where, quote_for_message(id)));
+      throw Error(Exit::data,
+                  fmt::format("{}: several records have the id {}; give numbers of records instead, or name a column of unique ids (data.id_column)",
+                              where, quote_for_message(id)));
     }
     return found->second;
   }
@@ -130,10 +132,12 @@ class PartReader {
 
   Splits finish(const std::string& where) {
     if (2 * missing_ > named_) {
-      throw Error(Exit::data, fmt::format("{}: {} of {} records named are none of the usable records of the input, the first: {}", where, missing_, named_, first_missing_));
+      throw Error(Exit::data, fmt::format("{}: {} of {} records named are none of the usable records of the input, the first: {}", where, missing_,
+                                          named_, first_missing_));
     }
     if (missing_ > 0) {
-      log_warning("{}: {} of {} records named are none of the usable records of the input and are passed over, the first: {}", where, missing_, named_, first_missing_);
+      log_warning("{}: {} of {} records named are none of the usable records of the input and are passed over, the first: {}", where, missing_,
+                  named_, first_missing_);
     }
     const std::int64_t left = static_cast<std::int64_t>(std::count(part_.begin(), part_.end(), Part::none));
     if (left > 0) log_info("{}: {} records of the input are in no part", where, left);
@@ -184,7 +188,8 @@ void read_json(const std::string& path, PartReader& out) {
     if (key.starts_with("row_")) continue;
     const std::string word = key.starts_with("id_") ? key.substr(3) : key;
     const Part part = part_of(word);
-    if (part == Part::none) throw Error(Exit::data, fmt::format("{}: key {}: allowed are train, val, test, also as id_train ...", path, quote_for_message(key)));
+    if (part == Part::none)
+      throw Error(Exit::data, fmt::format("{}: key {}: allowed are train, val, test, also as id_train ...", path, quote_for_message(key)));
     if (!list_of(found, part).empty()) throw Error(Exit::data, fmt::format("{}: key {}: this part is named twice", path, quote_for_message(key)));
     list_of(found, part).push_back(1);
     const auto rows = file.find("row_" + word);
@@ -246,8 +251,9 @@ Splits parts_of_words(std::span<const std::string> words, std::span<const NamedS
     if (trim(words[s]).empty()) continue;
     const Part part = part_of(words[s]);
     if (part == Part::none) {
-      throw Error(Exit::data, fmt::format("row {}, {}: column {} holds {}, allowed are train, validation (val), test or nothing", samples[s].record + 1,
-                                          quote_for_message(samples[s].id), quote_for_message(column), quote_for_message(words[s])));
+      throw Error(Exit::data,
+                  fmt::format("row {}, {}: column {} holds {}, allowed are train, validation (val), test or nothing", samples[s].record + 1,
+                              quote_for_message(samples[s].id), quote_for_message(column), quote_for_message(words[s])));
     }
     list_of(out, part).push_back(static_cast<std::int64_t>(s));
   }

@@ -19,7 +19,8 @@ namespace gnn_hpc {
 class TargetMeasures {
  public:
   /// @param classes [K][C_k] names of the classes; empty for other kinds. All references must outlive this.
-  TargetMeasures(TargetKind kind, std::size_t targets, int num_classes, const std::vector<std::vector<std::string>>& classes, const LabelScaler& scaler)
+  TargetMeasures(TargetKind kind, std::size_t targets, int num_classes, const std::vector<std::vector<std::string>>& classes,
+                 const LabelScaler& scaler)
       : kind_(kind), targets_(targets), num_classes_(static_cast<std::size_t>(num_classes)), classes_(classes), scaler_(scaler) {}
 
   /// Adds rows [G, columns] of samples to the sums; with their predictions (label units or probabilities) where these are kept.

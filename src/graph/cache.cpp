@@ -65,15 +65,24 @@ void widen(const std::byte* from, std::span<To> to) {
 template <class To>
 void widen_from(DType type, const std::byte* from, std::span<To> to) {
   switch (type) {
-    case DType::u8: return widen<std::uint8_t>(from, to);
-    case DType::i8: return widen<std::int8_t>(from, to);
-    case DType::u16: return widen<std::uint16_t>(from, to);
-    case DType::i16: return widen<std::int16_t>(from, to);
-    case DType::i32: return widen<std::int32_t>(from, to);
-    case DType::i64: return widen<std::int64_t>(from, to);
-    case DType::u64: return widen<std::uint64_t>(from, to);
-    case DType::f32: return widen<float>(from, to);
-    case DType::f64: return widen<double>(from, to);
+    case DType::u8:
+      return widen<std::uint8_t>(from, to);
+    case DType::i8:
+      return widen<std::int8_t>(from, to);
+    case DType::u16:
+      return widen<std::uint16_t>(from, to);
+    case DType::i16:
+      return widen<std::int16_t>(from, to);
+    case DType::i32:
+      return widen<std::int32_t>(from, to);
+    case DType::i64:
+      return widen<std::int64_t>(from, to);
+    case DType::u64:
+      return widen<std::uint64_t>(from, to);
+    case DType::f32:
+      return widen<float>(from, to);
+    case DType::f64:
+      return widen<double>(from, to);
   }
 }
 
@@ -139,9 +148,12 @@ std::size_t GraphCache::at(std::int64_t s) const {
 
 std::int64_t GraphCache::first_row(Domain domain, std::int64_t s) const {
   switch (domain) {
-    case Domain::graph: return s;
-    case Domain::node: return node_ptr_[static_cast<std::size_t>(s)];
-    case Domain::edge: return edge_ptr_[static_cast<std::size_t>(s)];
+    case Domain::graph:
+      return s;
+    case Domain::node:
+      return node_ptr_[static_cast<std::size_t>(s)];
+    case Domain::edge:
+      return edge_ptr_[static_cast<std::size_t>(s)];
   }
   return 0;
 }
@@ -156,8 +168,8 @@ void GraphCache::damaged(const std::string& what) const {
   const std::string aside = path_ + ".damaged";
   // Only the file that was read: another job may have noticed first, and what the path names now may be its new, good cache.
   const bool moved = is_named(fd_, path_) && std::rename(path_.c_str(), aside.c_str()) == 0;
-  throw Error(Exit::data, fmt::format("{}: damaged: {}; {}start again and the cache is built anew", path_, what,
-                                      moved ? "moved to " + aside + ", " : ""));
+  throw Error(Exit::data,
+              fmt::format("{}: damaged: {}; {}start again and the cache is built anew", path_, what, moved ? "moved to " + aside + ", " : ""));
 }
 
 void GraphCache::pread_all(std::int64_t offset, std::int64_t bytes, void* out) const {

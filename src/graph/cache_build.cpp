@@ -5,8 +5,8 @@
 #include "base/provenance.hpp"
 #include "base/signals.hpp"
 #include "base/text.hpp"
-#include "base/together.hpp"
 #include "base/threads.hpp"
+#include "base/together.hpp"
 #include "graph/cache_lock.hpp"
 #include "graph/cache_parts.hpp"
 #include "graph/part_pipeline.hpp"
@@ -105,7 +105,8 @@ Plan make_plan(const CacheRequest& request) {
   if (!request.read_only) {
     std::error_code failure;
     fs::create_directories(request.folder, failure);
-    if (failure) throw Error(Exit::data, fmt::format("{}: cannot make the folder of caches ({}); set data.cache_dir", request.folder, failure.message()));
+    if (failure)
+      throw Error(Exit::data, fmt::format("{}: cannot make the folder of caches ({}); set data.cache_dir", request.folder, failure.message()));
   }
   plan.key = request.key();
   plan.path = (fs::path(request.folder) / cache_file_name(request.schema.kind, plan.key.hex())).string();
@@ -148,19 +149,19 @@ void join(const CacheRequest& request, const Plan& plan, std::int64_t num_parts)
   if (request.key().hex() != plan.key.hex()) {
     throw Error(Exit::data, fmt::format("{} changed while its graphs were being built; start again", request.source_name));
   }
-  const std::vector<std::pair<std::string, std::string>> info{{"program", provenance_line()}, {"host", host_name()}, {"created", utc_time()},
-                                                              {"source", request.source_name}, {"options", request.options}};
-  const JoinResult result =
-      join_parts(plan.parts, num_parts, request.schema, plan.key, info, plan.path, request.may_be_empty, [&] {
-        throw_if_stop_wanted("joining " + plan.path, kPartsStay);
-        plan.lock->require_held();  // at the latest when the new file has been sealed and is about to be renamed
-      });
+  const std::vector<std::pair<std::string, std::string>> info{
+      {"program", provenance_line()}, {"host", host_name()}, {"created", utc_time()}, {"source", request.source_name}, {"options", request.options}};
+  const JoinResult result = join_parts(plan.parts, num_parts, request.schema, plan.key, info, plan.path, request.may_be_empty, [&] {
+    throw_if_stop_wanted("joining " + plan.path, kPartsStay);
+    plan.lock->require_held();  // at the latest when the new file has been sealed and is about to be renamed
+  });
   plan.lock->require_held();
   if (result.samples == 0 && !request.may_be_empty) {
     const auto skipped = skipped_of_parts(plan.parts, num_parts);
     fs::remove_all(plan.parts);
-    throw Error(Exit::data, skipped.empty() ? fmt::format("{}: there is no record in it", request.source_name)
-                                            : fmt::format("{}: none of its {} records can be used:{}", request.source_name, skipped.size(), list_some(skipped)));
+    throw Error(Exit::data, skipped.empty()
+                                ? fmt::format("{}: there is no record in it", request.source_name)
+                                : fmt::format("{}: none of its {} records can be used:{}", request.source_name, skipped.size(), list_some(skipped)));
   }
   fs::remove_all(plan.parts);
 }

@@ -18,8 +18,8 @@ struct BuildProgress {
   double fraction = 0.0;  ///< of the input, 0..1
   double seconds = 0.0;
   bool finished = false;
-  double rate() const { return seconds > 0 ? static_cast<double>(records) / seconds : 0.0; }            ///< records a second
-  double remaining() const { return fraction > 0 ? seconds * (1.0 - fraction) / fraction : 0.0; }        ///< seconds
+  double rate() const { return seconds > 0 ? static_cast<double>(records) / seconds : 0.0; }       ///< records a second
+  double remaining() const { return fraction > 0 ? seconds * (1.0 - fraction) / fraction : 0.0; }  ///< seconds
 };
 
 /// What a system asks for.
@@ -28,15 +28,15 @@ struct CacheRequest {
   /// Computes the key, reading every input byte. Root only; called again at the end of a build to notice inputs that changed.
   std::function<CacheKey()> key;
   std::function<std::unique_ptr<RecordSource>()> open_source;
-  std::string source_name;                 ///< for messages
-  std::string folder;                      ///< of the caches; made if absent
+  std::string source_name;  ///< for messages
+  std::string folder;       ///< of the caches; made if absent
   double max_bad_fraction = 0.1;
-  int threads = 0;                         ///< 0: all processors of this rank
-  bool may_be_empty = false;               ///< prediction: no usable record, or no record at all, is a cache without samples, not an error
-  bool read_only = false;                  ///< a missing or damaged cache is an error instead of a build
-  std::string options;                     ///< resolved input file, for provenance
-  std::function<void(const BuildProgress&)> progress;    ///< root, a few times a second; may be empty
-  std::function<void(const std::string&)> message;       ///< root: what is done and why; may be empty
+  int threads = 0;            ///< 0: all processors of this rank
+  bool may_be_empty = false;  ///< prediction: no usable record, or no record at all, is a cache without samples, not an error
+  bool read_only = false;     ///< a missing or damaged cache is an error instead of a build
+  std::string options;        ///< resolved input file, for provenance
+  std::function<void(const BuildProgress&)> progress;  ///< root, a few times a second; may be empty
+  std::function<void(const std::string&)> message;     ///< root: what is done and why; may be empty
 };
 
 /// Name of the cache file of a key: "graphs-crystal-<32 hex digits>.h5". Caches of several keys stand side by side.

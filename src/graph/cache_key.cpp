@@ -103,8 +103,10 @@ std::string CacheKey::difference(const CacheKey& there) const {
   const auto add = [&](const std::string& text) { out += (out.empty() ? "" : "; ") + text; };
   for (const auto& [name, value] : fields_) {
     const std::string* other = find(there.fields_, name);
-    if (other == nullptr) add(name + ": not there");
-    else if (*other != value) add(value.find('\n') == std::string::npos ? fmt::format("{}: {} there, {} here", name, *other, value) : name);
+    if (other == nullptr)
+      add(name + ": not there");
+    else if (*other != value)
+      add(value.find('\n') == std::string::npos ? fmt::format("{}: {} there, {} here", name, *other, value) : name);
   }
   for (const auto& [name, value] : there.fields_) {
     if (find(fields_, name) == nullptr) add(name + ": only there");

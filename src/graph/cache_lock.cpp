@@ -58,7 +58,8 @@ bool take_flock(int fd, bool& works) {
 }  // namespace
 
 bool is_named(int fd, const std::string& path) noexcept {
-  struct stat open {}, named {};
+  struct stat open {
+  }, named{};
   return ::fstat(fd, &open) == 0 && ::stat(path.c_str(), &named) == 0 && same_file(open, named);
 }
 
@@ -77,7 +78,8 @@ bool CacheLock::lost() const noexcept { return held() && !is_named(fd_, path_); 
 void CacheLock::require_held() const {
   if (!lost()) return;
   throw Error(Exit::data, fmt::format("{}: taken over by \"{}\", since this process gave no sign of life for {} seconds (suspended?); its work is "
-                                      "left to the new owner, start the same command again", path_, owner(), kStaleSeconds));
+                                      "left to the new owner, start the same command again",
+                                      path_, owner(), kStaleSeconds));
 }
 
 /// The file, if nobody has one.
@@ -126,8 +128,10 @@ bool CacheLock::remove_if_stale() {
     return true;
   }
   // Between the look and the move another process took over: that is its file, back it goes (unless a third one has made another).
-  if (::link(aside.c_str(), path_.c_str()) == 0 || errno == EEXIST) ::unlink(aside.c_str());
-  else ::rename(aside.c_str(), path_.c_str());
+  if (::link(aside.c_str(), path_.c_str()) == 0 || errno == EEXIST)
+    ::unlink(aside.c_str());
+  else
+    ::rename(aside.c_str(), path_.c_str());
   return false;
 }
 

@@ -21,15 +21,24 @@ bool is_integer(DType type) { return type != DType::f32 && type != DType::f64; }
 template <class F>
 void with_type(DType type, F f) {
   switch (type) {
-    case DType::u8: return f(std::uint8_t{});
-    case DType::i8: return f(std::int8_t{});
-    case DType::u16: return f(std::uint16_t{});
-    case DType::i16: return f(std::int16_t{});
-    case DType::i32: return f(std::int32_t{});
-    case DType::i64: return f(std::int64_t{});
-    case DType::u64: return f(std::uint64_t{});
-    case DType::f32: return f(float{});
-    case DType::f64: return f(double{});
+    case DType::u8:
+      return f(std::uint8_t{});
+    case DType::i8:
+      return f(std::int8_t{});
+    case DType::u16:
+      return f(std::uint16_t{});
+    case DType::i16:
+      return f(std::int16_t{});
+    case DType::i32:
+      return f(std::int32_t{});
+    case DType::i64:
+      return f(std::int64_t{});
+    case DType::u64:
+      return f(std::uint64_t{});
+    case DType::f32:
+      return f(float{});
+    case DType::f64:
+      return f(double{});
   }
 }
 
@@ -100,9 +109,7 @@ std::vector<std::byte> read_column(const Hdf5Reader& file, const Column& column)
   return out;
 }
 
-Shape shape_of(const Column& column, std::int64_t rows) {
-  return column.width == 1 ? Shape{rows} : Shape{rows, column.width};
-}
+Shape shape_of(const Column& column, std::int64_t rows) { return column.width == 1 ? Shape{rows} : Shape{rows, column.width}; }
 
 void write_skipped(Hdf5Writer& out, const std::vector<SkippedRecord>& skipped) {
   std::vector<std::int64_t> record, line;
@@ -201,8 +208,8 @@ bool part_is_good(const std::string& folder, const std::string& key, std::int64_
 }
 
 JoinResult join_parts(const std::string& folder, std::int64_t num_parts, const Schema& schema, const CacheKey& key,
-                      const std::vector<std::pair<std::string, std::string>>& info, const std::string& target,
-                      bool keep_empty, const std::function<void()>& alive) {
+                      const std::vector<std::pair<std::string, std::string>>& info, const std::string& target, bool keep_empty,
+                      const std::function<void()>& alive) {
   const std::size_t num_columns = schema.columns.size();
   std::vector<std::int64_t> node_ptr{0}, edge_ptr{0}, record;
   std::vector<std::string> id;
@@ -230,8 +237,10 @@ JoinResult join_parts(const std::string& folder, std::int64_t num_parts, const S
   out.attribute("/Info", "key", key.hex());
   out.attribute("/Info", "block_bytes", GraphCache::kBlockBytes);
   for (const auto& [name, text] : info) {
-    if (name == "options") out.write_text("/Info/options", text);  // may exceed what an attribute holds
-    else out.attribute("/Info", name, text);
+    if (name == "options")
+      out.write_text("/Info/options", text);  // may exceed what an attribute holds
+    else
+      out.attribute("/Info", name, text);
   }
   std::vector<std::string> names, values, domains, types;
   for (const auto& [name, value] : key.fields()) {

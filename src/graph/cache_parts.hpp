@@ -32,8 +32,8 @@ struct JoinResult {
 /// stays as it was.
 /// A set of parts without any sample gives no file (samples == 0) unless `keep_empty`.
 JoinResult join_parts(const std::string& folder, std::int64_t num_parts, const Schema& schema, const CacheKey& key,
-                      const std::vector<std::pair<std::string, std::string>>& info, const std::string& target,
-                      bool keep_empty, const std::function<void()>& alive);
+                      const std::vector<std::pair<std::string, std::string>>& info, const std::string& target, bool keep_empty,
+                      const std::function<void()>& alive);
 
 /// Skipped records of the parts, in order; for messages when there is no sample.
 std::vector<SkippedRecord> skipped_of_parts(const std::string& folder, std::int64_t num_parts);

@@ -61,9 +61,9 @@ class CellList {
   static constexpr double kSlack = 1e-9;  ///< for the rounding of a coordinate times the number of boxes
   std::array<int, 3> boxes_{1, 1, 1};
   std::array<double, 3> boxes_a_length_{};  ///< [1/angstrom]
-  std::vector<std::int32_t> ptr_;      ///< [boxes + 1] atoms of a box
-  std::vector<std::int32_t> atoms_;    ///< [N]
-  std::vector<std::int32_t> box_;      ///< [N] box of each atom, in input order
+  std::vector<std::int32_t> ptr_;           ///< [boxes + 1] atoms of a box
+  std::vector<std::int32_t> atoms_;         ///< [N]
+  std::vector<std::int32_t> box_;           ///< [N] box of each atom, in input order
   std::array<std::vector<double>, 3> frac_;
 };
 

@@ -44,8 +44,13 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
  public:
   Pipeline(std::shared_ptr<RecordSource> source, const Schema& schema, std::string folder, std::string key, int threads,
            const std::function<void(const BuildProgress&)>& tick)
-      : source_(std::move(source)), schema_(schema), folder_(std::move(folder)), key_(std::move(key)), tick_(tick),
-        queue_limit_(4 * static_cast<std::size_t>(threads)), num_threads_(threads) {}
+      : source_(std::move(source)),
+        schema_(schema),
+        folder_(std::move(folder)),
+        key_(std::move(key)),
+        tick_(tick),
+        queue_limit_(4 * static_cast<std::size_t>(threads)),
+        num_threads_(threads) {}
 
   void start() {
     for (int t = 0; t < num_threads_; ++t) {

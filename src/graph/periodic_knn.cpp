@@ -23,8 +23,7 @@ void check_input(std::span<const double, 9> lattice, std::span<const double> fra
     throw Error(Exit::usage, fmt::format("max_neighbors is {}; it must be at least 1", options.max_neighbors));
   }
   if (frac.empty() || frac.size() % 3 != 0) {
-    throw Error(Exit::data,
-                fmt::format("a crystal needs 3 coordinates an atom and at least one atom; got {} numbers", frac.size()));
+    throw Error(Exit::data, fmt::format("a crystal needs 3 coordinates an atom and at least one atom; got {} numbers", frac.size()));
   }
   const auto finite = [](double x) { return std::isfinite(x); };
   if (!std::all_of(lattice.begin(), lattice.end(), finite)) throw Error(Exit::data, "the cell has a number that is not finite");
@@ -116,8 +115,10 @@ void collect(const LatticeFrame& frame, int n, CrystalGraphWorkspace& w) {
   w.pairs.clear();
   w.squared.clear();
   w.images.clear();
-  if (n < kManyAtoms) collect_all_pairs(frame, n, w);
-  else collect_near_pairs(frame, n, w);
+  if (n < kManyAtoms)
+    collect_all_pairs(frame, n, w);
+  else
+    collect_near_pairs(frame, n, w);
   const auto begin = static_cast<std::int32_t>(w.squared.size());
   frame.visit<true>(0, 0, 0, *std::max_element(w.radius.begin(), w.radius.end()), [&w](int n1, int n2, int n3, double d2) {
     if (d2 <= kClash2) return;
@@ -293,10 +294,8 @@ double wrap_fraction(double f) {
   return w >= 1.0 ? 0.0 : w;
 }
 
-std::array<double, 3> edge_vector(std::span<const double, 9> lattice, const double* frac_u, const double* frac_v,
-                                  const std::int16_t* image) {
-  const double x1 = image[0] + (frac_v[0] - frac_u[0]), x2 = image[1] + (frac_v[1] - frac_u[1]),
-               x3 = image[2] + (frac_v[2] - frac_u[2]);
+std::array<double, 3> edge_vector(std::span<const double, 9> lattice, const double* frac_u, const double* frac_v, const std::int16_t* image) {
+  const double x1 = image[0] + (frac_v[0] - frac_u[0]), x2 = image[1] + (frac_v[1] - frac_u[1]), x3 = image[2] + (frac_v[2] - frac_u[2]);
   std::array<double, 3> r;
   for (int c = 0; c < 3; ++c) r[c] = (x1 * lattice[c] + x2 * lattice[3 + c]) + x3 * lattice[6 + c];
   return r;

@@ -82,8 +82,7 @@ class CrystalGraphWorkspace {
 double wrap_fraction(double f);
 
 /// Cartesian vector (n + f_v - f_u) L; the one place that fixes its arithmetic.
-std::array<double, 3> edge_vector(std::span<const double, 9> lattice, const double* frac_u, const double* frac_v,
-                                  const std::int16_t* image);
+std::array<double, 3> edge_vector(std::span<const double, 9> lattice, const double* frac_u, const double* frac_v, const std::int16_t* image);
 
 /// Builds the deterministic graph of one crystal (definition: specification comformer, section 2), in double.
 /// @param lattice rows are the lattice vectors  @param frac [3N], any cell; wrapped here

@@ -10,9 +10,12 @@ namespace gnn_hpc {
 
 std::string_view name_of(Domain domain) {
   switch (domain) {
-    case Domain::graph: return "graph";
-    case Domain::node: return "node";
-    case Domain::edge: return "edge";
+    case Domain::graph:
+      return "graph";
+    case Domain::node:
+      return "node";
+    case Domain::edge:
+      return "edge";
   }
   return "?";
 }
@@ -45,9 +48,12 @@ void SampleBlock::begin(std::int64_t record, std::string id, std::int64_t num_no
 
 std::int64_t SampleBlock::rows(int column) const {
   switch (schema_->columns[static_cast<std::size_t>(column)].domain) {
-    case Domain::graph: return num_samples();
-    case Domain::node: return total_nodes_;
-    case Domain::edge: return total_edges_;
+    case Domain::graph:
+      return num_samples();
+    case Domain::node:
+      return total_nodes_;
+    case Domain::edge:
+      return total_edges_;
   }
   return 0;
 }
@@ -69,8 +75,8 @@ void SampleBlock::end() {
   for (int c = 0; c < static_cast<int>(columns_.size()); ++c) {
     const auto& column = schema_->columns[static_cast<std::size_t>(c)];
     const std::size_t expected = static_cast<std::size_t>(rows(c) * column.width) * size_of(column.type);
-    GNN_HPC_REQUIRE(columns_[static_cast<std::size_t>(c)].size() == expected, "sample {}: column {} has {} bytes where {} were expected",
-                    id_.back(), column.name, columns_[static_cast<std::size_t>(c)].size(), expected);
+    GNN_HPC_REQUIRE(columns_[static_cast<std::size_t>(c)].size() == expected, "sample {}: column {} has {} bytes where {} were expected", id_.back(),
+                    column.name, columns_[static_cast<std::size_t>(c)].size(), expected);
   }
 }
 

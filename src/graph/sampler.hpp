@@ -17,9 +17,9 @@ std::vector<std::int64_t> shuffled(std::span<const std::int64_t> samples, std::u
 /// How an epoch of training is cut into batches. A number alone is a batch size.
 struct BatchRule {
   std::int64_t batch_size = 1;
-  bool keep_last = false;    ///< keep the last incomplete batch
-  std::int64_t smallest = 1; ///< ... if it holds so many samples
-  std::int64_t most = 0;     ///< batches an epoch; 0: all
+  bool keep_last = false;                                                         ///< keep the last incomplete batch
+  std::int64_t smallest = 1;                                                      ///< ... if it holds so many samples
+  std::int64_t most = 0;                                                          ///< batches an epoch; 0: all
   BatchRule(std::int64_t size, bool keep = false, std::int64_t most_batches = 0)  // NOLINT: a size is a rule
       : batch_size(size), keep_last(keep), most(most_batches) {}
 };

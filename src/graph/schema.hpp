@@ -18,7 +18,7 @@ struct Column {
   Domain domain = Domain::graph;
   DType type = DType::f64;  ///< in memory; integers are stored in the narrowest type that holds all values of the data set
   int width = 1;
-  bool resident = false;    ///< small and needed at once (targets): read when the cache is opened, not sample by sample
+  bool resident = false;  ///< small and needed at once (targets): read when the cache is opened, not sample by sample
 
   std::string path() const;  ///< "/edge/u"
 };

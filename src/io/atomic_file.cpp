@@ -58,9 +58,7 @@ std::string host_name() {
   return name;
 }
 
-bool process_alive(long pid) {
-  return pid > 0 && (::kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM);
-}
+bool process_alive(long pid) { return pid > 0 && (::kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM); }
 
 AtomicFile::AtomicFile(std::string final_path) : final_(std::move(final_path)) {
   static std::atomic<unsigned> counter{0};
@@ -105,8 +103,10 @@ void AtomicFile::commit(const std::string& keep_old_as, const std::function<void
     if (check) static_cast<void>(::posix_fadvise(file.fd, 0, 0, POSIX_FADV_DONTNEED));
   }
   if (check) check(temporary_);
-  if (!keep_old_as.empty()) replace_and_keep(temporary_, final_, keep_old_as);
-  else if (::rename(temporary_.c_str(), final_.c_str()) != 0) fail(final_, "rename");
+  if (!keep_old_as.empty())
+    replace_and_keep(temporary_, final_, keep_old_as);
+  else if (::rename(temporary_.c_str(), final_.c_str()) != 0)
+    fail(final_, "rename");
   pending_ = false;
   sync_folder(folder_of(final_));
 }

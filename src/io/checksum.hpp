@@ -25,13 +25,13 @@ class Digest {
   Digest& operator=(Digest&&) noexcept;
 
   void bytes(const void* data, std::size_t size);
-  void text(std::string_view value);   ///< length, then the characters
+  void text(std::string_view value);  ///< length, then the characters
   void number(std::int64_t value);
-  void number(double value);           ///< its bits: -0.0 and 0.0 differ
+  void number(double value);  ///< its bits: -0.0 and 0.0 differ
   /// Every byte of a file and its length. Throws Error(Exit::data) if it cannot be read, Error(Exit::stopped) as soon as the
   /// program shall end: inputs have no bound.
   void file(const std::string& path);
-  std::string hex() const;             ///< of what came so far
+  std::string hex() const;  ///< of what came so far
 
  private:
   struct State;

@@ -72,11 +72,9 @@ void check_contents(const std::vector<std::uint8_t>& z, const DeclaredContents& 
     if (equals_times(atoms, formula, atoms[most] / formula[most])) return;
   }
   const std::string units = declared.units ? fmt::format(" with _cell_formula_units_Z {:.6g}", *declared.units) : std::string();
-  throw Error(
-      Exit::data,
-      fmt::format("the cell holds {} after its symmetry is applied, but _chemical_formula_sum is {}{}: atoms are missing or "
-                  "doubled, or the space group's setting is another",
-                  formula_text(atoms), quote_for_message(declared.formula_as_written), units));
+  throw Error(Exit::data, fmt::format("the cell holds {} after its symmetry is applied, but _chemical_formula_sum is {}{}: atoms are missing or "
+                                      "doubled, or the space group's setting is another",
+                                      formula_text(atoms), quote_for_message(declared.formula_as_written), units));
 }
 
 }  // namespace gnn_hpc

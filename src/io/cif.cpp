@@ -264,9 +264,10 @@ std::vector<std::int32_t> expand(const std::vector<SymmetryOperation>& operation
         return squared < kClosestAtoms * kClosestAtoms;
       };
       if (reached(SymmetryOperation{}) || std::any_of(operations.begin(), operations.end(), reached)) continue;
-      throw Error(Exit::data, fmt::format("the {} listed symmetry operations are no group: their products give atoms that they do not give themselves "
-                                          "(images of {}); list all {}",
-                                          operations.size() + 1, site.label, group.size()));
+      throw Error(Exit::data,
+                  fmt::format("the {} listed symmetry operations are no group: their products give atoms that they do not give themselves "
+                              "(images of {}); list all {}",
+                              operations.size() + 1, site.label, group.size()));
     }
   }
   out.frac = std::move(all.frac);
@@ -325,15 +326,7 @@ std::array<double, 9> lattice_from_parameters(double a, double b, double c, doub
   const double al = alpha * kDegree, be = beta * kDegree, ga = gamma * kDegree;
   const double value = (std::cos(al) * std::cos(be) - std::cos(ga)) / (std::sin(al) * std::sin(be));
   const double g = std::acos(std::clamp(value, -1.0, 1.0));
-  return {a * std::sin(be),
-          0,
-          a * std::cos(be),
-          -b * std::sin(al) * std::cos(g),
-          b * std::sin(al) * std::sin(g),
-          b * std::cos(al),
-          0,
-          0,
-          c};
+  return {a * std::sin(be), 0, a * std::cos(be), -b * std::sin(al) * std::cos(g), b * std::sin(al) * std::sin(g), b * std::cos(al), 0, 0, c};
 }
 
 void parse_cif(std::string_view text, Crystal& out) {
@@ -347,7 +340,9 @@ void parse_cif(std::string_view text, Crystal& out) {
   for (const auto& block : document.blocks) {
     const CifView view(block);
     if (!view.atoms) continue;
-    if (read) throw Error(Exit::data, fmt::format("more than one structure in the CIF (block {} is another); one is expected", quote_for_message(block.name)));
+    if (read)
+      throw Error(Exit::data,
+                  fmt::format("more than one structure in the CIF (block {} is another); one is expected", quote_for_message(block.name)));
     read_block(view, out);
     read = true;
   }

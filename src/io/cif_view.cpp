@@ -46,8 +46,8 @@ bool tells_no_operation(std::string_view tag) {
 /// What is said twice must be the same.
 void set(const std::string*& place, const std::string& tag, const std::string& value) {
   if (place && unquote(*place) != unquote(value)) {
-    throw Error(Exit::data, fmt::format("{} is given twice, as {} and as {}", tag, quote_for_message(unquote(*place)),
-                                        quote_for_message(unquote(value))));
+    throw Error(Exit::data,
+                fmt::format("{} is given twice, as {} and as {}", tag, quote_for_message(unquote(*place)), quote_for_message(unquote(value))));
   }
   place = &value;
 }
@@ -97,10 +97,9 @@ double cif_resolution(std::string_view value) {
   while (point + 1 + digits < value.size() && value[point + 1 + digits] >= '0' && value[point + 1 + digits] <= '9') ++digits;
   if (digits < 2) return 0;
   const std::size_t exponent = value.find_first_of("eE");
-  const auto shift = exponent == std::string_view::npos ? std::optional<std::int64_t>(0)
-                                                        : parse_integer(value.substr(exponent + 1, open - exponent - 1));
-  const auto uncertainty =
-      open == std::string_view::npos ? std::nullopt : parse_integer(value.substr(open + 1, value.size() - open - 2));
+  const auto shift =
+      exponent == std::string_view::npos ? std::optional<std::int64_t>(0) : parse_integer(value.substr(exponent + 1, open - exponent - 1));
+  const auto uncertainty = open == std::string_view::npos ? std::nullopt : parse_integer(value.substr(open + 1, value.size() - open - 2));
   const double unit = std::pow(10.0, static_cast<double>(shift.value_or(0)) - static_cast<double>(digits));
   return unit * static_cast<double>(std::clamp<std::int64_t>(uncertainty.value_or(1), 1, 100));
 }
@@ -148,8 +147,7 @@ void CifView::take(const std::string& tag, const std::string& value) {
       name == "_space_group_name_h-m_full" || name == "_symmetry_space_group_name_h-m_alt") {
     return names.push_back(&value);
   }
-  if (name.find("ssg") != std::string::npos)
-    throw Error(Exit::data, fmt::format("a modulated structure ({}): its atoms have no fixed places", tag));
+  if (name.find("ssg") != std::string::npos) throw Error(Exit::data, fmt::format("a modulated structure ({}): its atoms have no fixed places", tag));
   if (unread_symmetry.empty() && !tells_no_operation(name)) unread_symmetry = tag;
 }
 
@@ -161,8 +159,8 @@ void CifView::take_column(const gemmi::cif::Loop& loop, int column) {
     return;
   }
   const bool list = same_tag(tag, "_symmetry_equiv_pos_as_xyz") || same_tag(tag, "_space_group_symop_operation_xyz") ||
-                    same_tag(tag, "_space_group_symop_magn_operation_xyz") ||
-                    same_tag(tag, "_space_group_symop_magn_centering_xyz") || same_tag(tag, "_atom_type_symbol");
+                    same_tag(tag, "_space_group_symop_magn_operation_xyz") || same_tag(tag, "_space_group_symop_magn_centering_xyz") ||
+                    same_tag(tag, "_atom_type_symbol");
   if (!list && loop.length() != 1) {
     if (tag.size() < 2 || (tag[1] | 0x20) != 's') return;
     const std::string name = plain(tag);

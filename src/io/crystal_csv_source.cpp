@@ -36,8 +36,10 @@ class CsvSource final : public CrystalSource {
     if (!record.problem.empty()) return true;
     record.text.swap(field(cif_column_));
     for (std::size_t t = 0; t < target_columns_.size(); ++t) {
-      if (target_columns_[t] < num_columns_) record.targets[t] = field(target_columns_[t]);
-      else record.targets[t].clear();
+      if (target_columns_[t] < num_columns_)
+        record.targets[t] = field(target_columns_[t]);
+      else
+        record.targets[t].clear();
     }
     return true;
   }
@@ -85,8 +87,6 @@ class CsvSource final : public CrystalSource {
 
 }  // namespace
 
-std::unique_ptr<CrystalSource> open_csv_source(CrystalSourceOptions options) {
-  return std::make_unique<CsvSource>(std::move(options));
-}
+std::unique_ptr<CrystalSource> open_csv_source(CrystalSourceOptions options) { return std::make_unique<CsvSource>(std::move(options)); }
 
 }  // namespace gnn_hpc

@@ -12,8 +12,7 @@ namespace {
 /// Frames of one or several extended XYZ files; `index` selects from the frames of all of them in order.
 class ExtxyzSource final : public CrystalSource {
  public:
-  explicit ExtxyzSource(CrystalSourceOptions options)
-      : CrystalSource(std::move(options)), slice_(FrameSlice::parse(options_.index)) {
+  explicit ExtxyzSource(CrystalSourceOptions options) : CrystalSource(std::move(options)), slice_(FrameSlice::parse(options_.index)) {
     std::int64_t length = std::numeric_limits<std::int64_t>::max();
     if (slice_.needs_length()) {
       length = 0;
@@ -76,8 +75,6 @@ class ExtxyzSource final : public CrystalSource {
 
 }  // namespace
 
-std::unique_ptr<CrystalSource> open_extxyz_source(CrystalSourceOptions options) {
-  return std::make_unique<ExtxyzSource>(std::move(options));
-}
+std::unique_ptr<CrystalSource> open_extxyz_source(CrystalSourceOptions options) { return std::make_unique<ExtxyzSource>(std::move(options)); }
 
 }  // namespace gnn_hpc

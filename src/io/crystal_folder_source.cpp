@@ -36,10 +36,10 @@ std::string find_structure(const fs::path& folder, const std::string& name) {
 
 /// One structure of a file.
 struct Part {
-  std::string name;        ///< of the CIF block, or the number of the frame from 0
-  std::string text;        ///< empty: the whole file, which `parse` reads
-  std::int64_t line = 1;   ///< where it begins
-  std::string problem;     ///< why it cannot be used
+  std::string name;       ///< of the CIF block, or the number of the frame from 0
+  std::string text;       ///< empty: the whole file, which `parse` reads
+  std::int64_t line = 1;  ///< where it begins
+  std::string problem;    ///< why it cannot be used
 };
 
 /// The structures of a file, at least one: blocks of a CIF, frames of an extended XYZ file.
@@ -85,8 +85,7 @@ class FolderSource final : public CrystalSource {
     if (!fs::is_directory(folder_)) folder_ = folder_.parent_path();
     table_path_ = (folder_ / "id_prop.csv").string();
     if (!fs::exists(table_path_)) {
-      throw Error(Exit::data,
-                  fmt::format("{}: no id_prop.csv, so no targets; add it (id or file name, then the values)", folder_.string()));
+      throw Error(Exit::data, fmt::format("{}: no id_prop.csv, so no targets; add it (id or file name, then the values)", folder_.string()));
     }
     read_header();
   }
@@ -173,8 +172,7 @@ class FolderSource final : public CrystalSource {
     if (place.path.empty()) {
       record.problem = fmt::format("no structure file for {} in {}", quote_for_message(name), folder_.string());
     } else if (!format) {
-      record.problem =
-          fmt::format("{} has no known ending (.cif, .vasp, .poscar, .xyz, .extxyz, POSCAR*)", quote_for_message(name));
+      record.problem = fmt::format("{} has no known ending (.cif, .vasp, .poscar, .xyz, .extxyz, POSCAR*)", quote_for_message(name));
     } else {
       take_part(place, *format, record);
     }
@@ -244,8 +242,9 @@ class FolderSource final : public CrystalSource {
     if (!options_.targets.empty() && names.size() != 1 + options_.targets.size()) {
       target_columns_.assign(options_.targets.size(), num_columns_);  // whose values they are cannot be known
       if (options_.targets_optional) return;
-      throw Error(Exit::data, fmt::format("{}: a row without a header has {} values, but the targets are {}; add a header line that names the columns",
-                                          table_path_, names.size() - 1, join_names(options_.targets)));
+      throw Error(Exit::data,
+                  fmt::format("{}: a row without a header has {} values, but the targets are {}; add a header line that names the columns",
+                              table_path_, names.size() - 1, join_names(options_.targets)));
     }
     for (std::size_t t = 0; t < options_.targets.size(); ++t) target_columns_.push_back(1 + t);
   }
@@ -324,8 +323,10 @@ std::unique_ptr<CrystalSource> open_folder_source(CrystalSourceOptions options) 
   for (const auto& entry : fs::directory_iterator(path)) {
     throw_if_stop_wanted(path.string());  // a million files on a busy file system
     if (!entry.is_regular_file()) continue;
-    if (structure_format(entry.path().string())) files.push_back(entry.path().string());
-    else others.push_back(entry.path().filename().string());
+    if (structure_format(entry.path().string()))
+      files.push_back(entry.path().string());
+    else
+      others.push_back(entry.path().filename().string());
   }
   std::sort(others.begin(), others.end());
   if (files.empty() && !options.targets_optional)  // an empty list has an empty prediction

@@ -21,8 +21,7 @@ namespace fs = std::filesystem;
 
 /// Text of the requested targets to numbers. A record is bad if all are missing; with several, one may be NaN. Optional targets
 /// never make a record bad.
-void read_targets(const CrystalSourceOptions& options, const std::vector<std::string>& raw, const std::vector<std::string>* found,
-                  Crystal& out) {
+void read_targets(const CrystalSourceOptions& options, const std::vector<std::string>& raw, const std::vector<std::string>* found, Crystal& out) {
   out.targets.assign(options.targets.size(), std::numeric_limits<double>::quiet_NaN());
   std::size_t missing = 0;
   for (std::size_t t = 0; t < options.targets.size(); ++t) {
@@ -123,13 +122,11 @@ std::unique_ptr<CrystalSource> CrystalSource::open(const CrystalSourceOptions& g
     } else if (structure == CrystalFormat::poscar) {
       options.format = "poscar";
     } else {
-      throw Error(Exit::data,
-                  fmt::format("{}: the name does not tell the format; set it to csv, folder, extxyz, cif or poscar", first));
+      throw Error(Exit::data, fmt::format("{}: the name does not tell the format; set it to csv, folder, extxyz, cif or poscar", first));
     }
   }
   if (!options.index.empty() && options.format != "extxyz") {
-    throw Error(Exit::usage,
-                fmt::format("index {} selects frames of an extxyz file; this input is {}", options.index, options.format));
+    throw Error(Exit::usage, fmt::format("index {} selects frames of an extxyz file; this input is {}", options.index, options.format));
   }
   if (options.format == "csv") return open_csv_source(std::move(options));
   if (options.format == "extxyz") return open_extxyz_source(std::move(options));

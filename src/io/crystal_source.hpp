@@ -18,14 +18,14 @@ enum class CrystalFormat { cif, poscar, extxyz };
 
 /// Where crystals come from and what to take from them.
 struct CrystalSourceOptions {
-  std::string format = "auto";         ///< auto | csv | folder | extxyz | cif | poscar
-  std::vector<std::string> paths{};    ///< one file or folder; cif and poscar: any number of files
-  std::vector<std::string> targets{};  ///< names of the values to learn; empty for prediction
-  std::string id_column{};             ///< csv, id_prop.csv with a header, extxyz: where the id stands; empty = the usual names
-  std::string cif_column = "cif";      ///< csv: the column of CIF text
-  std::string non_periodic = "refuse"; ///< extxyz frames that do not repeat in every direction: refuse | box (io/vacuum_box.hpp)
-  bool targets_optional = false;       ///< prediction: a target that is absent or no finite number is NaN, and no reason to refuse a record
-  std::string index{};                 ///< extxyz: Python slice text (`:1000`, `::10`, `-100:`, `100:200`, an integer); empty = all
+  std::string format = "auto";          ///< auto | csv | folder | extxyz | cif | poscar
+  std::vector<std::string> paths{};     ///< one file or folder; cif and poscar: any number of files
+  std::vector<std::string> targets{};   ///< names of the values to learn; empty for prediction
+  std::string id_column{};              ///< csv, id_prop.csv with a header, extxyz: where the id stands; empty = the usual names
+  std::string cif_column = "cif";       ///< csv: the column of CIF text
+  std::string non_periodic = "refuse";  ///< extxyz frames that do not repeat in every direction: refuse | box (io/vacuum_box.hpp)
+  bool targets_optional = false;        ///< prediction: a target that is absent or no finite number is NaN, and no reason to refuse a record
+  std::string index{};                  ///< extxyz: Python slice text (`:1000`, `::10`, `-100:`, `100:200`, an integer); empty = all
 };
 
 /// One record as it stands in a file, not yet understood. Cheap to make (reading is sequential), so that the costly part,

@@ -10,14 +10,15 @@ namespace gnn_hpc {
 
 bool CsvReader::next(Row& row) {
   static constexpr std::size_t kMostBytes = std::size_t{256} << 20, kMostFields = std::size_t{1} << 20;  // a field without text takes memory too
-  enum class State { start, plain, quoted, closing } state = State::start;  // closing: a quote that ends or doubles
+  enum class State { start, plain, quoted, closing } state = State::start;                               // closing: a quote that ends or doubles
 
   row.size = 0;
   row.unterminated = row.stray = false;
   std::size_t bytes = 0;
   const auto field = [&row]() -> std::string& { return row.fields[row.size - 1]; };
   const auto open_field = [&row, this] {
-    if (row.size == kMostFields) throw Error(Exit::data, fmt::format("{}:{}: a row of more than {} fields; is it a table?", path(), row.line, kMostFields));
+    if (row.size == kMostFields)
+      throw Error(Exit::data, fmt::format("{}:{}: a row of more than {} fields; is it a table?", path(), row.line, kMostFields));
     if (row.fields.size() == row.size) row.fields.emplace_back();
     row.fields[row.size++].clear();
   };
@@ -84,7 +85,8 @@ bool CsvReader::next(Row& row) {
 }
 
 std::string row_problem(const CsvReader::Row& row, std::size_t columns, std::string_view than) {
-  const std::string lines = row.last_line > row.line ? fmt::format(" (the row takes lines {} to {}; is a quote never closed?)", row.line, row.last_line) : "";
+  const std::string lines =
+      row.last_line > row.line ? fmt::format(" (the row takes lines {} to {}; is a quote never closed?)", row.line, row.last_line) : "";
   if (row.unterminated) return fmt::format("the file ends inside a quoted field{}", lines);
   if (row.stray) return fmt::format("text behind the closing quote of a field{}", lines);
   if (row.size != columns) return fmt::format("{} fields, but {} has {}{}", row.size, than, columns, lines);
@@ -106,8 +108,7 @@ std::optional<std::size_t> find_column(const std::vector<std::string>& names, co
 
 std::size_t need_column(const std::vector<std::string>& names, const std::string& name, const std::string& path, std::string_view advice) {
   if (const auto column = find_column(names, name, path)) return *column;
-  throw Error(Exit::data,
-              fmt::format("{}:1: no column {} (columns: {}); {}", path, quote_for_message(name), join_names(names), advice));
+  throw Error(Exit::data, fmt::format("{}:1: no column {} (columns: {}); {}", path, quote_for_message(name), join_names(names), advice));
 }
 
 std::string no_number(std::string_view text) {

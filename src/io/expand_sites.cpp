@@ -48,8 +48,7 @@ struct Placed {
 };
 
 /// @param digits whether moves that the digits leave open count, beside those that are small
-Placed place(const Site& site, const std::vector<SymmetryOperation>& group, const std::array<double, 9>& lattice,
-             bool digits = true) {
+Placed place(const Site& site, const std::vector<SymmetryOperation>& group, const std::array<double, 9>& lattice, bool digits = true) {
   Placed out{site.frac, 0};
   Vector sum{0, 0, 0};
   bool by_digits = false;
@@ -93,11 +92,9 @@ class Expansion {
     }
     const std::size_t images = out_.z.size() - first;
     if (images * placed.fixing != group_.size()) {
-      throw Error(
-          Exit::data,
-          fmt::format("site {} is near a special position, but which one its digits do not tell: {} of {} operations leave it in "
-                      "place, which makes {} images of it; give its coordinates with more digits",
-                      site.label, placed.fixing, group_.size(), images));
+      throw Error(Exit::data, fmt::format("site {} is near a special position, but which one its digits do not tell: {} of {} operations leave it in "
+                                          "place, which makes {} images of it; give its coordinates with more digits",
+                                          site.label, placed.fixing, group_.size(), images));
     }
   }
 
@@ -119,11 +116,9 @@ class Expansion {
 
 }  // namespace
 
-ExpandedSites expand_sites(const std::vector<Site>& sites, const std::vector<SymmetryOperation>& group,
-                           const std::array<double, 9>& lattice) {
+ExpandedSites expand_sites(const std::vector<Site>& sites, const std::vector<SymmetryOperation>& group, const std::array<double, 9>& lattice) {
   if (sites.size() * group.size() > kMostImages) {
-    throw Error(Exit::data,
-                fmt::format("{} sites under {} operations are more than {} atoms", sites.size(), group.size(), kMostImages));
+    throw Error(Exit::data, fmt::format("{} sites under {} operations are more than {} atoms", sites.size(), group.size(), kMostImages));
   }
   Expansion expansion(group, lattice);
   for (std::size_t s = 0; s < sites.size(); ++s) expansion.add(sites[s], static_cast<std::int32_t>(s));

@@ -32,7 +32,6 @@ struct ExpandedSites {
 /// |group| / |operations that fix it| images; a site for which this does not come out is refused.
 /// A site that is an image of an earlier one of its element (a full list given beside its symmetry) adds nothing; two that are
 /// listed at one place stay two, and check_structure refuses them. Throws Error(Exit::data), also for more than 20000 images.
-ExpandedSites expand_sites(const std::vector<Site>& sites, const std::vector<SymmetryOperation>& group,
-                           const std::array<double, 9>& lattice);
+ExpandedSites expand_sites(const std::vector<Site>& sites, const std::vector<SymmetryOperation>& group, const std::array<double, 9>& lattice);
 
 }  // namespace gnn_hpc

@@ -157,13 +157,15 @@ std::array<bool, 3> read_lattice(const Info& info, bool box, Crystal& out) {
   const std::array<bool, 3> periodic = read_periodicity(info, cell != nullptr);
   const bool whole = periodic[0] && periodic[1] && periodic[2], none = !periodic[0] && !periodic[1] && !periodic[2];
   if (!cell && !(none && box)) {
-    throw Error(Exit::data, none ? "no Lattice in the comment line: a molecule without a cell, not a periodic crystal; data.non_periodic: box would put "
-                                   "it into one"
-                                 : "no Lattice in the comment line, though pbc says that the structure is periodic");
+    throw Error(Exit::data,
+                none ? "no Lattice in the comment line: a molecule without a cell, not a periodic crystal; data.non_periodic: box would put "
+                       "it into one"
+                     : "no Lattice in the comment line, though pbc says that the structure is periodic");
   }
   if (!whole && !box) {
-    throw Error(Exit::data, fmt::format("pbc=\"{} {} {}\": not periodic in every direction; data.non_periodic: box would put it into a cell with vacuum",
-                                        periodic[0] ? 'T' : 'F', periodic[1] ? 'T' : 'F', periodic[2] ? 'T' : 'F'));
+    throw Error(Exit::data,
+                fmt::format("pbc=\"{} {} {}\": not periodic in every direction; data.non_periodic: box would put it into a cell with vacuum",
+                            periodic[0] ? 'T' : 'F', periodic[1] ? 'T' : 'F', periodic[2] ? 'T' : 'F'));
   }
   out.lattice.fill(0);
   if (!cell) return periodic;
@@ -270,7 +272,8 @@ class Targets {
 };
 
 /// The lines of atoms: elements into `out`, Cartesian positions, values of target columns.
-void read_atoms(std::string_view text, std::int64_t count, const AtomColumns& columns, std::vector<double>& positions, Targets& targets, Crystal& out) {
+void read_atoms(std::string_view text, std::int64_t count, const AtomColumns& columns, std::vector<double>& positions, Targets& targets,
+                Crystal& out) {
   out.z.clear();
   std::string_view line;
   std::vector<std::string_view> word(static_cast<std::size_t>(columns.width));

@@ -62,9 +62,9 @@ std::vector<std::pair<std::string, std::string>> parse_info(std::string_view com
 /// `raw_targets` (values as text, columns as their mean).
 /// @param box put a structure that does not repeat in every direction (`pbc`, or no Lattice) into a cell with vacuum (io/vacuum_box.hpp) instead
 ///   of refusing it
-/// Throws Error(Exit::data) with the reason: no lattice, not periodic, no atoms, unknown element, a number that cannot be read, a key or column that is
-/// read and stands there twice, more columns than Properties declares, and what check_structure refuses.
-/// `found` receives the names a target could have had.
+/// Throws Error(Exit::data) with the reason: no lattice, not periodic, no atoms, unknown element, a number that cannot be read, a key or column that
+/// is read and stands there twice, more columns than Properties declares, and what check_structure refuses. `found` receives the names a target could
+/// have had.
 void parse_extxyz(std::string_view text, const std::vector<std::string>& targets, std::string_view id_key, bool box, Crystal& out,
                   std::vector<std::string>& raw_targets, std::vector<std::string>& found);
 

@@ -95,8 +95,7 @@ bool ExtxyzReader::next(Frame* frame) {
     // A lone integer is the head of another frame, a lattice its comment line: this frame is short.
     const bool head = line_.size() < 16 && parse_integer(line_), comment = !head && line_.find("Lattice=") != std::string::npos;
     if (head || comment) {
-      fail(fmt::format("{} atoms are announced, but another frame begins after {}", *count,
-                       head ? a : std::max<std::int64_t>(0, a - 1)));
+      fail(fmt::format("{} atoms are announced, but another frame begins after {}", *count, head ? a : std::max<std::int64_t>(0, a - 1)));
       pushed_back_.emplace_back(line_, at_);
       if (comment && a > 0) pushed_back_.emplace_back(before, before_at);
       return true;

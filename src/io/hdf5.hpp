@@ -25,14 +25,15 @@ struct RawExtent {
 
 /// What `Hdf5Reader` does with the seal that `Hdf5Writer::commit` appends (see io/seal.hpp).
 enum class SealCheck {
-  none,      ///< foreign files
-  if_sealed, ///< verify where there is one; a file without a seal is accepted
-  required,  ///< a missing seal means a truncated or foreign file: Error
+  none,       ///< foreign files
+  if_sealed,  ///< verify where there is one; a file without a seal is accepted
+  required,   ///< a missing seal means a truncated or foreign file: Error
 };
 
 /// A file open for reading. A dataset that claims more than the file can hold (16 MiB are free; beyond, what its bytes can be the
-/// compressed form of) is refused by whatever touches it first, its shape included: nothing is allocated for it. Every member throws Error(Exit::data) that names file and dataset. Thread-safe (one lock for the
-/// whole process, see Hdf5Lock). Numbers are converted to the type asked for, as HDF5 does it.
+/// compressed form of) is refused by whatever touches it first, its shape included: nothing is allocated for it. Every member throws
+/// Error(Exit::data) that names file and dataset. Thread-safe (one lock for the whole process, see Hdf5Lock). Numbers are converted to the type asked
+/// for, as HDF5 does it.
 class Hdf5Reader {
  public:
   /// With a seal every byte is verified before HDF5 sees the file, except the datasets sealed as `lazy`, whose blocks their
@@ -40,9 +41,9 @@ class Hdf5Reader {
   explicit Hdf5Reader(std::string path, SealCheck check = SealCheck::none, const std::function<void()>& alive = {});
 
   const std::string& path() const noexcept { return path_; }
-  bool exists(const std::string& name) const;            ///< any object; intermediate groups may be missing
+  bool exists(const std::string& name) const;  ///< any object; intermediate groups may be missing
   bool is_group(const std::string& name) const;
-  std::vector<std::string> list(const std::string& group = "/") const;   ///< names of the children, sorted
+  std::vector<std::string> list(const std::string& group = "/") const;  ///< names of the children, sorted
   /// Full paths of all datasets below a group, sorted, e.g. "/params/fc.0.weight".
   std::vector<std::string> datasets(const std::string& group = "/") const;
 
@@ -53,16 +54,16 @@ class Hdf5Reader {
   RawExtent extent(const std::string& dataset) const;
 
   template <class T>
-  std::vector<T> read(const std::string& dataset) const;                 ///< all elements, row-major
+  std::vector<T> read(const std::string& dataset) const;  ///< all elements, row-major
   template <class T>
-  void read(const std::string& dataset, std::span<T> out) const;         ///< size must fit
+  void read(const std::string& dataset, std::span<T> out) const;  ///< size must fit
   /// Rows first .. first + out.size() / row size of a dataset of rank >= 1.
   template <class T>
   void read_rows(const std::string& dataset, std::int64_t first, std::span<T> out) const;
   template <class T>
   T read_scalar(const std::string& dataset) const;
-  std::string read_text(const std::string& dataset) const;               ///< one string, fixed or variable length
-  std::vector<std::string> read_texts(const std::string& dataset) const; ///< [n] strings
+  std::string read_text(const std::string& dataset) const;                ///< one string, fixed or variable length
+  std::vector<std::string> read_texts(const std::string& dataset) const;  ///< [n] strings
 
   bool has_attribute(const std::string& object, const std::string& name) const;
   std::vector<std::string> attributes(const std::string& object) const;
@@ -108,7 +109,7 @@ class Hdf5Writer {
   void write_scalar(const std::string& dataset, T value) {
     write<T>(dataset, std::span<const T>(&value, 1), Shape{});
   }
-  void write_text(const std::string& dataset, const std::string& text);                 ///< scalar, UTF-8
+  void write_text(const std::string& dataset, const std::string& text);  ///< scalar, UTF-8
   /// [n], UTF-8: of fixed width, or of variable length where the padding would be most of more than 1 MiB. Readers see no difference; the
   /// checksum is that of the padded texts, or of the texts with a zero byte after each. Memory: at most four times the texts.
   void write_texts(const std::string& dataset, const std::vector<std::string>& texts);
@@ -141,8 +142,7 @@ class Hdf5Writer {
 
  private:
   hid_t open_dataset(const std::string& name);
-  H5Dataset create_dataset(const std::string& name, hid_t type, const Shape& shape, Layout layout, std::size_t element_bytes,
-                           bool extendable);
+  H5Dataset create_dataset(const std::string& name, hid_t type, const Shape& shape, Layout layout, std::size_t element_bytes, bool extendable);
   void write_variable_texts(const std::string& dataset, const std::vector<std::string>& texts);
   void write_raw(const std::string& dataset, DType type, const void* values, std::int64_t count, const Shape& shape, Layout layout);
   void append_raw(const std::string& dataset, DType type, const void* values, std::int64_t count);
@@ -150,7 +150,7 @@ class Hdf5Writer {
 
   AtomicFile target_;
   H5File file_;
-  std::map<std::string, H5Dataset> open_;        ///< slab-written datasets stay open
+  std::map<std::string, H5Dataset> open_;         ///< slab-written datasets stay open
   std::map<std::string, std::string> checksums_;  ///< dataset -> XXH3-128
   std::vector<std::string> lazy_;
   std::function<void()> alive_;

@@ -193,9 +193,10 @@ void require_plausible(hid_t file, hid_t dataset, const std::string& path, const
     most = std::max(most, filter == H5Z_FILTER_DEFLATE ? kMostPerByteDeflate : kMostPerByteOther);
   }
   if (claimed / most <= stored) return;
-  fail(path, name, fmt::format("claims shape {} ({}) where the file has {} for it; it is damaged or was never filled, and is not read",
-                               shape_text(shape), claimed == std::numeric_limits<std::int64_t>::max() ? "more than 8 EiB" : format_bytes(static_cast<double>(claimed)),
-                               format_bytes(static_cast<double>(stored))));
+  fail(path, name,
+       fmt::format("claims shape {} ({}) where the file has {} for it; it is damaged or was never filled, and is not read", shape_text(shape),
+                   claimed == std::numeric_limits<std::int64_t>::max() ? "more than 8 EiB" : format_bytes(static_cast<double>(claimed)),
+                   format_bytes(static_cast<double>(stored))));
 }
 
 H5Dataset open_dataset(hid_t file, const std::string& path, const std::string& name) {
@@ -210,7 +211,8 @@ std::size_t attribute_count(hid_t file, hid_t attribute, hid_t type, const std::
   const Shape shape = shape_of(space.get());
   hsize_t size = 0;
   H5Fget_filesize(file, &size);
-  if (claimed_bytes(shape, H5Tget_size(type)) > static_cast<std::int64_t>(size)) fail(path, name, fmt::format("claims shape {}, more than the file holds", shape_text(shape)));
+  if (claimed_bytes(shape, H5Tget_size(type)) > static_cast<std::int64_t>(size))
+    fail(path, name, fmt::format("claims shape {}, more than the file holds", shape_text(shape)));
   return static_cast<std::size_t>(std::max<hssize_t>(0, H5Sget_simple_extent_npoints(space.get())));
 }
 }  // namespace
@@ -274,7 +276,8 @@ void read_numbers(hid_t file, const std::string& path, const std::string& name, 
     Shape row(shape.begin() + 1, shape.end());
     const auto width = static_cast<std::size_t>(element_count(row));
     if (width == 0 || count % width != 0 || first + static_cast<std::int64_t>(count / width) > shape[0]) {
-      fail(path, name, fmt::format("shape {} has no rows {}..{}", shape_text(shape), first, first + static_cast<std::int64_t>(width ? count / width : 0)));
+      fail(path, name,
+           fmt::format("shape {} has no rows {}..{}", shape_text(shape), first, first + static_cast<std::int64_t>(width ? count / width : 0)));
     }
     std::vector<hsize_t> start(shape.size(), 0), size(shape.begin(), shape.end());
     start[0] = static_cast<hsize_t>(first);
@@ -408,10 +411,10 @@ std::string Hdf5Reader::attribute_text(const std::string& object, const std::str
   return std::move(texts.front());
 }
 
-#define GNN_HPC_INSTANTIATE(T)                                                                        \
-  template std::vector<T> Hdf5Reader::read<T>(const std::string&) const;                              \
-  template void Hdf5Reader::read<T>(const std::string&, std::span<T>) const;                          \
-  template void Hdf5Reader::read_rows<T>(const std::string&, std::int64_t, std::span<T>) const;       \
+#define GNN_HPC_INSTANTIATE(T)                                                                  \
+  template std::vector<T> Hdf5Reader::read<T>(const std::string&) const;                        \
+  template void Hdf5Reader::read<T>(const std::string&, std::span<T>) const;                    \
+  template void Hdf5Reader::read_rows<T>(const std::string&, std::int64_t, std::span<T>) const; \
   template T Hdf5Reader::read_scalar<T>(const std::string&) const;
 GNN_HPC_INSTANTIATE(std::uint8_t)
 GNN_HPC_INSTANTIATE(std::int8_t)

@@ -184,8 +184,9 @@ void Hdf5Writer::write_rows(const std::string& dataset, DType type, std::int64_t
   H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr);
   hsize_t width = 1;
   for (std::size_t i = 1; i < dims.size(); ++i) width *= dims[i];
-  GNN_HPC_REQUIRE(width > 0 && static_cast<hsize_t>(count) % width == 0 && static_cast<hsize_t>(first) + static_cast<hsize_t>(count) / width <= dims[0],
-                  "{}: {} values from row {} do not fit {} rows of {}", what, count, first, dims[0], width);
+  GNN_HPC_REQUIRE(
+      width > 0 && static_cast<hsize_t>(count) % width == 0 && static_cast<hsize_t>(first) + static_cast<hsize_t>(count) / width <= dims[0],
+      "{}: {} values from row {} do not fit {} rows of {}", what, count, first, dims[0], width);
   std::vector<hsize_t> start(dims.size(), 0), size = dims;
   start[0] = static_cast<hsize_t>(first);
   size[0] = static_cast<hsize_t>(count) / width;
@@ -276,16 +277,17 @@ void Hdf5Writer::commit(const std::string& keep_old_as, const std::function<void
     }
     for (auto& [name, dataset] : open_) dataset.close(where("dataset " + name));
     open_.clear();
-    if (H5Fflush(file_.get(), H5F_SCOPE_GLOBAL) < 0) throw Error(Exit::data, fmt::format("HDF5: {}: flush failed, is the disk full?{}", path(), hdf5_reason()));
+    if (H5Fflush(file_.get(), H5F_SCOPE_GLOBAL) < 0)
+      throw Error(Exit::data, fmt::format("HDF5: {}: flush failed, is the disk full?{}", path(), hdf5_reason()));
     file_.close(path());
   }
   append_seal(target_.path(), std::move(ranges), alive_);
   target_.commit(keep_old_as, check);
 }
 
-#define GNN_HPC_INSTANTIATE(T)                                                                                     \
-  template void Hdf5Writer::write<T>(const std::string&, std::span<const T>, const Shape&, Layout);                \
-  template void Hdf5Writer::write_rows<T>(const std::string&, std::int64_t, std::span<const T>);                   \
+#define GNN_HPC_INSTANTIATE(T)                                                                      \
+  template void Hdf5Writer::write<T>(const std::string&, std::span<const T>, const Shape&, Layout); \
+  template void Hdf5Writer::write_rows<T>(const std::string&, std::int64_t, std::span<const T>);    \
   template void Hdf5Writer::append<T>(const std::string&, std::span<const T>);
 GNN_HPC_INSTANTIATE(std::uint8_t)
 GNN_HPC_INSTANTIATE(std::int8_t)

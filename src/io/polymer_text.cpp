@@ -20,7 +20,8 @@ double number_of(std::string_view text, const std::string& what) {
 std::int64_t label_of(std::string_view text, std::string_view rule) {
   const auto label = parse_integer(trim(text));
   if (!label || *label < 0) {
-    throw Error(Exit::data, fmt::format("connection rule {}: {} is no label of an attachment point", quote_for_message(rule), quote_for_message(text)));
+    throw Error(Exit::data,
+                fmt::format("connection rule {}: {} is no label of an attachment point", quote_for_message(rule), quote_for_message(text)));
   }
   return *label;
 }
@@ -60,7 +61,8 @@ PolymerText parse_polymer_text(std::string_view text) {
     if (!trim(head[i]).empty()) out.weights.push_back(number_of(head[i], fmt::format("weight {} of the fragments", out.weights.size() + 1)));
   }
   if (out.fragments.size() != out.weights.size()) {
-    throw Error(Exit::data, fmt::format("{} fragments but {} weights; expected fragments|weight|...|<rules~Xn", out.fragments.size(), out.weights.size()));
+    throw Error(Exit::data,
+                fmt::format("{} fragments but {} weights; expected fragments|weight|...|<rules~Xn", out.fragments.size(), out.weights.size()));
   }
   if (!rules.empty() && rules.back().find('~') != std::string::npos) {
     const std::vector<std::string> tail = split(rules.back(), '~');

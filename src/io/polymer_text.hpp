@@ -18,7 +18,7 @@ struct PolymerText {
   std::vector<std::string> fragments;
   std::vector<double> weights;  ///< [fragments] share of each fragment, >= 0
   std::vector<Rule> rules;
-  double degree_of_polymerisation = 1.0;    ///< 1 + log10(Xn); Xn = 1 where the text has no `~`
+  double degree_of_polymerisation = 1.0;  ///< 1 + log10(Xn); Xn = 1 where the text has no `~`
 };
 
 /// Blanks around numbers are allowed. Throws Error(Exit::data): other numbers of weights than fragments, a malformed number or rule,

@@ -35,7 +35,8 @@ class Lines {
 /// Words may follow the numbers of a line (flags, labels, comments), numbers may not: nobody could say what they are.
 void no_more_numbers(std::string_view rest, const char* what) {
   const auto word = next_word(rest);
-  if (!comment(word) && parse_number(word)) throw Error(Exit::data, fmt::format("{} is followed by one more number, {}", what, quote_for_message(word)));
+  if (!comment(word) && parse_number(word))
+    throw Error(Exit::data, fmt::format("{} is followed by one more number, {}", what, quote_for_message(word)));
 }
 
 /// One scale for all axes, one an axis, or (negative) the volume of the cell.
@@ -89,8 +90,7 @@ void read_species(Lines& lines, Crystal& out) {
     const auto word = next_word(line);
     const auto count = parse_integer(word);
     if (!count || *count < 0 || *count > kMostAtoms) {
-      throw Error(Exit::data,
-                  fmt::format("{} element symbols, but a number of atoms reads {}", species.size(), quote_for_message(word)));
+      throw Error(Exit::data, fmt::format("{} element symbols, but a number of atoms reads {}", species.size(), quote_for_message(word)));
     }
     out.z.insert(out.z.end(), static_cast<std::size_t>(*count), z);
   }
@@ -150,7 +150,10 @@ void check_rest(Lines& lines, std::size_t atoms) {
       done = done || velocities > 0;
       continue;
     }
-    const auto word = [&] { std::string_view rest = line; return next_word(rest); }();
+    const auto word = [&] {
+      std::string_view rest = line;
+      return next_word(rest);
+    }();
     if (line.substr(0, 7) == "Lattice" && velocities == 0) {
       for (int r = 0; r < 7; ++r) lines.need("the velocities of the lattice");
       continue;
@@ -162,8 +165,8 @@ void check_rest(Lines& lines, std::size_t atoms) {
     }
     const bool numbers = word.find_first_not_of("0123456789+-.eEdD") == std::string_view::npos;
     if (!numbers || (!behind_blank && velocities == 0)) {
-      throw Error(Exit::data, fmt::format("behind the {} atoms stands {}, which is neither velocities nor empty; are the numbers of atoms right?", atoms,
-                                          quote_for_message(line)));
+      throw Error(Exit::data, fmt::format("behind the {} atoms stands {}, which is neither velocities nor empty; are the numbers of atoms right?",
+                                          atoms, quote_for_message(line)));
     }
     if (done) continue;
     if (!three_numbers(line) || ++velocities > atoms) {

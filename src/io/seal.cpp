@@ -62,9 +62,7 @@ class RawFile {
     }
     size_ = offset;
   }
-  [[noreturn]] void fail(const char* step) const {
-    throw Error(Exit::data, fmt::format("{}: {} failed ({})", path_, step, std::strerror(errno)));
-  }
+  [[noreturn]] void fail(const char* step) const { throw Error(Exit::data, fmt::format("{}: {} failed ({})", path_, step, std::strerror(errno))); }
 
  private:
   std::string path_;
@@ -137,16 +135,15 @@ void append_seal(const std::string& path, std::vector<SealedRange> ranges, const
   RawFile file(path, O_RDWR);
   std::int64_t at = 0;
   for (const auto& range : ranges) {
-    GNN_HPC_REQUIRE(range.offset >= at && range.offset + range.bytes <= file.size(), "{}: range of {} overlaps or leaves the file",
-                    path, range.name);
+    GNN_HPC_REQUIRE(range.offset >= at && range.offset + range.bytes <= file.size(), "{}: range of {} overlaps or leaves the file", path, range.name);
     GNN_HPC_REQUIRE(range.name.find('\n') == std::string::npos, "{}: a line end in the name of a data set", path);  // ends its line here
     at = range.offset + range.bytes;
   }
   // One line a range: offset, length, lazy, checksum, name.
   std::string table = fmt::format("{} {:016x}\n", file.size(), hash_between(file, ranges, file.size(), alive));
   for (const auto& range : ranges) {
-    table += fmt::format("{} {} {} {:016x} {}\n", range.offset, range.bytes, range.lazy ? 1 : 0,
-                         range.lazy ? 0 : hash_range(file, range, alive), range.name);
+    table += fmt::format("{} {} {} {:016x} {}\n", range.offset, range.bytes, range.lazy ? 1 : 0, range.lazy ? 0 : hash_range(file, range, alive),
+                         range.name);
   }
   const std::uint64_t length = table.size(), hash = xxh3_64(table.data(), table.size());
   table.append(reinterpret_cast<const char*>(&length), sizeof length);

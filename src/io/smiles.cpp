@@ -83,24 +83,37 @@ std::unique_ptr<RDKit::RWMol> parse(std::string_view given) {
 
 Hybridisation hybridisation_of(const RDKit::Atom& atom) {
   switch (atom.getHybridization()) {
-    case RDKit::Atom::S: return Hybridisation::s;
-    case RDKit::Atom::SP: return Hybridisation::sp;
-    case RDKit::Atom::SP2: return Hybridisation::sp2;
-    case RDKit::Atom::SP3: return Hybridisation::sp3;
-    case RDKit::Atom::SP2D: return Hybridisation::sp2d;
-    case RDKit::Atom::SP3D: return Hybridisation::sp3d;
-    case RDKit::Atom::SP3D2: return Hybridisation::sp3d2;
-    default: return Hybridisation::other;
+    case RDKit::Atom::S:
+      return Hybridisation::s;
+    case RDKit::Atom::SP:
+      return Hybridisation::sp;
+    case RDKit::Atom::SP2:
+      return Hybridisation::sp2;
+    case RDKit::Atom::SP3:
+      return Hybridisation::sp3;
+    case RDKit::Atom::SP2D:
+      return Hybridisation::sp2d;
+    case RDKit::Atom::SP3D:
+      return Hybridisation::sp3d;
+    case RDKit::Atom::SP3D2:
+      return Hybridisation::sp3d2;
+    default:
+      return Hybridisation::other;
   }
 }
 
 BondOrder order_of(RDKit::Bond::BondType type) {
   switch (type) {
-    case RDKit::Bond::SINGLE: return BondOrder::single;
-    case RDKit::Bond::DOUBLE: return BondOrder::twofold;
-    case RDKit::Bond::TRIPLE: return BondOrder::triple;
-    case RDKit::Bond::AROMATIC: return BondOrder::aromatic;
-    default: return BondOrder::other;
+    case RDKit::Bond::SINGLE:
+      return BondOrder::single;
+    case RDKit::Bond::DOUBLE:
+      return BondOrder::twofold;
+    case RDKit::Bond::TRIPLE:
+      return BondOrder::triple;
+    case RDKit::Bond::AROMATIC:
+      return BondOrder::aromatic;
+    default:
+      return BondOrder::other;
   }
 }
 
@@ -247,7 +260,8 @@ std::vector<std::size_t> find_blocks(const PolymerText& polymer, const std::map<
   }
   std::vector<bool> bonded(n, false);
   for (const auto& [label, point] : points) {
-    if (used.count(label) == 0 || point.count > 1) throw Error(Exit::data, fmt::format("attachment point {} dangles: no rule bonds it to another", label));
+    if (used.count(label) == 0 || point.count > 1)
+      throw Error(Exit::data, fmt::format("attachment point {} dangles: no rule bonds it to another", label));
     bonded[point.fragment] = true;
   }
   const auto loose = std::find(bonded.begin(), bonded.end(), false);

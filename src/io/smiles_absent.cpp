@@ -6,8 +6,9 @@
 namespace gnn_hpc {
 namespace {
 [[noreturn]] void fail() {
-  throw Error(Exit::data, "this program was built without RDKit and cannot read SMILES; install RDKit (Debian: librdkit-dev libboost-dev) and "
-                          "build it again with -DGNN_HPC_RDKIT=ON");
+  throw Error(Exit::data,
+              "this program was built without RDKit and cannot read SMILES; install RDKit (Debian: librdkit-dev libboost-dev) and "
+              "build it again with -DGNN_HPC_RDKIT=ON");
 }
 }  // namespace
 

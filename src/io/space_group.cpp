@@ -18,8 +18,7 @@
 namespace gnn_hpc {
 namespace {
 
-constexpr std::size_t kTabulated =
-    530;  // settings of the International Tables; gemmi's further entries are cells enlarged beyond need
+constexpr std::size_t kTabulated = 530;  // settings of the International Tables; gemmi's further entries are cells enlarged beyond need
 
 std::vector<SymmetryOperation> from_gemmi(const gemmi::GroupOps& group) {
   std::vector<SymmetryOperation> out;
@@ -61,8 +60,7 @@ class Settings {
 
   Settings() {
     for (std::size_t s = 0; s < kAll; ++s) add(entry(s).hm, s);
-    for (const auto& alternative : gemmi::spacegroup_tables::alt_names)
-      add(alternative.hm, static_cast<std::size_t>(alternative.pos));
+    for (const auto& alternative : gemmi::spacegroup_tables::alt_names) add(alternative.hm, static_cast<std::size_t>(alternative.pos));
   }
   void add(std::string_view name, std::size_t s) {
     std::vector<std::string_view> words;
@@ -132,19 +130,17 @@ std::string lower_case(std::string_view text) {
 }
 
 bool has_code(const gemmi::SpaceGroup& group, const std::string& code) {
-  const std::string extension = group.ext ? lower_case(std::string_view(&group.ext, 1)) : std::string(),
-                    qualifier = group.qualifier;
+  const std::string extension = group.ext ? lower_case(std::string_view(&group.ext, 1)) : std::string(), qualifier = group.qualifier;
   const std::string standard = qualifier.empty() ? "abc" : qualifier;
-  return code == extension + qualifier || (!extension.empty() && code == extension) || code == qualifier ||
-         code == extension + standard || (extension.empty() && qualifier == code + "1");  // b: the only or the first cell choice
+  return code == extension + qualifier || (!extension.empty() && code == extension) || code == qualifier || code == extension + standard ||
+         (extension.empty() && qualifier == code + "1");  // b: the only or the first cell choice
 }
 
 using Candidates = std::vector<std::size_t>;
 
 void keep_if(Candidates& candidates, const std::function<bool(const gemmi::SpaceGroup&)>& fits) {
-  candidates.erase(
-      std::remove_if(candidates.begin(), candidates.end(), [&](std::size_t s) { return !fits(Settings::get().entry(s)); }),
-      candidates.end());
+  candidates.erase(std::remove_if(candidates.begin(), candidates.end(), [&](std::size_t s) { return !fits(Settings::get().entry(s)); }),
+                   candidates.end());
 }
 
 std::string list(const Candidates& candidates) {
@@ -183,9 +179,8 @@ Candidates candidates_of(const SpaceGroupClues& clues, std::optional<int> number
     const Candidates named = out;
     keep_if(out, [&](const gemmi::SpaceGroup& g) { return g.number == *number; });
     if (out.empty()) {
-      throw Error(Exit::data,
-                  fmt::format("the space group's name {} is number {}, but the file says {}",
-                              quote_for_message(clues.hermann_mauguin), Settings::get().entry(named[0]).number, *number));
+      throw Error(Exit::data, fmt::format("the space group's name {} is number {}, but the file says {}", quote_for_message(clues.hermann_mauguin),
+                                          Settings::get().entry(named[0]).number, *number));
     }
   }
   if (out.empty() && number) {  // no name, or one that the tables do not know
@@ -197,12 +192,9 @@ Candidates candidates_of(const SpaceGroupClues& clues, std::optional<int> number
   }
   const Candidates all = out;
   if (!name.choice.empty()) {
-    keep_if(out, [&](const gemmi::SpaceGroup& g) {
-      return std::string_view(&g.ext, 1) == name.choice || has_code(g, lower_case(name.choice));
-    });
+    keep_if(out, [&](const gemmi::SpaceGroup& g) { return std::string_view(&g.ext, 1) == name.choice || has_code(g, lower_case(name.choice)); });
   }
-  if (const std::string code = lower_case(clues.code); !code.empty())
-    keep_if(out, [&](const gemmi::SpaceGroup& g) { return has_code(g, code); });
+  if (const std::string code = lower_case(clues.code); !code.empty()) keep_if(out, [&](const gemmi::SpaceGroup& g) { return has_code(g, code); });
   if (out.empty()) {
     throw Error(Exit::data, fmt::format("unknown setting of the space group in {}; it has {}", what_is_said(clues), list(all)));
   }
@@ -224,20 +216,18 @@ std::vector<int> crystal_class(const std::vector<SymmetryOperation>& operations)
   return out;
 }
 
-std::vector<SymmetryOperation> from_hall(const SpaceGroupClues& clues, const std::array<double, 9>& lattice,
-                                         std::optional<int> number) {
+std::vector<SymmetryOperation> from_hall(const SpaceGroupClues& clues, const std::array<double, 9>& lattice, std::optional<int> number) {
   const std::vector<SymmetryOperation> out = from_gemmi(gemmi::symops_from_hall(std::string(clues.hall).c_str()));
   if (!fits_cell(out, lattice)) {
-    throw Error(Exit::data, fmt::format("the operations of Hall symbol {} do not map the cell onto itself (R'GR = G)",
-                                        quote_for_message(clues.hall)));
+    throw Error(Exit::data,
+                fmt::format("the operations of Hall symbol {} do not map the cell onto itself (R'GR = G)", quote_for_message(clues.hall)));
   }
   Candidates others = Settings::get().named(Name(clues.hermann_mauguin).plain);
   for (std::size_t s = 0; s < kTabulated && number && others.empty(); ++s) {
     if (Settings::get().entry(s).number == *number) others.push_back(s);
   }
   if (!others.empty() && crystal_class(Settings::get().operations(others[0])) != crystal_class(out)) {
-    throw Error(Exit::data, fmt::format("Hall symbol {} is of another crystal class than {}", quote_for_message(clues.hall),
-                                        what_is_said(clues)));
+    throw Error(Exit::data, fmt::format("Hall symbol {} is of another crystal class than {}", quote_for_message(clues.hall), what_is_said(clues)));
   }
   return out;
 }
@@ -253,8 +243,8 @@ std::vector<SymmetryOperation> operations_of_group(const SpaceGroupClues& clues,
       throw;
     } catch (const std::exception& error) {  // gemmi's: the name or the number may still do
       if (clues.hermann_mauguin.empty() && !number) {
-        throw Error(Exit::data, fmt::format("unknown space group {} ({}), and no operations are listed",
-                                            quote_for_message(clues.hall), error.what()));
+        throw Error(Exit::data,
+                    fmt::format("unknown space group {} ({}), and no operations are listed", quote_for_message(clues.hall), error.what()));
       }
     }
   }
@@ -264,23 +254,20 @@ std::vector<SymmetryOperation> operations_of_group(const SpaceGroupClues& clues,
     if (fits_cell(Settings::get().operations(s), lattice)) fitting.push_back(s);
   }
   if (fitting.empty()) {
-    throw Error(Exit::data, fmt::format("no setting of the space group fits the cell (R'GR = G): {}, which can be {}",
-                                        what_is_said(clues), list(all)));
+    throw Error(Exit::data,
+                fmt::format("no setting of the space group fits the cell (R'GR = G): {}, which can be {}", what_is_said(clues), list(all)));
   }
   const auto& operations = Settings::get().operations(fitting[0]);
   const bool one = std::all_of(fitting.begin() + 1, fitting.end(), [&](std::size_t s) {
     const auto& other = Settings::get().operations(s);
     return other.size() == operations.size() && std::all_of(other.begin(), other.end(), [&](const SymmetryOperation& a) {
-             return std::any_of(operations.begin(), operations.end(),
-                                [&](const SymmetryOperation& b) { return same_operation(a, b); });
+             return std::any_of(operations.begin(), operations.end(), [&](const SymmetryOperation& b) { return same_operation(a, b); });
            });
   });
   if (!one) {
-    throw Error(
-        Exit::data,
-        fmt::format("the setting (origin or axes) of the space group is not told: {} can be {}; list the operations, or give "
-                    "_space_group_IT_coordinate_system_code or the Hall symbol",
-                    what_is_said(clues), list(fitting)));
+    throw Error(Exit::data, fmt::format("the setting (origin or axes) of the space group is not told: {} can be {}; list the operations, or give "
+                                        "_space_group_IT_coordinate_system_code or the Hall symbol",
+                                        what_is_said(clues), list(fitting)));
   }
   return operations;
 }

@@ -11,11 +11,10 @@ namespace gnn_hpc {
 
 /// What a file says about its space group when it lists no operations; what it does not say is empty.
 struct SpaceGroupClues {
-  std::string_view hall;  ///< Hall symbol: settles operations, axes and origin alone
-  std::string_view
-      hermann_mauguin;  ///< name with or without blanks; short or full monoclinic (`P 21/c`, `P 1 21/c 1`); `P2(1)/c`, `P 2_1/c`
-  std::string_view number;  ///< 1..230
-  std::string_view code;    ///< IT coordinate system code: `1`, `2`, `h`, `r`, `b1`, `-c2`, `cab`, `2cab`, ...
+  std::string_view hall;             ///< Hall symbol: settles operations, axes and origin alone
+  std::string_view hermann_mauguin;  ///< name with or without blanks; short or full monoclinic (`P 21/c`, `P 1 21/c 1`); `P2(1)/c`, `P 2_1/c`
+  std::string_view number;           ///< 1..230
+  std::string_view code;             ///< IT coordinate system code: `1`, `2`, `h`, `r`, `b1`, `-c2`, `cab`, `2cab`, ...
   bool any() const { return !(hall.empty() && hermann_mauguin.empty() && number.empty() && code.empty()); }
 };
 

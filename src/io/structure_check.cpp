@@ -82,12 +82,10 @@ void check_structure(const Crystal& crystal, const std::function<std::string(std
   }
   const auto pair = closest_pair(crystal, kClosestAtoms);
   if (!pair) return;
-  const auto called = [&](std::size_t a) {
-    return name ? name(a) : fmt::format("atom {} ({})", a + 1, element_symbol(crystal.z[a]));
-  };
+  const auto called = [&](std::size_t a) { return name ? name(a) : fmt::format("atom {} ({})", a + 1, element_symbol(crystal.z[a])); };
   const std::string other = pair->first == pair->second ? "its own periodic image" : called(pair->second);
-  throw Error(Exit::data, fmt::format("{} and {} are {:.2f} A apart; no two atoms may be closer than {} A", called(pair->first),
-                                      other, pair->distance, kClosestAtoms));
+  throw Error(Exit::data, fmt::format("{} and {} are {:.2f} A apart; no two atoms may be closer than {} A", called(pair->first), other,
+                                      pair->distance, kClosestAtoms));
 }
 
 }  // namespace gnn_hpc

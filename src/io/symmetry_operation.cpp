@@ -179,8 +179,7 @@ SymmetryOperation parse_operation(std::string_view text) {
     }
     const int det = determinant(out.rotation);
     if (det == 0) throw Error(Exit::data, "the rotation is singular");
-    if (det != 1 && det != -1)
-      throw Error(Exit::data, fmt::format("the rotation changes volumes by a factor of {}", std::abs(det)));
+    if (det != 1 && det != -1) throw Error(Exit::data, fmt::format("the rotation changes volumes by a factor of {}", std::abs(det)));
     return out;
   } catch (const Error& error) {
     throw Error(Exit::data, fmt::format("unreadable symmetry operation {} ({})", quote_for_message(text), error.what()));

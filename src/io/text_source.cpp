@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/text_source.hpp"
 
-#include <cmath>
 #include <fast_float/fast_float.h>
 #include <sys/stat.h>
 #include <zlib.h>
+#include <cmath>
 
 #include <algorithm>
 #include <cerrno>
@@ -75,7 +75,8 @@ bool TextSource::line(std::string& out) {
   for (std::string_view chunk = peek(); !chunk.empty(); chunk = peek()) {
     any = true;
     const std::size_t end = chunk.find('\n');
-    if (out.size() > kMostLine) throw Error(Exit::data, fmt::format("{}:{}: a line longer than 256 MiB; is it a text file?", path_, line_number_ + 1));
+    if (out.size() > kMostLine)
+      throw Error(Exit::data, fmt::format("{}:{}: a line longer than 256 MiB; is it a text file?", path_, line_number_ + 1));
     if (end == std::string_view::npos) {
       out.append(chunk);
       consume(chunk.size());
@@ -112,7 +113,8 @@ std::string read_text(const std::string& path) {
   TextSource source(path);
   std::string out;
   for (std::string_view chunk = source.peek(); !chunk.empty(); chunk = source.peek()) {
-    if (out.size() > kMostText) throw Error(Exit::data, fmt::format("{}: more than 1 GiB of text; one structure or text of a few MB is expected here", path));
+    if (out.size() > kMostText)
+      throw Error(Exit::data, fmt::format("{}: more than 1 GiB of text; one structure or text of a few MB is expected here", path));
     out.append(chunk);
     source.consume(chunk.size());
   }
@@ -164,9 +166,8 @@ bool next_line(std::string_view& text, std::string_view& line) {
 bool ends_with_any_case(std::string_view text, std::string_view tail) {
   if (text.size() < tail.size()) return false;
   text.remove_prefix(text.size() - tail.size());
-  return std::equal(text.begin(), text.end(), tail.begin(), [](char a, char b) {
-    return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b));
-  });
+  return std::equal(text.begin(), text.end(), tail.begin(),
+                    [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b)); });
 }
 
 namespace {

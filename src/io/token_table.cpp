@@ -36,8 +36,8 @@ TokenTable::TokenTable(const std::string& path, int length, int vocabulary) : fi
   if (file_.has_attribute("/", "vocab_size")) {
     vocabulary_ = attribute("vocab_size", 1.0, 2147483647.0);
     if (vocabulary_ > vocabulary) {
-      fail(fmt::format("its vocabulary has {} tokens (attribute vocab_size), the model's {}; set model.vocab_size={}", vocabulary_,
-                       vocabulary, vocabulary_));
+      fail(fmt::format("its vocabulary has {} tokens (attribute vocab_size), the model's {}; set model.vocab_size={}", vocabulary_, vocabulary,
+                       vocabulary_));
     }
   }
   const double last = static_cast<double>(vocabulary_ - 1);

@@ -14,8 +14,7 @@ bool begins_code_point(std::int32_t byte) { return (byte & 0xC0) != 0x80; }
 
 TextCutter::TextCutter(std::function<std::string_view()> more, std::string name, const TextCut& cut)
     : more_(std::move(more)), name_(std::move(name)), cut_(cut) {
-  GNN_HPC_REQUIRE(cut.length >= 1 && cut.min_chars >= 0, "sequences of {} bytes, lines of more than {} characters", cut.length,
-                  cut.min_chars);
+  GNN_HPC_REQUIRE(cut.length >= 1 && cut.min_chars >= 0, "sequences of {} bytes, lines of more than {} characters", cut.length, cut.min_chars);
 }
 
 bool TextCutter::fill() {
@@ -25,7 +24,8 @@ bool TextCutter::fill() {
 
 void TextCutter::refuse_nul() const {
   throw Error(Exit::data, fmt::format("{}: byte {} (counted from 0) is NUL, the id of padding: this is no text; remove such bytes, or "
-                                      "give the data tokenised (HDF5)", name_, offset_));
+                                      "give the data tokenised (HDF5)",
+                                      name_, offset_));
 }
 
 std::int32_t TextCutter::take() {
@@ -52,7 +52,7 @@ bool TextCutter::next_line(TokenSequence& out) {
     ++line_;
     out.ids.clear();
     after_return_ = false;
-    std::int64_t bytes = 0, points = 0;            // of the line so far, blanks at its beginning apart
+    std::int64_t bytes = 0, points = 0;              // of the line so far, blanks at its beginning apart
     std::int64_t solid_bytes = 0, solid_points = 0;  // up to the last byte that is no blank
     while (fill()) {
       const std::int32_t byte = take();

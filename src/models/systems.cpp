@@ -41,14 +41,17 @@ const System& find_system(std::string_view name) {
   }
   const std::vector<std::string> known = system_names();
   const std::string near = nearest_word(std::string(name), known);
-  throw Error(Exit::usage, fmt::format("unknown system '{}'{}; known: {}", name, near.empty() ? "" : " (did you mean " + near + "?)", join(known, ", ")));
+  throw Error(Exit::usage,
+              fmt::format("unknown system '{}'{}; known: {}", name, near.empty() ? "" : " (did you mean " + near + "?)", join(known, ", ")));
 }
 
 template <class T>
 std::unique_ptr<Task<T>> make_task(const std::string& name, Config& root, std::uint64_t seed) {
   const System& system = find_system(name);
-  if constexpr (std::is_same_v<T, float>) return system.make_float(root, seed);
-  else return system.make_double(root, seed);
+  if constexpr (std::is_same_v<T, float>)
+    return system.make_float(root, seed);
+  else
+    return system.make_double(root, seed);
 }
 
 std::vector<verify::GoldenCheck> golden_checks() {

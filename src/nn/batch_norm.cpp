@@ -96,12 +96,10 @@ struct BlockGradientSums {
   }
 };
 
-void merge_once(const Exec& exec, View2<double> partial, View1<double> weight, View2<double> merged,
-                View1<double> merged_weight) {
+void merge_once(const Exec& exec, View2<double> partial, View1<double> weight, View2<double> merged, View1<double> merged_weight) {
   const int items = partial.extent_int(0), width = partial.extent_int(1) / 2;
   Kokkos::parallel_for(
-      "gnn_hpc::BatchNorm::merge", Kokkos::TeamPolicy<Exec>(exec, merged.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::BatchNorm::merge", Kokkos::TeamPolicy<Exec>(exec, merged.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
         const int b = team.league_rank();
         const int begin = b * kBlock, end = begin + kBlock < items ? begin + kBlock : items;
         each_strip(team, width, MergeMoments{partial, merged, weight, b, begin, end, width});
@@ -114,8 +112,7 @@ void merge_once(const Exec& exec, View2<double> partial, View1<double> weight, V
 }
 
 /// moments[0,:] = (mean, M2) over all items, total[0] = their weight; zeros without items.
-void merge_all(const Exec& exec, Arena& arena, View2<double> partial, View1<double> weight, View2<double> moments,
-               View1<double> total) {
+void merge_all(const Exec& exec, Arena& arena, View2<double> partial, View1<double> weight, View2<double> moments, View1<double> total) {
   if (partial.extent(0) <= kBlock) {
     if (partial.extent(0) == 0) {
       Kokkos::deep_copy(exec, moments, 0.0);
@@ -153,8 +150,10 @@ void merge_ranks(const Exec& exec, Arena& arena, const Comm& comm, View2<double>
   comm.sum(exec, m2);
   Kokkos::parallel_for(
       "gnn_hpc::BatchNorm::rank_total", Rows(exec, 0, width + 1), KOKKOS_LAMBDA(const int c) {
-        if (c < width) moments(0, width + c) = m2(c);
-        else total(0) = sums(width);
+        if (c < width)
+          moments(0, width + c) = m2(c);
+        else
+          total(0) = sums(width);
       });
 }
 
@@ -174,8 +173,7 @@ typename BatchNorm<T>::Saved BatchNorm<T>::statistics(Step<T>& step, View2<doubl
   const std::size_t n = weight.info().size;
   const int width = static_cast<int>(n);
   Arena& arena = step.arena;
-  Saved s{arena.array<double>(n), arena.array<double>(n), arena.array<double>(1),
-          arena.array<T>(n),      arena.array<T>(n),      step.training()};
+  Saved s{arena.array<double>(n), arena.array<double>(n), arena.array<double>(1), arena.array<T>(n), arena.array<T>(n), step.training()};
   const auto gamma = weight.value1(), beta = bias.value1(), run_mean = running_mean.value1(), run_var = running_var.value1();
   if (!step.training()) {
     Kokkos::parallel_for(
@@ -189,9 +187,8 @@ typename BatchNorm<T>::Saved BatchNorm<T>::statistics(Step<T>& step, View2<doubl
         });
     return s;
   }
-  GNN_HPC_REQUIRE(partial.extent(1) == 2 * n && partial.extent(0) == item_weight.extent(0),
-                  "{}: partial moments {}x{}, weights {}", weight.info().name, partial.extent(0), partial.extent(1),
-                  item_weight.extent(0));
+  GNN_HPC_REQUIRE(partial.extent(1) == 2 * n && partial.extent(0) == item_weight.extent(0), "{}: partial moments {}x{}, weights {}",
+                  weight.info().name, partial.extent(0), partial.extent(1), item_weight.extent(0));
   ArenaFrame frame(arena);
   const auto moments = arena.matrix<double>(1, 2 * n);
   merge_all(step.exec, arena, partial, item_weight, moments, s.total);
@@ -246,8 +243,7 @@ typename BatchNorm<T>::Saved BatchNorm<T>::statistics_of(Step<T>& step, View2<T>
   const auto partial = step.arena.template matrix<double>(blocks, 2 * static_cast<std::size_t>(width));
   const auto weights = step.arena.template array<double>(blocks);
   Kokkos::parallel_for(
-      "gnn_hpc::BatchNorm::moments", Kokkos::TeamPolicy<Exec>(step.exec, blocks, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::BatchNorm::moments", Kokkos::TeamPolicy<Exec>(step.exec, blocks, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
         const int b = team.league_rank();
         const int begin = b * kBlock, end = begin + kBlock < rows ? begin + kBlock : rows;
         each_strip(team, width, BlockMoments<T>{x, row_weight, partial, b, begin, end, width});
@@ -261,16 +257,14 @@ typename BatchNorm<T>::Saved BatchNorm<T>::statistics_of(Step<T>& step, View2<T>
 }
 
 template <class T>
-void BatchNorm<T>::backward_of(Step<T>& step, View2<T> x, View1<T> row_weight, const Saved& saved, View2<T> dy,
-                               View2<T> dx) const {
+void BatchNorm<T>::backward_of(Step<T>& step, View2<T> x, View1<T> row_weight, const Saved& saved, View2<T> dy, View2<T> dx) const {
   ArenaFrame frame(step.arena);
   const int rows = x.extent_int(0), width = x.extent_int(1);
   const int blocks = (rows + kBlock - 1) / kBlock;
   const auto partial = step.arena.template matrix<double>(blocks, 2 * static_cast<std::size_t>(width));
   const auto mean = saved.mean, rstd = saved.rstd;
   Kokkos::parallel_for(
-      "gnn_hpc::BatchNorm::gradient_sums", Kokkos::TeamPolicy<Exec>(step.exec, blocks, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::BatchNorm::gradient_sums", Kokkos::TeamPolicy<Exec>(step.exec, blocks, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
         const int b = team.league_rank();
         const int begin = b * kBlock, end = begin + kBlock < rows ? begin + kBlock : rows;
         each_strip(team, width, BlockGradientSums<T>{x, dy, mean, rstd, partial, b, begin, end, width});
@@ -278,8 +272,7 @@ void BatchNorm<T>::backward_of(Step<T>& step, View2<T> x, View1<T> row_weight, c
   const Coefficients k = backward_sums(step, partial, saved);
   const auto scale = saved.scale;
   Kokkos::parallel_for(
-      "gnn_hpc::BatchNorm::backward", Kokkos::TeamPolicy<Exec>(step.exec, rows, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::BatchNorm::backward", Kokkos::TeamPolicy<Exec>(step.exec, rows, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         const double w = row_weight.extent(0) > 0 ? static_cast<double>(row_weight(r)) : 1.0;
         each_channel(team, width, [&](const int c) {

@@ -26,9 +26,9 @@ struct BatchNorm {
   static constexpr double kEps = 1e-5, kMomentum = 0.1;
 
   struct Saved {
-    View1<double> mean, rstd;   ///< [C]
-    View1<double> total;        ///< [1] W
-    View1<T> scale, shift;      ///< [C] y = scale x + shift
+    View1<double> mean, rstd;  ///< [C]
+    View1<double> total;       ///< [1] W
+    View1<T> scale, shift;     ///< [C] y = scale x + shift
     bool batch_statistics = true;
   };
   /// dx = scale (G - w (from_beta + xh from_gamma)), xh = (x - mean) rstd; both coefficients 0 in evaluation mode.

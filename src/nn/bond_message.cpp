@@ -60,8 +60,7 @@ template <class T>
 void through_relu(const ChunkExec& exec, View2<T> y, View2<T> dy, T scale, int begin, int end) {
   const int width = y.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::BondMessage::relu_backward", Kokkos::TeamPolicy<ChunkExec>(exec, end - begin, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::BondMessage::relu_backward", Kokkos::TeamPolicy<ChunkExec>(exec, end - begin, Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = begin + team.league_rank();
         relu_row_backward(team, width, &dy(r, 0), &y(r, 0), scale);
       });
@@ -80,9 +79,8 @@ void add_bias_rows(const Exec& exec, View2<T> x, View1<T> bias) {
 /// Gathered rows with all lanes.
 template <class T>
 void gather_all(const Exec& exec, const Gather<T>& gather, View2<T> x, View2<T> y, bool accumulate = false) {
-  for_each_row_chunk(exec, y.extent_int(0), [&](int, const ChunkExec& space, const int begin, const int end) {
-    gather_rows(space, gather, x, y, begin, end, accumulate);
-  });
+  for_each_row_chunk(exec, y.extent_int(0),
+                     [&](int, const ChunkExec& space, const int begin, const int end) { gather_rows(space, gather, x, y, begin, end, accumulate); });
 }
 
 template <class T>
@@ -132,7 +130,8 @@ View2<T> BondMessage<T>::forward(Step<T>& step, const MessagePlan<T>& plan, View
   const auto a = arena.matrix<T>(nodes.extent(0), c), b = arena.matrix<T>(edges.extent(0), c), o = arena.matrix<T>(nodes.extent(0), c);
   const auto wi = w_i.weight.value(), wh = w_h.weight.value(), wo = w_o.weight.value();
   const auto wo_state = column_range(wo, node_width, node_width + width);
-  lanes_nt<T>(exec, {{nodes, column_range(wi, 0, node_width), a}, {edges, column_range(wi, node_width, node_width + edge_width), b},
+  lanes_nt<T>(exec, {{nodes, column_range(wi, 0, node_width), a},
+                     {edges, column_range(wi, node_width, node_width + edge_width), b},
                      {nodes, column_range(wo, 0, node_width), o}});
   add_bias_rows(exec, o, w_o.bias.value1());
 
@@ -196,9 +195,7 @@ void BondMessage<T>::backward(Step<T>& step, const MessagePlan<T>& plan, const S
     if (!first) Matmul<T>::nn(space, row_range(dz, begin, end), wo_state, row_range(dm, begin, end));
   });
   // Gradients of the states before relu, the rows of sums of the transposed exchange behind them.
-  const auto rows_of_gradient = [&](const std::size_t t) {
-    return s.h[t].extent_int(0) + (t > 0 ? plan.steps[t - 1].out.sums.num_rows : 0);
-  };
+  const auto rows_of_gradient = [&](const std::size_t t) { return s.h[t].extent_int(0) + (t > 0 ? plan.steps[t - 1].out.sums.num_rows : 0); };
   std::vector<View2<T>> dpre(s.h.size());
   dpre[last] = arena.matrix<T>(rows_of_gradient(last), c);
   const auto dq = first ? arena.matrix<T>(s.h[last].extent(0), c) : View2<T>();
@@ -239,8 +236,10 @@ void BondMessage<T>::backward(Step<T>& step, const MessagePlan<T>& plan, const S
   weights.push(da, s.nodes, column_range(dwi, 0, node_width));
   weights.push(db, s.edges, column_range(dwi, node_width, node_width + edge_width));
   weights.push(dout, s.nodes, column_range(dwo, 0, node_width), w_o.bias.grad1());
-  if (first) weights.push(dq, s.h[last], dwo_state);
-  else weights.push(dz, s.m, dwo_state);
+  if (first)
+    weights.push(dq, s.h[last], dwo_state);
+  else
+    weights.push(dz, s.m, dwo_state);
   if (dnodes.extent(0) > 0) {
     lanes_nn<T>(exec, {{da, column_range(wi, 0, node_width), dnodes}, {dout, column_range(wo, 0, node_width), dnodes, T(1)}});
   }

@@ -23,18 +23,18 @@ struct Exchange {
 template <class T>
 struct MessagePlan {
   int num_h0 = 0, num_rows_z = 0;
-  View1<int> h0_node, h0_edge;   ///< [R0] rows of node and edge features
-  Gather<T> by_node, by_edge;    ///< transposes: rows of h0 by node and by edge feature
+  View1<int> h0_node, h0_edge;  ///< [R0] rows of node and edge features
+  Gather<T> by_node, by_edge;   ///< transposes: rows of h0 by node and by edge feature
   struct Layer {
     int num_rows = 0;
-    View1<int> residual;         ///< [R] row of h0
-    Gather<T> residual_out;      ///< transpose
-    Exchange<T> in, out;         ///< m from the rows of the layer before, and the transpose
+    View1<int> residual;     ///< [R] row of h0
+    Gather<T> residual_out;  ///< transpose
+    Exchange<T> in, out;     ///< m from the rows of the layer before, and the transpose
   };
-  std::vector<Layer> steps;      ///< [depth-1]
-  View1<int> z_node;             ///< [Rz] row of node features
-  Gather<T> z_by_node;           ///< transpose
-  Gather<T> z_in, z_out;         ///< M from the rows of the last edge states, and the transpose
+  std::vector<Layer> steps;  ///< [depth-1]
+  View1<int> z_node;         ///< [Rz] row of node features
+  Gather<T> z_by_node;       ///< transpose
+  Gather<T> z_in, z_out;     ///< M from the rows of the last edge states, and the transpose
   /// What counts elements for dropout, the same whatever share of the batch a rank has; needed only with dropout.
   View1<std::uint64_t> edge_key, z_key;
 };
@@ -56,11 +56,11 @@ struct BondMessage {
   BondMessage(ParamStore<T>& store, const std::string& name, int node_width, int edge_width, int width, int depth, double dropout);
 
   struct Saved {
-    View2<T> nodes, edges;        ///< features [A,d_v], [B,d_e]
-    View2<T> h0;                  ///< [R0,C] before relu
-    std::vector<View2<T>> h;      ///< [depth] of [R_t,C]
-    View2<T> m;                   ///< [Rz,C] M, if it is formed before W_o
-    View2<T> z;                   ///< [Rz,C]
+    View2<T> nodes, edges;    ///< features [A,d_v], [B,d_e]
+    View2<T> h0;              ///< [R0,C] before relu
+    std::vector<View2<T>> h;  ///< [depth] of [R_t,C]
+    View2<T> m;               ///< [Rz,C] M, if it is formed before W_o
+    View2<T> z;               ///< [Rz,C]
   };
 
   /// Returns z [Rz,C].

@@ -16,8 +16,7 @@ template <class T>
 void pack(const ChunkExec& exec, View2<T> x, View1<T> bias, int column, T factor, View2<T> out) {
   const int width = out.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::CausalAttention::pack", Kokkos::TeamPolicy<ChunkExec>(exec, out.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::CausalAttention::pack", Kokkos::TeamPolicy<ChunkExec>(exec, out.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         const T* from = &x(r, column);
         const T* b = &bias(column);
@@ -45,8 +44,7 @@ void softmax(const ChunkExec& exec, View2<T> s, int q0, View1<std::uint8_t> key,
   const int columns = s.extent_int(1);
   const bool masked = key.extent(0) > 0;
   Kokkos::parallel_for(
-      "gnn_hpc::CausalAttention::softmax", Kokkos::TeamPolicy<ChunkExec>(exec, s.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::CausalAttention::softmax", Kokkos::TeamPolicy<ChunkExec>(exec, s.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank(), n = q0 + r + 1;
         T* row = &s(r, 0);
         const std::uint8_t* allowed = masked ? key.data() : nullptr;
@@ -66,8 +64,7 @@ void softmax(const ChunkExec& exec, View2<T> s, int q0, View1<std::uint8_t> key,
           for (int j = 0; j < 16; ++j) largest = largest > running[j] ? largest : running[j];
         } else {
           Kokkos::parallel_reduce(
-              Kokkos::TeamVectorRange(team, n), [&](const int c, T& most) { most = most > row[c] ? most : row[c]; },
-              Kokkos::Max<T>(largest));
+              Kokkos::TeamVectorRange(team, n), [&](const int c, T& most) { most = most > row[c] ? most : row[c]; }, Kokkos::Max<T>(largest));
         }
         const bool any = largest > lowest;
         const T shift = any ? largest : T(0);
@@ -81,9 +78,7 @@ void softmax(const ChunkExec& exec, View2<T> s, int q0, View1<std::uint8_t> key,
         const T sum = sum_channels<T>(team, n, [&](const int c) { return row[c]; });
         const T scale = any ? T(1) / sum : T(0);
         each_channel(team, n, [&](const int c) { row[c] *= scale; });
-        Kokkos::single(Kokkos::PerTeam(team), [&]() {
-          lse(q0 + r) = any ? shift + Kokkos::log(sum) : Kokkos::Experimental::infinity<T>::value;
-        });
+        Kokkos::single(Kokkos::PerTeam(team), [&]() { lse(q0 + r) = any ? shift + Kokkos::log(sum) : Kokkos::Experimental::infinity<T>::value; });
       });
 }
 
@@ -114,8 +109,7 @@ template <class T>
 void drop(const ChunkExec& exec, View2<T> p, int q0, const RandomMask& mask, std::uint64_t sequence, View2<T> out) {
   const int columns = p.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::CausalAttention::drop", Kokkos::TeamPolicy<ChunkExec>(exec, p.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::CausalAttention::drop", Kokkos::TeamPolicy<ChunkExec>(exec, p.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         const T* from = &p(r, 0);
         T* to = &out(r, 0);
@@ -126,8 +120,7 @@ void drop(const ChunkExec& exec, View2<T> p, int q0, const RandomMask& mask, std
 
 /// dp = dropped dp - p rowsum(do o), where `dropped` = drop(p).
 template <class T>
-void score_gradient(const ChunkExec& exec, View2<T> p, View2<T> dropped, View2<T> dcontext, View2<T> context, int column, int width,
-                    View2<T> dp) {
+void score_gradient(const ChunkExec& exec, View2<T> p, View2<T> dropped, View2<T> dcontext, View2<T> context, int column, int width, View2<T> dp) {
   const int columns = p.extent_int(1);
   Kokkos::parallel_for(
       "gnn_hpc::CausalAttention::score_gradient", Kokkos::TeamPolicy<ChunkExec>(exec, p.extent_int(0), Kokkos::AUTO),
@@ -165,8 +158,8 @@ CausalAttention<T>::CausalAttention(Arena& arena, int longest, int head_width, b
       dscores_(arena, backward ? kTile : 0, longest) {}
 
 template <class T>
-void CausalAttention<T>::forward(int lane, const ChunkExec& exec, View2<T> qkv, View1<T> bias, View1<std::uint8_t> key, int heads,
-                                 View2<T> context, View1<T> lse, const RandomMask& mask, std::uint64_t sequence) const {
+void CausalAttention<T>::forward(int lane, const ChunkExec& exec, View2<T> qkv, View1<T> bias, View1<std::uint8_t> key, int heads, View2<T> context,
+                                 View1<T> lse, const RandomMask& mask, std::uint64_t sequence) const {
   const int rows = qkv.extent_int(0), width = width_, all = heads * width;
   const auto q = q_(lane, rows), k = k_(lane, rows), v = v_(lane, rows);
   for (int h = 0; h < heads; ++h) {
@@ -186,9 +179,8 @@ void CausalAttention<T>::forward(int lane, const ChunkExec& exec, View2<T> qkv, 
 }
 
 template <class T>
-void CausalAttention<T>::backward(int lane, const ChunkExec& exec, View2<T> qkv, View1<T> bias, View1<std::uint8_t> key, int heads,
-                                  View2<T> context, View1<T> lse, View2<T> dcontext, const RandomMask& mask,
-                                  std::uint64_t sequence) const {
+void CausalAttention<T>::backward(int lane, const ChunkExec& exec, View2<T> qkv, View1<T> bias, View1<std::uint8_t> key, int heads, View2<T> context,
+                                  View1<T> lse, View2<T> dcontext, const RandomMask& mask, std::uint64_t sequence) const {
   const int rows = qkv.extent_int(0), width = width_, all = heads * width;
   const auto q = q_(lane, rows), k = k_(lane, rows), v = v_(lane, rows);
   const auto dq = dq_(lane, rows), dk = dk_(lane, rows), dv = dv_(lane, rows);
@@ -226,8 +218,8 @@ void CausalAttention<T>::backward(int lane, const ChunkExec& exec, View2<T> qkv,
 }
 
 template <class T>
-void CausalAttention<T>::probabilities(int lane, const ChunkExec& exec, View2<T> qkv, View1<T> bias, View1<std::uint8_t> key, int head,
-                                       int heads, View1<T> lse, View2<T> p) const {
+void CausalAttention<T>::probabilities(int lane, const ChunkExec& exec, View2<T> qkv, View1<T> bias, View1<std::uint8_t> key, int head, int heads,
+                                       View1<T> lse, View2<T> p) const {
   const int rows = qkv.extent_int(0), width = width_, all = heads * width;
   const auto q = q_(lane, rows), k = k_(lane, rows);
   pack(exec, qkv, bias, head * width, inverse_root<T>(width), q);

@@ -23,14 +23,14 @@ class CausalAttention {
 
   /// One sequence of L rows: qkv [L, 3D] without its bias [3D]; head j owns columns j d .. (j+1) d - 1 of q, k and v. `key` [L] or empty
   /// (all allowed). Writes context [L,D] and lse (L numbers per head, head by head).
-  void forward(int lane, const ChunkExec& exec, View2<T> qkv, View1<T> bias, View1<std::uint8_t> key, int heads, View2<T> context,
-               View1<T> lse, const RandomMask& mask, std::uint64_t sequence) const;
+  void forward(int lane, const ChunkExec& exec, View2<T> qkv, View1<T> bias, View1<std::uint8_t> key, int heads, View2<T> context, View1<T> lse,
+               const RandomMask& mask, std::uint64_t sequence) const;
   /// Overwrites qkv by its gradient.
-  void backward(int lane, const ChunkExec& exec, View2<T> qkv, View1<T> bias, View1<std::uint8_t> key, int heads, View2<T> context,
-                View1<T> lse, View2<T> dcontext, const RandomMask& mask, std::uint64_t sequence) const;
+  void backward(int lane, const ChunkExec& exec, View2<T> qkv, View1<T> bias, View1<std::uint8_t> key, int heads, View2<T> context, View1<T> lse,
+                View2<T> dcontext, const RandomMask& mask, std::uint64_t sequence) const;
   /// Probabilities [L,L] of one head, before dropout, made again from lse; for tracing.
-  void probabilities(int lane, const ChunkExec& exec, View2<T> qkv, View1<T> bias, View1<std::uint8_t> key, int head, int heads,
-                     View1<T> lse, View2<T> p) const;
+  void probabilities(int lane, const ChunkExec& exec, View2<T> qkv, View1<T> bias, View1<std::uint8_t> key, int head, int heads, View1<T> lse,
+                     View2<T> p) const;
   /// The random numbers of one head.
   static RandomMask head_mask(RandomMask mask, int head) {
     mask.key = mask.key.fold(static_cast<std::uint64_t>(head));

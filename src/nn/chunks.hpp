@@ -79,8 +79,9 @@ template <class T>
 void column_sums(const ChunkExec& exec, View2<T> x, View1<double> sums) {
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::column_sums::chunk", Kokkos::TeamPolicy<ChunkExec>(exec, 1, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) { each_strip(team, width, ColumnSums<T>{x, sums}); });
+      "gnn_hpc::column_sums::chunk", Kokkos::TeamPolicy<ChunkExec>(exec, 1, Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+        each_strip(team, width, ColumnSums<T>{x, sums});
+      });
 }
 
 /// Scratch rows of every lane: one matrix, a block of rows each.

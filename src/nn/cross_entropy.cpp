@@ -26,8 +26,7 @@ void row_losses(const ChunkExec& exec, View2<T> z, View1<T> bias, View1<int> tar
   const int width = z.extent_int(1);
   const double inverse_divisor = 1.0 / divisor;
   Kokkos::parallel_for(
-      "gnn_hpc::VocabularyHead::loss", Kokkos::TeamPolicy<ChunkExec>(exec, z.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::VocabularyHead::loss", Kokkos::TeamPolicy<ChunkExec>(exec, z.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank(), wanted = target(r);
         T* row = &z(r, 0);
         const T* b = bias.data();
@@ -43,17 +42,15 @@ void row_losses(const ChunkExec& exec, View2<T> z, View1<T> bias, View1<int> tar
           for (int c = 1; c < width; ++c) largest = largest > row[c] ? largest : row[c];
         } else {
           Kokkos::parallel_reduce(
-              Kokkos::TeamVectorRange(team, width), [&](const int c, T& most) { most = most > row[c] ? most : row[c]; },
-              Kokkos::Max<T>(largest));
+              Kokkos::TeamVectorRange(team, width), [&](const int c, T& most) { most = most > row[c] ? most : row[c]; }, Kokkos::Max<T>(largest));
         }
         const T at_target = row[wanted], shift = largest;
         team.team_barrier();
         each_channel(team, width, [&](const int c) { row[c] = exponential(row[c] - shift); });
         team.team_barrier();
         const T sum = sum_channels<T>(team, width, [&](const int c) { return row[c]; });
-        Kokkos::single(Kokkos::PerTeam(team), [&]() {
-          loss(r) = (static_cast<double>(shift - at_target) + Kokkos::log(static_cast<double>(sum))) * inverse_divisor;
-        });
+        Kokkos::single(Kokkos::PerTeam(team),
+                       [&]() { loss(r) = (static_cast<double>(shift - at_target) + Kokkos::log(static_cast<double>(sum))) * inverse_divisor; });
         if (!gradient) return;
         const T scale = static_cast<T>(inverse_divisor) / sum;
         each_channel(team, width, [&](const int c) { row[c] *= scale; });
@@ -81,8 +78,9 @@ template <class T>
 void add_columns(const ChunkExec& exec, View2<T> x, View2<T> total) {
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::VocabularyHead::bias", Kokkos::TeamPolicy<ChunkExec>(exec, 1, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) { each_strip(team, width, AddColumns<T>{x, total}); });
+      "gnn_hpc::VocabularyHead::bias", Kokkos::TeamPolicy<ChunkExec>(exec, 1, Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+        each_strip(team, width, AddColumns<T>{x, total});
+      });
 }
 
 }  // namespace
@@ -93,8 +91,8 @@ VocabularyHead<T>::VocabularyHead(ParamStore<T>& store, const std::string& name,
       bias(store.add(name + ".bias", {static_cast<std::size_t>(vocabulary)}, Init::constant(0.0))) {}
 
 template <class T>
-View1<double> VocabularyHead<T>::loss(Step<T>& step, const LayerNorm<T>& norm, View2<T> xh, View1<T> rdev, View1<int> target,
-                                      double divisor, View2<T> dx) const {
+View1<double> VocabularyHead<T>::loss(Step<T>& step, const LayerNorm<T>& norm, View2<T> xh, View1<T> rdev, View1<int> target, double divisor,
+                                      View2<T> dx) const {
   Arena& arena = step.arena;
   const int rows = xh.extent_int(0), width = xh.extent_int(1), vocabulary = weight.value().extent_int(0);
   GNN_HPC_REQUIRE(target.extent_int(0) == rows, "{} targets for {} rows", target.extent(0), rows);

@@ -24,8 +24,7 @@ struct VocabularyHead {
   VocabularyHead(ParamStore<T>& store, const std::string& name, int width, int vocabulary);
 
   /// The loss of all rows in a device scalar. With `dx` [R,D] (not empty) also all gradients; rdev as of xh.
-  View1<double> loss(Step<T>& step, const LayerNorm<T>& norm, View2<T> xh, View1<T> rdev, View1<int> target, double divisor,
-                     View2<T> dx) const;
+  View1<double> loss(Step<T>& step, const LayerNorm<T>& norm, View2<T> xh, View1<T> rdev, View1<int> target, double divisor, View2<T> dx) const;
   /// z [R,V]
   void logits(Step<T>& step, const LayerNorm<T>& norm, View2<T> xh, View2<T> z) const;
 };

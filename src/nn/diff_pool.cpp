@@ -127,8 +127,8 @@ struct AuxiliaryOfGraph {
   Assignment s;
   PoolOptions options;
   double factor;
-  View1<double> row;    ///< [C] one row of S'S at a time; zero between
-  View2<double> pull;   ///< [N,K] A S - S (S'S)
+  View1<double> row;   ///< [C] one row of S'S at a time; zero between
+  View2<double> pull;  ///< [N,K] A S - S (S'S)
   View2<double> out;
 
   /// Adds A S to `pull`; returns the sum over edges of A_uv s_u.s_v.
@@ -246,8 +246,7 @@ KOKKOS_INLINE_FUNCTION double row_dot(const Member& team, int width, const T* x,
   } else {
     double sum = 0.0;
     Kokkos::parallel_reduce(
-        Kokkos::TeamVectorRange(team, width), [&](const int c, double& s) { s += static_cast<double>(x[c]) * static_cast<double>(y[c]); },
-        sum);
+        Kokkos::TeamVectorRange(team, width), [&](const int c, double& s) { s += static_cast<double>(x[c]) * static_cast<double>(y[c]); }, sum);
     return sum;
   }
 }
@@ -293,7 +292,8 @@ Assignment DiffPool<T>::assign(Step<T>& step, const PoolLevel<T>& level, View2<T
   s.slots = options.topk == 0 ? largest_clusters : std::min(options.topk, largest_clusters);
   const auto nodes = static_cast<std::size_t>(level.num_nodes), slots = static_cast<std::size_t>(s.slots);
   if (nodes * slots > static_cast<std::size_t>(INT_MAX)) {
-    throw Error(Exit::usage, fmt::format("a batch of {} nodes with {} clusters each: no more than 2^31 shares; lower train.batch_size", nodes, slots));
+    throw Error(Exit::usage,
+                fmt::format("a batch of {} nodes with {} clusters each: no more than 2^31 shares; lower train.batch_size", nodes, slots));
   }
   Arena& arena = step.arena;
   s.value = arena.matrix<double>(nodes, slots);
@@ -332,15 +332,14 @@ void DiffPool<T>::pool(Step<T>& step, const PoolLevel<T>& level, const Assignmen
 
 template <class T>
 void DiffPool<T>::pool_backward(Step<T>& step, const PoolLevel<T>& level, const Assignment& s, View2<T> z, View2<T> dv, View2<T> dz) const {
-  for_each_row("gnn_hpc::DiffPool::pool_backward", step.exec, dz.extent_int(0),
-               PoolBackward<T>{level, s, RowSum<T>(level.row_nodes, z), z, dv, dz});
+  for_each_row("gnn_hpc::DiffPool::pool_backward", step.exec, dz.extent_int(0), PoolBackward<T>{level, s, RowSum<T>(level.row_nodes, z), z, dv, dz});
 }
 
-#define GNN_HPC_DIFF_POOL(T)                                                                                                     \
-  template Assignment DiffPool<T>::assign(Step<T>&, const PoolLevel<T>&, View2<T>, int) const;                                  \
-  template void DiffPool<T>::assign_backward(Step<T>&, const PoolLevel<T>&, const Assignment&, View2<T>) const;                 \
-  template void DiffPool<T>::auxiliary(Step<T>&, const PoolLevel<T>&, const Assignment&, double, View2<double>) const;          \
-  template void DiffPool<T>::pool(Step<T>&, const PoolLevel<T>&, const Assignment&, View2<T>, View2<T>) const;                  \
+#define GNN_HPC_DIFF_POOL(T)                                                                                           \
+  template Assignment DiffPool<T>::assign(Step<T>&, const PoolLevel<T>&, View2<T>, int) const;                         \
+  template void DiffPool<T>::assign_backward(Step<T>&, const PoolLevel<T>&, const Assignment&, View2<T>) const;        \
+  template void DiffPool<T>::auxiliary(Step<T>&, const PoolLevel<T>&, const Assignment&, double, View2<double>) const; \
+  template void DiffPool<T>::pool(Step<T>&, const PoolLevel<T>&, const Assignment&, View2<T>, View2<T>) const;         \
   template void DiffPool<T>::pool_backward(Step<T>&, const PoolLevel<T>&, const Assignment&, View2<T>, View2<T>, View2<T>) const;
 
 GNN_HPC_DIFF_POOL(float)

@@ -26,25 +26,25 @@ struct PoolLevel {
 
 /// Options of pooling (specification section 4).
 struct PoolOptions {
-  int topk = 3;                   ///< 0: dense
-  bool batch_columns = false;     ///< graph g uses the columns from its first cluster's number in the batch, else from 0
-  bool adjacency = false;         ///< coarse feature scale W of width 1, else the bond mean
-  bool doubled = false;           ///< the published list of coarse edges
-  double scale = 1.0;             ///< of adjacency features and of A
+  int topk = 3;                ///< 0: dense
+  bool batch_columns = false;  ///< graph g uses the columns from its first cluster's number in the batch, else from 0
+  bool adjacency = false;      ///< coarse feature scale W of width 1, else the bond mean
+  bool doubled = false;        ///< the published list of coarse edges
+  double scale = 1.0;          ///< of adjacency features and of A
   int lp_max_nodes = 0;
   double lambda_lp = 0.5, lambda_ent = 1e-3;
 };
 
 /// Rows of S: up to K clusters a node, ascending. S is kept in double: whether a coarse edge exists depends on W > 0, however small.
 struct Assignment {
-  int slots = 0;              ///< K
-  View2<double> value;        ///< [N,K]; 0 in unused slots
-  View2<int> cluster;         ///< [N,K] within the graph; 0 in unused slots
-  View1<int> used;            ///< [N] slots in use: min(topk, c_g)
-  View1<int> member_ptr;      ///< [C+G] per graph c_g + 1 positions in `member`
-  View1<int> member;          ///< [N K] slot numbers n K + s by cluster, nodes ascending
-  View1<int> cluster_graph;   ///< [C]
-  View2<double> dvalue;       ///< [N,K] gradient
+  int slots = 0;             ///< K
+  View2<double> value;       ///< [N,K]; 0 in unused slots
+  View2<int> cluster;        ///< [N,K] within the graph; 0 in unused slots
+  View1<int> used;           ///< [N] slots in use: min(topk, c_g)
+  View1<int> member_ptr;     ///< [C+G] per graph c_g + 1 positions in `member`
+  View1<int> member;         ///< [N K] slot numbers n K + s by cluster, nodes ascending
+  View1<int> cluster_graph;  ///< [C]
+  View2<double> dvalue;      ///< [N,K] gradient
 };
 
 /// Coarse edges of one level: pairs (p,q) of clusters of one graph with W_pq > 0, sorted by (graph, p, q), each once.
@@ -95,8 +95,8 @@ struct DiffPool {
     PoolLevel<T> level;
     MessagePlan<T> plan;
   };
-  Next next_level(Step<T>& step, const PoolLevel<T>& level, const Assignment& s, const CoarseEdges<T>& edges, View1<int> next_ptr,
-                  int next_clusters, int depth, bool undirected) const;
+  Next next_level(Step<T>& step, const PoolLevel<T>& level, const Assignment& s, const CoarseEdges<T>& edges, View1<int> next_ptr, int next_clusters,
+                  int depth, bool undirected) const;
 };
 
 }  // namespace gnn_hpc

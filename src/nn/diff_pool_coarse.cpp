@@ -216,7 +216,7 @@ struct ListEdges {
 template <class T>
 struct ExchangeItems {
   View1<int> src, dst, reverse;
-  View1<int> in_rows, out_rows;      ///< [M * forward], [M * backward]
+  View1<int> in_rows, out_rows;  ///< [M * forward], [M * backward]
   View1<T> in_weight, out_weight;
   View1<std::uint64_t> edge_key, graph_key;
   View1<int> cluster_graph;
@@ -251,25 +251,29 @@ struct ExchangeItems {
 };
 
 void fill_strided(const Exec& exec, View1<int> ptr, int stride) {
-  Kokkos::parallel_for("gnn_hpc::DiffPool::strides", Rows(exec, 0, ptr.extent_int(0)), KOKKOS_LAMBDA(const int i) { ptr(i) = stride * i; });
+  Kokkos::parallel_for(
+      "gnn_hpc::DiffPool::strides", Rows(exec, 0, ptr.extent_int(0)), KOKKOS_LAMBDA(const int i) { ptr(i) = stride * i; });
 }
 
 /// Each item and its reverse with half the weight: sums of (P_e + P_rev(e)) / 2.
 template <class T>
 void average_items(const Exec& exec, View1<int> ptr, View1<int> item, View1<int> reverse, View1<int> ptr2, View1<int> item2, View1<T> weight) {
-  Kokkos::parallel_for("gnn_hpc::DiffPool::average", Rows(exec, 0, item.extent_int(0)), KOKKOS_LAMBDA(const int i) {
-    item2(2 * i) = item(i);
-    item2(2 * i + 1) = reverse(item(i));
-    weight(2 * i) = weight(2 * i + 1) = T(0.5);
-  });
-  Kokkos::parallel_for("gnn_hpc::DiffPool::average_ptr", Rows(exec, 0, ptr.extent_int(0)), KOKKOS_LAMBDA(const int i) { ptr2(i) = 2 * ptr(i); });
+  Kokkos::parallel_for(
+      "gnn_hpc::DiffPool::average", Rows(exec, 0, item.extent_int(0)), KOKKOS_LAMBDA(const int i) {
+        item2(2 * i) = item(i);
+        item2(2 * i + 1) = reverse(item(i));
+        weight(2 * i) = weight(2 * i + 1) = T(0.5);
+      });
+  Kokkos::parallel_for(
+      "gnn_hpc::DiffPool::average_ptr", Rows(exec, 0, ptr.extent_int(0)), KOKKOS_LAMBDA(const int i) { ptr2(i) = 2 * ptr(i); });
 }
 
 void node_keys(const Exec& exec, View1<std::uint64_t> graph_key, View1<int> cluster_graph, View1<int> cluster_ptr, View1<std::uint64_t> key) {
-  Kokkos::parallel_for("gnn_hpc::DiffPool::keys", Rows(exec, 0, key.extent_int(0)), KOKKOS_LAMBDA(const int p) {
-    const int g = cluster_graph(p);
-    key(p) = (graph_key(g) << 24) + static_cast<std::uint64_t>(p - cluster_ptr(g));
-  });
+  Kokkos::parallel_for(
+      "gnn_hpc::DiffPool::keys", Rows(exec, 0, key.extent_int(0)), KOKKOS_LAMBDA(const int p) {
+        const int g = cluster_graph(p);
+        key(p) = (graph_key(g) << 24) + static_cast<std::uint64_t>(p - cluster_ptr(g));
+      });
 }
 
 /// Sums of counts in place; returns the total. Fences.
@@ -313,8 +317,8 @@ CoarseEdges<T> DiffPool<T>::coarsen(Step<T>& step, const PoolLevel<T>& level, co
 }
 
 template <class T>
-void DiffPool<T>::coarsen_backward(Step<T>& step, const PoolLevel<T>& level, const Assignment& s, const CoarseEdges<T>& edges,
-                                   View2<T> features, View2<T> dfeature, View2<T> dfeatures) const {
+void DiffPool<T>::coarsen_backward(Step<T>& step, const PoolLevel<T>& level, const Assignment& s, const CoarseEdges<T>& edges, View2<T> features,
+                                   View2<T> dfeature, View2<T> dfeatures) const {
   ArenaFrame frame(step.arena);
   const auto clusters = static_cast<std::size_t>(level.num_clusters);
   const auto position = step.arena.template array<int>(clusters);
@@ -369,11 +373,12 @@ typename DiffPool<T>::Next DiffPool<T>::next_level(Step<T>& step, const PoolLeve
     fill_strided(exec, plan.by_edge.ptr, 2);
     const auto by_pair = plan.by_edge.item;
     const auto row_ptr = edges.row_ptr, begin = edges.begin, first = level.cluster_ptr, graph = s.cluster_graph;
-    Kokkos::parallel_for("gnn_hpc::DiffPool::twice", Rows(exec, 0, edges.num_pairs), KOKKOS_LAMBDA(const int r) {
-      const int g = graph(begin(r));
-      by_pair(2 * r) = row_ptr(first(g)) + r;
-      by_pair(2 * r + 1) = row_ptr(first(g + 1)) + r;
-    });
+    Kokkos::parallel_for(
+        "gnn_hpc::DiffPool::twice", Rows(exec, 0, edges.num_pairs), KOKKOS_LAMBDA(const int r) {
+          const int g = graph(begin(r));
+          by_pair(2 * r) = row_ptr(first(g)) + r;
+          by_pair(2 * r + 1) = row_ptr(first(g + 1)) + r;
+        });
   }
   const std::size_t forward = undirected ? 3 : 2, backward = undirected ? 4 : 2;
   const auto in_rows = arena.array<int>(forward * m), out_rows = arena.array<int>(backward * m);
@@ -385,8 +390,8 @@ typename DiffPool<T>::Next DiffPool<T>::next_level(Step<T>& step, const PoolLeve
   fill_strided(exec, back_ptr, static_cast<int>(backward));
   node_keys(exec, level.graph_key, s.cluster_graph, level.cluster_ptr, plan.z_key);
   Kokkos::parallel_for("gnn_hpc::DiffPool::exchange", Rows(exec, 0, num_edges),
-                       ExchangeItems<T>{src, dst, reverse, in_rows, out_rows, in_weight, out_weight, plan.edge_key, level.graph_key,
-                                        s.cluster_graph, edges.row_ptr, level.cluster_ptr, num_edges, undirected, doubled});
+                       ExchangeItems<T>{src, dst, reverse, in_rows, out_rows, in_weight, out_weight, plan.edge_key, level.graph_key, s.cluster_graph,
+                                        edges.row_ptr, level.cluster_ptr, num_edges, undirected, doubled});
   typename MessagePlan<T>::Layer layer;
   layer.num_rows = num_edges;
   layer.residual_out.num_rows = num_edges;
@@ -405,12 +410,12 @@ typename DiffPool<T>::Next DiffPool<T>::next_level(Step<T>& step, const PoolLeve
   return next;
 }
 
-#define GNN_HPC_DIFF_POOL(T)                                                                                                           \
-  template CoarseEdges<T> DiffPool<T>::coarsen(Step<T>&, const PoolLevel<T>&, const Assignment&, View2<T>) const;                     \
-  template void DiffPool<T>::coarsen_backward(Step<T>&, const PoolLevel<T>&, const Assignment&, const CoarseEdges<T>&, View2<T>, View2<T>, \
-                                              View2<T>) const;                                                                        \
-  template DiffPool<T>::Next DiffPool<T>::next_level(Step<T>&, const PoolLevel<T>&, const Assignment&, const CoarseEdges<T>&, View1<int>, \
-                                                     int, int, bool) const;
+#define GNN_HPC_DIFF_POOL(T)                                                                                                                         \
+  template CoarseEdges<T> DiffPool<T>::coarsen(Step<T>&, const PoolLevel<T>&, const Assignment&, View2<T>) const;                                    \
+  template void DiffPool<T>::coarsen_backward(Step<T>&, const PoolLevel<T>&, const Assignment&, const CoarseEdges<T>&, View2<T>, View2<T>, View2<T>) \
+      const;                                                                                                                                         \
+  template DiffPool<T>::Next DiffPool<T>::next_level(Step<T>&, const PoolLevel<T>&, const Assignment&, const CoarseEdges<T>&, View1<int>, int, int,  \
+                                                     bool) const;
 
 GNN_HPC_DIFF_POOL(float)
 GNN_HPC_DIFF_POOL(double)

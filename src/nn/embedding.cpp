@@ -43,8 +43,8 @@ Embedding<T>::Embedding(ParamStore<T>& store, const std::string& name, int rows,
 
 template <class T>
 void Embedding<T>::backward(Step<T>& step, View1<int> bucket_id, View1<int> bucket_ptr, View1<int> bucket_row, View2<T> dy) const {
-  GNN_HPC_REQUIRE(bucket_ptr.extent(0) == bucket_id.extent(0) + 1 && bucket_row.extent(0) == dy.extent(0),
-                  "{} buckets with {} ends, {} of {} rows", bucket_id.extent(0), bucket_ptr.extent(0), bucket_row.extent(0), dy.extent(0));
+  GNN_HPC_REQUIRE(bucket_ptr.extent(0) == bucket_id.extent(0) + 1 && bucket_row.extent(0) == dy.extent(0), "{} buckets with {} ends, {} of {} rows",
+                  bucket_id.extent(0), bucket_ptr.extent(0), bucket_row.extent(0), dy.extent(0));
   add_buckets(step.exec, bucket_id, bucket_ptr, bucket_row, dy, weight.grad());
 }
 

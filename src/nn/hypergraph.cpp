@@ -19,9 +19,7 @@ View1<int> on_device(const std::vector<int>& values, const std::string& label) {
 
 KOKKOS_INLINE_FUNCTION double sigmoid_of(double x) { return 1.0 / (1.0 + Kokkos::exp(-x)); }
 /// log(1 + e^x) without overflow; the published function, x itself above 20.
-KOKKOS_INLINE_FUNCTION double softplus_of(double x) {
-  return x > 20.0 ? x : (x > 0.0 ? x : 0.0) + Kokkos::log1p(Kokkos::exp(x > 0.0 ? -x : x));
-}
+KOKKOS_INLINE_FUNCTION double softplus_of(double x) { return x > 20.0 ? x : (x > 0.0 ? x : 0.0) + Kokkos::log1p(Kokkos::exp(x > 0.0 ? -x : x)); }
 
 /// One work item: E is a handful.
 template <class T>

@@ -13,8 +13,8 @@ namespace gnn_hpc {
 /// A hypergraph on few nodes as an incidence matrix H[E,m] in CSR form, both ways. Hyperedge degree B_e = |e|.
 struct Hypergraph {
   int num_nodes = 0, num_edges = 0;
-  std::vector<int> edge_ptr, edge_node;   ///< members of each hyperedge: [m+1], [I]
-  std::vector<int> node_ptr, node_edge;   ///< hyperedges of each node: [E+1], [I]
+  std::vector<int> edge_ptr, edge_node;  ///< members of each hyperedge: [m+1], [I]
+  std::vector<int> node_ptr, node_edge;  ///< hyperedges of each node: [E+1], [I]
 
   /// All sets of `size` nodes in lexicographic order; size 0: one hyperedge with every node (none without nodes).
   static Hypergraph all_sets(int num_nodes, int size);
@@ -25,15 +25,15 @@ struct Hypergraph {
 /// and its powers seen from the mean: v_0 = 1'/E, v_{k+1} = v_k M. All in double: E is small.
 struct MixingOperator {
   bool paper = false, softplus = false;
-  int convolutions = 0;                   ///< n
+  int convolutions = 0;  ///< n
   Hypergraph graph;
-  View1<int> edge_ptr, edge_node, node_ptr, node_edge;   ///< device copies
+  View1<int> edge_ptr, edge_node, node_ptr, node_edge;  ///< device copies
 
-  View2<double> matrix;        ///< M [E,E]
-  View1<double> inverse_degree;///< [E]
-  View2<double> power;         ///< v_k [n+1,E]
-  View1<double> power_sum;     ///< v_k . 1 [n+1]
-  View1<double> weight;        ///< [m] after the transform
+  View2<double> matrix;          ///< M [E,E]
+  View1<double> inverse_degree;  ///< [E]
+  View2<double> power;           ///< v_k [n+1,E]
+  View1<double> power_sum;       ///< v_k . 1 [n+1]
+  View1<double> weight;          ///< [m] after the transform
 
   void init(Hypergraph hypergraph, int convolutions, bool paper, bool softplus);
   /// From raw weights [m]; empty: ones.

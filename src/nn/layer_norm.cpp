@@ -70,8 +70,7 @@ template <class T, class Space>
 void rows_backward(const Space& exec, View2<T> xh, View1<T> rdev, View2<T> dy, View1<T> gamma, View2<T> dx, T beta) {
   const int width = dy.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::LayerNorm::backward", Kokkos::TeamPolicy<Space>(exec, dy.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const TeamOf<Space>& team) {
+      "gnn_hpc::LayerNorm::backward", Kokkos::TeamPolicy<Space>(exec, dy.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const TeamOf<Space>& team) {
         const int r = team.league_rank();
         const T *g = &dy(r, 0), *x = &xh(r, 0), *w = gamma.data();
         T* out = &dx(r, 0);
@@ -106,8 +105,7 @@ template <class T>
 void unfold_rows(const Exec& exec, View1<T> gamma, View1<T> beta, View2<T> dfolded, View1<T> dfolded_bias, View2<T> dweight, View1<T> dbias) {
   const int width = dweight.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::AffineFold::backward", Kokkos::TeamPolicy<Exec>(exec, dweight.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::AffineFold::backward", Kokkos::TeamPolicy<Exec>(exec, dweight.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
         const int n = team.league_rank();
         const T* g = &dfolded(n, 0);
         T* out = &dweight(n, 0);
@@ -172,8 +170,7 @@ template <class Space>
 void LayerNorm<T>::normalise(const Space& exec, View2<T> x, View2<T> xh, View1<T> rdev) {
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::LayerNorm::normalise", Kokkos::TeamPolicy<Space>(exec, x.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const TeamOf<Space>& team) {
+      "gnn_hpc::LayerNorm::normalise", Kokkos::TeamPolicy<Space>(exec, x.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const TeamOf<Space>& team) {
         const int r = team.league_rank();
         const T* from = &x(r, 0);
         T* to = &xh(r, 0);
@@ -189,8 +186,7 @@ template <class Space>
 void LayerNorm<T>::normalise_keep(const Space& exec, View2<T> x, View2<T> xh, View1<T> mean, View1<T> rdev) {
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::LayerNorm::normalise_keep", Kokkos::TeamPolicy<Space>(exec, x.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const TeamOf<Space>& team) {
+      "gnn_hpc::LayerNorm::normalise_keep", Kokkos::TeamPolicy<Space>(exec, x.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const TeamOf<Space>& team) {
         const int r = team.league_rank();
         const T* from = &x(r, 0);
         T* to = &xh(r, 0);
@@ -209,8 +205,7 @@ template <class Space>
 void LayerNorm<T>::normalise_with(const Space& exec, View2<T> x, View1<T> mean, View1<T> rdev, View2<T> xh) {
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::LayerNorm::normalise_with", Kokkos::TeamPolicy<Space>(exec, x.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const TeamOf<Space>& team) {
+      "gnn_hpc::LayerNorm::normalise_with", Kokkos::TeamPolicy<Space>(exec, x.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const TeamOf<Space>& team) {
         const int r = team.league_rank();
         const T* from = &x(r, 0);
         T* to = &xh(r, 0);
@@ -225,8 +220,7 @@ void LayerNorm<T>::affine(const Space& exec, View2<T> xh, View2<T> y) const {
   const int width = xh.extent_int(1);
   const View1<T> gamma = weight.value1(), beta = bias.value1();
   Kokkos::parallel_for(
-      "gnn_hpc::LayerNorm::affine", Kokkos::TeamPolicy<Space>(exec, xh.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const TeamOf<Space>& team) {
+      "gnn_hpc::LayerNorm::affine", Kokkos::TeamPolicy<Space>(exec, xh.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const TeamOf<Space>& team) {
         const int r = team.league_rank();
         const T* from = &xh(r, 0);
         T* to = &y(r, 0);
@@ -239,8 +233,7 @@ template <class Space>
 void LayerNorm<T>::backward_hat(const Space& exec, View2<T> xh, View1<T> rdev, View2<T> g, View2<T> dx, T beta) {
   const int width = g.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::LayerNorm::backward_hat", Kokkos::TeamPolicy<Space>(exec, g.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const TeamOf<Space>& team) {
+      "gnn_hpc::LayerNorm::backward_hat", Kokkos::TeamPolicy<Space>(exec, g.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const TeamOf<Space>& team) {
         const int r = team.league_rank();
         row_backward(team, &xh(r, 0), &g(r, 0), rdev(r), beta, width, &dx(r, 0));
       });
@@ -248,8 +241,7 @@ void LayerNorm<T>::backward_hat(const Space& exec, View2<T> xh, View1<T> rdev, V
 
 template <class T>
 template <class Space>
-void LayerNorm<T>::backward_rows(const Space& exec, View2<T> xh, View1<T> rdev, View2<T> dy, View2<T> dx, T beta,
-                                 View1<double> partial) const {
+void LayerNorm<T>::backward_rows(const Space& exec, View2<T> xh, View1<T> rdev, View2<T> dy, View2<T> dx, T beta, View1<double> partial) const {
   affine_sums(exec, xh, dy, partial);
   rows_backward(exec, xh, rdev, dy, weight.value1(), dx, beta);
 }
@@ -265,8 +257,7 @@ void LayerNorm<T>::add_partials(Step<T>& step, View2<double> partial) const {
 }
 
 template <class T>
-void AffineFold<T>::forward(const Exec& exec, View2<T> weight, View1<T> bias, View1<T> gamma, View1<T> beta, View2<T> folded,
-                            View1<T> folded_bias) {
+void AffineFold<T>::forward(const Exec& exec, View2<T> weight, View1<T> bias, View1<T> gamma, View1<T> beta, View2<T> folded, View1<T> folded_bias) {
   fold_rows(exec, weight, bias, gamma, beta, folded, folded_bias);
 }
 
@@ -277,12 +268,12 @@ void AffineFold<T>::backward(const Exec& exec, View2<T> weight, View1<T> gamma, 
   affine_gradient(exec, weight, dfolded, dfolded_bias, dgamma, dbeta);
 }
 
-#define GNN_HPC_LAYER_NORM(T, Space)                                                                                             \
-  template void LayerNorm<T>::normalise<Space>(const Space&, View2<T>, View2<T>, View1<T>);                                      \
-  template void LayerNorm<T>::normalise_keep<Space>(const Space&, View2<T>, View2<T>, View1<T>, View1<T>);                       \
-  template void LayerNorm<T>::normalise_with<Space>(const Space&, View2<T>, View1<T>, View1<T>, View2<T>);                       \
-  template void LayerNorm<T>::affine<Space>(const Space&, View2<T>, View2<T>) const;                                             \
-  template void LayerNorm<T>::backward_hat<Space>(const Space&, View2<T>, View1<T>, View2<T>, View2<T>, T);                      \
+#define GNN_HPC_LAYER_NORM(T, Space)                                                                        \
+  template void LayerNorm<T>::normalise<Space>(const Space&, View2<T>, View2<T>, View1<T>);                 \
+  template void LayerNorm<T>::normalise_keep<Space>(const Space&, View2<T>, View2<T>, View1<T>, View1<T>);  \
+  template void LayerNorm<T>::normalise_with<Space>(const Space&, View2<T>, View1<T>, View1<T>, View2<T>);  \
+  template void LayerNorm<T>::affine<Space>(const Space&, View2<T>, View2<T>) const;                        \
+  template void LayerNorm<T>::backward_hat<Space>(const Space&, View2<T>, View1<T>, View2<T>, View2<T>, T); \
   template void LayerNorm<T>::backward_rows<Space>(const Space&, View2<T>, View1<T>, View2<T>, View2<T>, T, View1<double>) const;
 
 template struct LayerNorm<float>;

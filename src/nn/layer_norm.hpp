@@ -51,8 +51,8 @@ struct LayerNorm {
 template <class T>
 struct AffineFold {
   static void forward(const Exec& exec, View2<T> weight, View1<T> bias, View1<T> gamma, View1<T> beta, View2<T> folded, View1<T> folded_bias);
-  static void backward(const Exec& exec, View2<T> weight, View1<T> gamma, View1<T> beta, View2<T> dfolded, View1<T> dfolded_bias,
-                       View2<T> dweight, View1<T> dbias, View1<T> dgamma, View1<T> dbeta);
+  static void backward(const Exec& exec, View2<T> weight, View1<T> gamma, View1<T> beta, View2<T> dfolded, View1<T> dfolded_bias, View2<T> dweight,
+                       View1<T> dbias, View1<T> dgamma, View1<T> dbeta);
 };
 
 }  // namespace gnn_hpc

@@ -9,8 +9,7 @@
 namespace gnn_hpc {
 
 template <class T>
-Linear<T>::Linear(ParamStore<T>& store, const std::string& name, int in, int out, bool with_bias, bool used)
-    : has_bias(with_bias) {
+Linear<T>::Linear(ParamStore<T>& store, const std::string& name, int in, int out, bool with_bias, bool used) : has_bias(with_bias) {
   const auto rows = static_cast<std::size_t>(out), columns = static_cast<std::size_t>(in);
   const Init init = Init::uniform(1.0 / std::sqrt(static_cast<double>(in)));
   weight = store.add(name + ".weight", {rows, columns}, init, used);

@@ -43,9 +43,8 @@ template <class T, class Space>
 void gemm(const Space& exec, char ta, char tb, View2<T> a, View2<T> b, View2<T> c, T beta) {
   const auto rows = ta == 'N' ? a.extent(0) : a.extent(1), inner = ta == 'N' ? a.extent(1) : a.extent(0);
   const auto columns = tb == 'N' ? b.extent(1) : b.extent(0), inner_b = tb == 'N' ? b.extent(0) : b.extent(1);
-  GNN_HPC_REQUIRE(inner == inner_b && c.extent(0) == rows && c.extent(1) == columns,
-                  "matmul {}{}: {}x{} times {}x{} into {}x{}", ta, tb, a.extent(0), a.extent(1), b.extent(0), b.extent(1),
-                  c.extent(0), c.extent(1));
+  GNN_HPC_REQUIRE(inner == inner_b && c.extent(0) == rows && c.extent(1) == columns, "matmul {}{}: {}x{} times {}x{} into {}x{}", ta, tb, a.extent(0),
+                  a.extent(1), b.extent(0), b.extent(1), c.extent(0), c.extent(1));
   if (rows == 0 || columns == 0) return;
   if (inner == 0) {
     scale(exec, c, beta);
@@ -88,9 +87,9 @@ void Matmul<T>::tn(const Space& exec, View2<T> a, View2<T> b, View2<T> c, T beta
 double matmul_flops() { return g_flops.load(); }
 void reset_matmul_flops() { g_flops = 0.0; }
 
-#define GNN_HPC_MATMUL(T, Space)                                                        \
-  template void Matmul<T>::nt<Space>(const Space&, View2<T>, View2<T>, View2<T>, T);     \
-  template void Matmul<T>::nn<Space>(const Space&, View2<T>, View2<T>, View2<T>, T);     \
+#define GNN_HPC_MATMUL(T, Space)                                                     \
+  template void Matmul<T>::nt<Space>(const Space&, View2<T>, View2<T>, View2<T>, T); \
+  template void Matmul<T>::nn<Space>(const Space&, View2<T>, View2<T>, View2<T>, T); \
   template void Matmul<T>::tn<Space>(const Space&, View2<T>, View2<T>, View2<T>, T);
 
 GNN_HPC_MATMUL(float, Exec)

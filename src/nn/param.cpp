@@ -129,8 +129,7 @@ std::vector<double> ParamStore<T>::get_from(View1<T> flat, const TensorInfo& ten
 
 template <class T>
 void ParamStore<T>::set_in(View1<T> flat, const TensorInfo& tensor, const std::vector<double>& values) {
-  GNN_HPC_REQUIRE(values.size() == tensor.size, "{}: {} values given, the tensor has {}", tensor.name, values.size(),
-                  tensor.size);
+  GNN_HPC_REQUIRE(values.size() == tensor.size, "{}: {} values given, the tensor has {}", tensor.name, values.size(), tensor.size);
   auto window = Kokkos::subview(flat, Kokkos::make_pair(tensor.offset, tensor.offset + tensor.size));
   auto host = Kokkos::create_mirror_view(Kokkos::HostSpace(), window);
   for (std::size_t i = 0; i < tensor.size; ++i) host(i) = static_cast<T>(values[i]);

@@ -27,7 +27,7 @@ struct TensorInfo {
   Init init;
   std::size_t offset = 0;  ///< of the first element in the flat array; a multiple of 64
   std::size_t size = 0;
-  bool used = true;        ///< false: kept for checkpoints' sake, no gradient; the optimiser must not touch it
+  bool used = true;  ///< false: kept for checkpoints' sake, no gradient; the optimiser must not touch it
   std::size_t rows() const { return shape.size() > 1 ? size / shape.back() : 1; }
   std::size_t columns() const { return shape.empty() ? 1 : shape.back(); }
 };
@@ -40,9 +40,9 @@ template <class T>
 class Param {
  public:
   Param() = default;
-  View2<T> value() const;      ///< [rows, columns]; a 1-d tensor is one row
+  View2<T> value() const;  ///< [rows, columns]; a 1-d tensor is one row
   View2<T> grad() const;
-  View1<T> value1() const;     ///< flattened
+  View1<T> value1() const;  ///< flattened
   View1<T> grad1() const;
   const TensorInfo& info() const;
 

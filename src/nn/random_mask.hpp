@@ -75,8 +75,8 @@ struct RandomMask {
 
 /// f(c, factor) for every channel of this team's row; factor 1 where nothing is dropped.
 template <class T, class TeamMember, class F>
-KOKKOS_INLINE_FUNCTION void each_channel_masked(const TeamMember& team, const RandomMask& mask, std::uint64_t sequence, std::uint32_t row,
-                                                int width, const F& f) {
+KOKKOS_INLINE_FUNCTION void each_channel_masked(const TeamMember& team, const RandomMask& mask, std::uint64_t sequence, std::uint32_t row, int width,
+                                                const F& f) {
   if (!mask.active()) {
     each_channel(team, width, [&](const int c) { f(c, T(1)); });
   } else if constexpr (kExecIsHost) {

@@ -15,8 +15,7 @@ void expand(const Exec& exec, View1<double> s, double low, double high, View2<T>
   const int bins = phi.extent_int(1);
   const double spacing = (high - low) / (bins - 1), gamma = 1.0 / spacing;
   Kokkos::parallel_for(
-      "gnn_hpc::RadialBasis::expand", Kokkos::TeamPolicy<Exec>(exec, phi.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::RadialBasis::expand", Kokkos::TeamPolicy<Exec>(exec, phi.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         const double x = s(r);
         each_channel(team, bins, [&](const int m) {
@@ -30,8 +29,7 @@ template <class T>
 void bias_softplus(const Exec& exec, View1<T> bias, View2<T> y) {
   const int width = y.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::RadialBasis::softplus", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::RadialBasis::softplus", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         each_channel(team, width, [&](const int c) { y(r, c) = softplus(y(r, c) + bias(c)); });
       });
@@ -47,8 +45,7 @@ RadialBasis<T>::RadialBasis(ParamStore<T>& store, const std::string& name, doubl
 
 template <class T>
 typename RadialBasis<T>::Saved RadialBasis<T>::forward(Step<T>& step, View1<double> s) const {
-  Saved saved{step.arena.template matrix<T>(s.extent(0), bins),
-              step.arena.template matrix<T>(s.extent(0), linear.weight.info().rows())};
+  Saved saved{step.arena.template matrix<T>(s.extent(0), bins), step.arena.template matrix<T>(s.extent(0), linear.weight.info().rows())};
   expand(step.exec, s, low, high, saved.phi);
   Matmul<T>::nt(step.exec, saved.phi, linear.weight.value(), saved.y);
   bias_softplus(step.exec, linear.bias.value1(), saved.y);

@@ -49,8 +49,7 @@ void gather_taps(const Exec& exec, const RowMap<T>& map, View2<T> partial, View2
   const int width = dtable.extent_int(1), taps = map.taps;
   const auto row_piece = map.row_piece;
   Kokkos::parallel_for(
-      "gnn_hpc::RowMap::rows", Kokkos::TeamPolicy<Exec>(exec, dtable.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::RowMap::rows", Kokkos::TeamPolicy<Exec>(exec, dtable.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         each_channel(team, width, [&](const int c) {
           T sum = accumulate ? dtable(r, c) : T(0);
@@ -73,8 +72,7 @@ void scatter_items(const Exec& exec, const RowMap<T>& map, View2<T> dy, View2<T>
         const int i = team.league_rank();
         auto add = scatter.access();
         for (int t = 0; t < taps; ++t) {
-          Kokkos::parallel_for(Kokkos::TeamVectorRange(team, width),
-                               [&](const int c) { add(first(i) + t, c) += weight(i, t) * dy(i, c); });
+          Kokkos::parallel_for(Kokkos::TeamVectorRange(team, width), [&](const int c) { add(first(i) + t, c) += weight(i, t) * dy(i, c); });
         }
       });
   Kokkos::Experimental::contribute(exec, dtable, scatter);
@@ -97,8 +95,8 @@ GroupPieces cut_groups(const std::vector<int>& group_ptr) {
 template <class T>
 void RowMap<T>::backward(Step<T>& step, Reduction reduction, View2<T> dy, View2<T> dtable, bool accumulate) const {
   GNN_HPC_REQUIRE(dy.extent_int(0) == num_items && dtable.extent_int(0) == num_rows && dy.extent(1) == dtable.extent(1),
-                  "row map of {} items and {} rows: dy {}x{}, dtable {}x{}", num_items, num_rows, dy.extent(0), dy.extent(1),
-                  dtable.extent(0), dtable.extent(1));
+                  "row map of {} items and {} rows: dy {}x{}, dtable {}x{}", num_items, num_rows, dy.extent(0), dy.extent(1), dtable.extent(0),
+                  dtable.extent(1));
   if (reduction == Reduction::scatter) {
     if (!accumulate) Kokkos::deep_copy(step.exec, dtable, T(0));
     scatter_items(step.exec, *this, dy, dtable);

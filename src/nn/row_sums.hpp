@@ -25,7 +25,8 @@ KOKKOS_INLINE_FUNCTION T sum_channels([[maybe_unused]] const TeamMember& team, i
     return running[0] + sum;
   } else {
     T sum = 0;
-    Kokkos::parallel_reduce(Kokkos::TeamVectorRange(team, width), [&](const int c, T& part) { part += f(c); }, sum);
+    Kokkos::parallel_reduce(
+        Kokkos::TeamVectorRange(team, width), [&](const int c, T& part) { part += f(c); }, sum);
     return sum;
   }
 }

@@ -31,8 +31,7 @@ template <class S>
 void sum_blocks(const Exec& exec, View2<S> x, View2<double> block) {
   const int rows = x.extent_int(0), width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::column_sums::blocks", Kokkos::TeamPolicy<Exec>(exec, block.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::column_sums::blocks", Kokkos::TeamPolicy<Exec>(exec, block.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
         const int b = team.league_rank();
         const int begin = b * kBlock, end = begin + kBlock < rows ? begin + kBlock : rows;
         each_strip(team, width, BlockSum<S>{x, block, b, begin, end});
@@ -73,8 +72,8 @@ void RowOps<T>::add_bias(const Exec& exec, View2<T> x, View1<T> bias) {
 
 template <class T>
 void RowOps<T>::add(const Exec& exec, View2<T> x, View2<T> y) {
-  GNN_HPC_REQUIRE(x.extent(0) == y.extent(0) && x.extent(1) == y.extent(1), "adding {}x{} to {}x{}", x.extent(0),
-                  x.extent(1), y.extent(0), y.extent(1));
+  GNN_HPC_REQUIRE(x.extent(0) == y.extent(0) && x.extent(1) == y.extent(1), "adding {}x{} to {}x{}", x.extent(0), x.extent(1), y.extent(0),
+                  y.extent(1));
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
       "gnn_hpc::add", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
@@ -85,8 +84,8 @@ void RowOps<T>::add(const Exec& exec, View2<T> x, View2<T> y) {
 
 template <class T>
 void RowOps<T>::softplus_backward(const Exec& exec, View2<T> y, View2<T> dy) {
-  GNN_HPC_REQUIRE(y.extent(0) == dy.extent(0) && y.extent(1) == dy.extent(1), "softplus of {}x{}, gradient {}x{}", y.extent(0),
-                  y.extent(1), dy.extent(0), dy.extent(1));
+  GNN_HPC_REQUIRE(y.extent(0) == dy.extent(0) && y.extent(1) == dy.extent(1), "softplus of {}x{}, gradient {}x{}", y.extent(0), y.extent(1),
+                  dy.extent(0), dy.extent(1));
   const int width = y.extent_int(1);
   Kokkos::parallel_for(
       "gnn_hpc::softplus_backward", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
@@ -107,8 +106,7 @@ void RowOps<T>::add_column_sums(Step<T>& step, View2<T> dy, View1<T> db) {
   const auto sums = step.arena.template array<double>(dy.extent(1));
   column_sums(step, dy, sums);
   Kokkos::parallel_for(
-      "gnn_hpc::add_column_sums", Rows(step.exec, 0, dy.extent_int(1)),
-      KOKKOS_LAMBDA(const int c) { db(c) += static_cast<T>(sums(c)); });
+      "gnn_hpc::add_column_sums", Rows(step.exec, 0, dy.extent_int(1)), KOKKOS_LAMBDA(const int c) { db(c) += static_cast<T>(sums(c)); });
 }
 
 template <class T>

@@ -22,8 +22,7 @@ struct Segments {
 /// Linear: nothing is saved. An empty segment yields 0.
 template <class T>
 struct SegmentSum {
-  static void forward(const Exec& exec, Reduction reduction, const Segments& segments, View2<T> x /*[I,C]*/,
-                      View2<T> y /*[N,C]*/);
+  static void forward(const Exec& exec, Reduction reduction, const Segments& segments, View2<T> x /*[I,C]*/, View2<T> y /*[N,C]*/);
   static void backward(const Exec& exec, const Segments& segments, View2<T> dy /*[N,C]*/, View2<T> dx /*[I,C]*/);
 };
 

@@ -77,8 +77,8 @@ View1<double> target_loss(Step<T>& step, std::span<const TargetSlice> slices, Vi
                           View2<T> doutput) {
   GNN_HPC_REQUIRE(output.extent_int(1) == num_columns(slices) && target.extent(0) == output.extent(0) &&
                       (target.extent(1) == slices.size() || target.extent(0) == 0),
-                  "output {}x{}, target {}x{}, {} slices of {} columns", output.extent(0), output.extent(1), target.extent(0),
-                  target.extent(1), slices.size(), num_columns(slices));
+                  "output {}x{}, target {}x{}, {} slices of {} columns", output.extent(0), output.extent(1), target.extent(0), target.extent(1),
+                  slices.size(), num_columns(slices));
   const auto total = step.arena.template array<double>(1);
   ArenaFrame frame(step.arena);
   const auto row_loss = step.arena.template matrix<double>(output.extent(0), 1);
@@ -89,7 +89,8 @@ View1<double> target_loss(Step<T>& step, std::span<const TargetSlice> slices, Vi
     const TargetSlice& s = slices[k];
     std::size_t end = k + 1;
     while (end < slices.size() && alike(s, slices[end])) ++end;
-    slice_loss(step.exec, {s.kind, first, s.classes, s.weight}, static_cast<int>(k), static_cast<int>(end - k), output, target, inverse, doutput, row_loss);
+    slice_loss(step.exec, {s.kind, first, s.classes, s.weight}, static_cast<int>(k), static_cast<int>(end - k), output, target, inverse, doutput,
+               row_loss);
     first += s.classes * static_cast<int>(end - k);
     k = end;
   }

@@ -25,7 +25,7 @@ int num_columns(std::span<const TargetSlice> slices);
 /// w: weight of the target. Returns sum / divisor in a device scalar, summed in double in a fixed order; doutput [G,columns] is
 /// overwritten, 0 where missing. A multi-class label outside 0 .. classes-1 is undefined: check it when reading data.
 template <class T>
-View1<double> target_loss(Step<T>& step, std::span<const TargetSlice> slices, View2<T> output /*[G,columns]*/,
-                          View2<double> target /*[G,slices]*/, double divisor, View2<T> doutput);
+View1<double> target_loss(Step<T>& step, std::span<const TargetSlice> slices, View2<T> output /*[G,columns]*/, View2<double> target /*[G,slices]*/,
+                          double divisor, View2<T> doutput);
 
 }  // namespace gnn_hpc

@@ -30,9 +30,12 @@ std::vector<double> host_values(const V& x) {
     return out;
   };
   using Value = typename V::non_const_value_type;
-  if constexpr (V::rank == 1) return read(View1<Value>("gnn_hpc::host_values", x.extent(0)));
-  else if constexpr (V::rank == 2) return read(View2<Value>("gnn_hpc::host_values", x.extent(0), x.extent(1)));
-  else return read(View3<Value>("gnn_hpc::host_values", x.extent(0), x.extent(1), x.extent(2)));
+  if constexpr (V::rank == 1)
+    return read(View1<Value>("gnn_hpc::host_values", x.extent(0)));
+  else if constexpr (V::rank == 2)
+    return read(View2<Value>("gnn_hpc::host_values", x.extent(0), x.extent(1)));
+  else
+    return read(View3<Value>("gnn_hpc::host_values", x.extent(0), x.extent(1), x.extent(2)));
 }
 
 /// The same for whole numbers.

@@ -19,11 +19,10 @@ namespace {
 }
 }  // namespace
 
-AppendLog::AppendLog(std::string path, std::int64_t bytes)
-    : path_(std::move(path)), last_flush_(std::chrono::steady_clock::now()) {
+AppendLog::AppendLog(std::string path, std::int64_t bytes) : path_(std::move(path)), last_flush_(std::chrono::steady_clock::now()) {
   fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (fd_ < 0) fail(path_, "open");
-  struct stat info{};
+  struct stat info {};
   if (::fstat(fd_, &info) != 0) fail(path_, "fstat");
   written_ = info.st_size;
   if (written_ > bytes) {

@@ -33,13 +33,11 @@ void check_batches(const Task<T>& task, const TrainOptions& options) {
   if (rows == NormalisedRows::none || BatchPlan::smallest_training(samples, options.batches()) != 1) return;
   const std::string cause = cause_of_one(samples, options);
   if (rows == NormalisedRows::graphs) {
-    throw Error(Exit::usage,
-                fmt::format("BatchNorm over a batch of one graph gives the same for every graph: such a step teaches nothing. {}; "
-                            "or switch BatchNorm off (model.batch_norm: false)",
-                            cause));
+    throw Error(Exit::usage, fmt::format("BatchNorm over a batch of one graph gives the same for every graph: such a step teaches nothing. {}; "
+                                         "or switch BatchNorm off (model.batch_norm: false)",
+                                         cause));
   }
-  log_warning("BatchNorm over a batch of one graph knows the nodes of that graph only (a graph of one node teaches nothing). {}",
-              cause);
+  log_warning("BatchNorm over a batch of one graph knows the nodes of that graph only (a graph of one node teaches nothing). {}", cause);
 }
 
 template void check_batches<float>(const Task<float>&, const TrainOptions&);

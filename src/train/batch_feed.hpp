@@ -15,7 +15,9 @@ namespace gnn_hpc {
 /// This rank's share of global batch `b` of a plan, collated into `out`.
 template <class T>
 void collate_share(const Task<T>& task, const Comm& comm, const BatchPlan& plan, std::int64_t b, HostBatch& out) {
-  task.collate(rank_share(plan.batch(b), [&](std::int64_t s) { return task.cost(s); }, comm.rank(), comm.size()), out);
+  task.collate(rank_share(
+                   plan.batch(b), [&](std::int64_t s) { return task.cost(s); }, comm.rank(), comm.size()),
+               out);
 }
 
 /// The batch of a plan that costs most; 0 of an empty plan.
@@ -38,11 +40,14 @@ std::int64_t costliest_batch(const Task<T>& task, const BatchPlan& plan) {
 template <class T>
 class TrainingFeed {
  public:
-  TrainingFeed(const Task<T>& task, const Comm& comm, const BatchRule& rule, std::uint64_t seed, std::int64_t epochs,
-               std::int64_t first)
-      : task_(task), comm_(comm), rule_(rule), seed_(seed),
+  TrainingFeed(const Task<T>& task, const Comm& comm, const BatchRule& rule, std::uint64_t seed, std::int64_t epochs, std::int64_t first)
+      : task_(task),
+        comm_(comm),
+        rule_(rule),
+        seed_(seed),
         steps_(BatchPlan::count_training(static_cast<std::int64_t>(task.splits().train.size()), rule)),
-        loader_(epochs * steps_, [&] { return task.new_batch(); }, [this](std::int64_t b, HostBatch& out) { fill(b, out); }, first) {}
+        loader_(
+            epochs * steps_, [&] { return task.new_batch(); }, [this](std::int64_t b, HostBatch& out) { fill(b, out); }, first) {}
 
   /// Of the next step; valid until the following call.
   const HostBatch& next() {

@@ -41,11 +41,10 @@ void refuse_to_forget(const RunFolder& folder, const RunOptions& run, const std:
   }
   std::string text;
   for (const std::string& line : damage) text += line + "\n";
-  throw Error(Exit::data,
-              fmt::format("{}run.dir: an earlier run left {} in {}, but no checkpoints/last.h5 that can be read; training would "
-                          "begin again at epoch 1. Put back a copy of last.h5 or last.prev.h5, choose another run.dir, or start "
-                          "anew with run.restart=never, which keeps these files in previous.<n>",
-                          text, join(traces, ", "), run.dir));
+  throw Error(Exit::data, fmt::format("{}run.dir: an earlier run left {} in {}, but no checkpoints/last.h5 that can be read; training would "
+                                      "begin again at epoch 1. Put back a copy of last.h5 or last.prev.h5, choose another run.dir, or start "
+                                      "anew with run.restart=never, which keeps these files in previous.<n>",
+                                      text, join(traces, ", "), run.dir));
 }
 
 }  // namespace
@@ -66,8 +65,7 @@ Beginning find_beginning(RunFolder& folder, const RunOptions& run, const Checkpo
     out.header = read_checkpoint_header(out.checkpoint);
     const bool nothing_learnt = out.header.state.step == 0 && run.restart == "auto" && !run.restart_allow_change;
     if ((never || nothing_learnt) && is_another_run(out.checkpoint, out.header.info, info)) {
-      log_info("{} belongs to a run with other options{}: set aside, training begins anew", out.checkpoint,
-               never ? "" : " that made no step");
+      log_info("{} belongs to a run with other options{}: set aside, training begins anew", out.checkpoint, never ? "" : " that made no step");
       out = {};
       comm.barrier();  // all have read what is moved now
       on_root(comm, [&] { folder.set_old_results_aside(); });
@@ -85,8 +83,7 @@ Beginning find_beginning(RunFolder& folder, const RunOptions& run, const Checkpo
       log_warning("continuing with another option: {}", line);
     }
     if (goes_on != 0)
-      log_info("run.restart=never: this command began the run and was stopped, so it goes on; to begin anew remove {}",
-               folder.path("requeue.json"));
+      log_info("run.restart=never: this command began the run and was stopped, so it goes on; to begin anew remove {}", folder.path("requeue.json"));
   }
   on_root(comm, [&] { Requeue::note(folder, run, "running", JobStart::of_environment()); });
   return out;

@@ -65,12 +65,12 @@ void read_tensors(const Hdf5Reader& file, const std::string& group, View1<T> fla
   for (const TensorInfo& t : tensors) {
     const std::string name = group + "/" + t.name;
     if (!file.exists(name)) {
-      throw Error(Exit::data, fmt::format("{}: {}: no tensor \"{}\"; the file belongs to another model or other model options",
-                                          file.path(), what, t.name));
+      throw Error(Exit::data,
+                  fmt::format("{}: {}: no tensor \"{}\"; the file belongs to another model or other model options", file.path(), what, t.name));
     }
     if (file.shape(name) != file_shape(t)) {
-      throw Error(Exit::data, fmt::format("{}: {}: \"{}\" has shape [{}], the model needs [{}]; check the model options", file.path(),
-                                          what, t.name, fmt::join(file.shape(name), ", "), fmt::join(t.shape, ", ")));
+      throw Error(Exit::data, fmt::format("{}: {}: \"{}\" has shape [{}], the model needs [{}]; check the model options", file.path(), what, t.name,
+                                          fmt::join(file.shape(name), ", "), fmt::join(t.shape, ", ")));
     }
     file.read<T>(name, std::span<T>(host.data() + t.offset, t.size));
   }
@@ -78,8 +78,7 @@ void read_tensors(const Hdf5Reader& file, const std::string& group, View1<T> fla
     for (const std::string& name : file.list(group)) {
       const bool known = std::any_of(tensors.begin(), tensors.end(), [&](const TensorInfo& t) { return t.name == name; });
       if (!known) {
-        throw Error(Exit::data, fmt::format("{}: {}: \"{}\" is not a tensor of this model; check the model options", file.path(), what,
-                                            name));
+        throw Error(Exit::data, fmt::format("{}: {}: \"{}\" is not a tensor of this model; check the model options", file.path(), what, name));
       }
     }
   }
@@ -98,8 +97,10 @@ DataState read_data_state(const Hdf5Reader& file) {
   DataState state;
   for (const std::string& key : file.list("/data_state")) {
     const std::string dataset = std::string(kDataState) + key;
-    if (file.is_text(dataset)) state.texts[key] = file.read_texts(dataset);
-    else state.numbers[key] = file.read<double>(dataset);
+    if (file.is_text(dataset))
+      state.texts[key] = file.read_texts(dataset);
+    else
+      state.numbers[key] = file.read<double>(dataset);
   }
   return state;
 }
@@ -134,8 +135,8 @@ std::string previous_checkpoint(const std::string& path) {
 
 namespace {
 template <class T>
-void write_checkpoint(const std::string& path, const ParamStore<T>& store, View1<T> values, View1<T> buffers,
-                      const Optimizer<T>* optimizer, const TrainState& state, const CheckpointInfo& info, bool keep_previous) {
+void write_checkpoint(const std::string& path, const ParamStore<T>& store, View1<T> values, View1<T> buffers, const Optimizer<T>* optimizer,
+                      const TrainState& state, const CheckpointInfo& info, bool keep_previous) {
   Hdf5Writer file(path);
   file.write_text("/Info/kind", kKind);
   file.write_scalar<std::int64_t>("/Info/format", kFormat);
@@ -193,7 +194,8 @@ CheckpointHeader read_checkpoint_header(const std::string& path) {
   const auto format = file.read_scalar<std::int64_t>("/Info/format");
   if (format != kFormat && format != 1) {
     throw Error(Exit::data, fmt::format("{}: checkpoint format {}, this program reads 1 and {}; use the program version it was written "
-                                        "with or start anew (run.restart=never)", path, format, kFormat));
+                                        "with or start anew (run.restart=never)",
+                                        path, format, kFormat));
   }
   CheckpointHeader out;
   out.info.system = file.read_text("/Info/system");
@@ -252,7 +254,8 @@ std::string look_for_checkpoint(const std::string& path, std::vector<std::string
     if (!is_there(candidate)) continue;
     try {
       read_checkpoint_header(candidate);
-      if (candidate != path) warnings.push_back(fmt::format("{}using the previous checkpoint {}", warnings.empty() ? path + " is not there: " : "", candidate));
+      if (candidate != path)
+        warnings.push_back(fmt::format("{}using the previous checkpoint {}", warnings.empty() ? path + " is not there: " : "", candidate));
       return candidate;
     } catch (const DamagedFile& damage) {
       const fs::path aside = damaged_name(candidate);
@@ -320,13 +323,14 @@ void require_equal_parameters(const ParamStore<T>& store, const Comm& comm) {
   const auto digest = static_cast<std::int64_t>(parameter_digest(store) >> 1);
   const std::int64_t largest = comm.max(digest), smallest = -comm.max(-digest);
   if (largest != smallest) {
-    throw Error(Exit::internal, "the parameters differ between ranks: a reduction gave different results on different ranks; set "
-                                "mpi.gpu_aware=off, and report this if it persists");
+    throw Error(Exit::internal,
+                "the parameters differ between ranks: a reduction gave different results on different ranks; set "
+                "mpi.gpu_aware=off, and report this if it persists");
   }
 }
 
-template void save_checkpoint<float>(const std::string&, const ParamStore<float>&, const Optimizer<float>*, const TrainState&,
-                                     const CheckpointInfo&, bool);
+template void save_checkpoint<float>(const std::string&, const ParamStore<float>&, const Optimizer<float>*, const TrainState&, const CheckpointInfo&,
+                                     bool);
 template void save_checkpoint<double>(const std::string&, const ParamStore<double>&, const Optimizer<double>*, const TrainState&,
                                       const CheckpointInfo&, bool);
 template struct WeightSnapshot<float>;

@@ -19,13 +19,13 @@ struct TrainState {
   std::int64_t step_in_epoch = 0;  ///< steps done of the epoch under way; equal to the steps of an epoch: only validation is left
   std::int64_t step = 0;           ///< steps since the beginning
   double best_metric = std::numeric_limits<double>::quiet_NaN();  ///< of the deciding validation metric; NaN: none yet
-  std::int64_t best_epoch = 0;     ///< counted from 1; 0: none yet
+  std::int64_t best_epoch = 0;                                    ///< counted from 1; 0: none yet
   std::int64_t epochs_since_best = 0;
-  std::int64_t evaluated_step = 0; ///< `step` at the last validation
-  std::int64_t bad_in_a_row = 0;   ///< steps whose loss or gradient was not finite
-  double loss_sum = 0.0, loss_weight = 0.0;  ///< of the epoch under way; without auxiliary terms
-  double auxiliary_sum = 0.0;                ///< the auxiliary terms of the same steps
-  double updates = 0.0, skipped = 0.0;       ///< of the optimiser
+  std::int64_t evaluated_step = 0;              ///< `step` at the last validation
+  std::int64_t bad_in_a_row = 0;                ///< steps whose loss or gradient was not finite
+  double loss_sum = 0.0, loss_weight = 0.0;     ///< of the epoch under way; without auxiliary terms
+  double auxiliary_sum = 0.0;                   ///< the auxiliary terms of the same steps
+  double updates = 0.0, skipped = 0.0;          ///< of the optimiser
   std::int64_t jsonl_bytes = 0, csv_bytes = 0;  ///< length of metrics.jsonl and metrics.csv at this point
 };
 
@@ -36,7 +36,7 @@ struct CheckpointInfo {
   std::string resolved_yaml;  ///< all options of the run
   std::string split_digest;   ///< of the ids of the three parts
   DataState data_state;
-  double seconds = 0.0;       ///< wall time of the run up to here, over all its starts
+  double seconds = 0.0;  ///< wall time of the run up to here, over all its starts
 };
 
 /// Writes a checkpoint (HDF5, readable by h5py):

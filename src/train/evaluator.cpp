@@ -36,10 +36,9 @@ std::vector<Prediction> gather_predictions(const Comm& comm, std::span<const std
   std::vector<std::int64_t> ids;
   std::vector<double> values;
   for (const Prediction& row : mine) {
-    GNN_HPC_REQUIRE(row.target.size() == widths.target && row.prediction.size() == widths.prediction &&
-                        row.embedding.size() == widths.embedding,
-                    "a row of {}, {} and {} columns, expected {}, {} and {}", row.target.size(), row.prediction.size(),
-                    row.embedding.size(), widths.target, widths.prediction, widths.embedding);
+    GNN_HPC_REQUIRE(row.target.size() == widths.target && row.prediction.size() == widths.prediction && row.embedding.size() == widths.embedding,
+                    "a row of {}, {} and {} columns, expected {}, {} and {}", row.target.size(), row.prediction.size(), row.embedding.size(),
+                    widths.target, widths.prediction, widths.embedding);
     ids.push_back(row.sample);
     values.insert(values.end(), row.target.begin(), row.target.end());
     values.insert(values.end(), row.prediction.begin(), row.prediction.end());
@@ -57,19 +56,18 @@ std::vector<Prediction> gather_predictions(const Comm& comm, std::span<const std
   for (const std::int64_t s : samples) {
     const auto found = row_of.find(s);
     GNN_HPC_REQUIRE(found != row_of.end(), "no prediction of sample {}", s);
-    const double *row = values.data() + widths.all() * found->second, *prediction = row + widths.target,
-                 *embedding = prediction + widths.prediction;
+    const double *row = values.data() + widths.all() * found->second, *prediction = row + widths.target, *embedding = prediction + widths.prediction;
     out.push_back({s, {row, prediction}, {prediction, embedding}, {embedding, embedding + widths.embedding}});
   }
   return out;
 }
 
 template <class T>
-std::optional<Evaluation> evaluate(Task<T>& task, StepRunner<T>& runner, const Comm& comm, std::span<const std::int64_t> samples,
-                                   int batch, Keep keep, const std::function<bool()>& stop) {
+std::optional<Evaluation> evaluate(Task<T>& task, StepRunner<T>& runner, const Comm& comm, std::span<const std::int64_t> samples, int batch,
+                                   Keep keep, const std::function<bool()>& stop) {
   const BatchPlan plan = BatchPlan::evaluation(samples, batch);
-  Loader<HostBatch> loader(plan.num_batches(), [&] { return task.new_batch(); },
-                           [&](std::int64_t b, HostBatch& out) { collate_share(task, comm, plan, b, out); });
+  Loader<HostBatch> loader(
+      plan.num_batches(), [&] { return task.new_batch(); }, [&](std::int64_t b, HostBatch& out) { collate_share(task, comm, plan, b, out); });
   Measures measures;
   measures.keep_predictions = keep != Keep::sums;
   measures.keep_embeddings = keep == Keep::embeddings;
@@ -95,9 +93,9 @@ std::optional<Evaluation> evaluate(Task<T>& task, StepRunner<T>& runner, const C
   return out;
 }
 
-template std::optional<Evaluation> evaluate<float>(Task<float>&, StepRunner<float>&, const Comm&, std::span<const std::int64_t>, int,
-                                                   Keep, const std::function<bool()>&);
-template std::optional<Evaluation> evaluate<double>(Task<double>&, StepRunner<double>&, const Comm&, std::span<const std::int64_t>,
-                                                    int, Keep, const std::function<bool()>&);
+template std::optional<Evaluation> evaluate<float>(Task<float>&, StepRunner<float>&, const Comm&, std::span<const std::int64_t>, int, Keep,
+                                                   const std::function<bool()>&);
+template std::optional<Evaluation> evaluate<double>(Task<double>&, StepRunner<double>&, const Comm&, std::span<const std::int64_t>, int, Keep,
+                                                    const std::function<bool()>&);
 
 }  // namespace gnn_hpc

@@ -14,10 +14,10 @@ namespace gnn_hpc {
 
 /// One pass over a part of the data in evaluation mode.
 struct Evaluation {
-  double loss = 0.0;  ///< sum of losses / sum of loss weights over all samples; NaN without any target
-  double weight = 0.0;  ///< sum of loss weights
+  double loss = 0.0;                                    ///< sum of losses / sum of loss weights over all samples; NaN without any target
+  double weight = 0.0;                                  ///< sum of loss weights
   std::vector<std::pair<std::string, double>> metrics;  ///< of the task; the first one decides
-  std::vector<Prediction> predictions;  ///< on the root, in the order of the samples; only if asked for
+  std::vector<Prediction> predictions;                  ///< on the root, in the order of the samples; only if asked for
 };
 
 /// What an evaluation brings to the root besides sums.
@@ -27,8 +27,8 @@ enum class Keep { sums, predictions, embeddings /* and predictions */ };
 /// added over batches and ranks in double. `stop` (may be empty) is asked on every rank before each batch; if any rank says
 /// yes, all return nothing. Collective.
 template <class T>
-std::optional<Evaluation> evaluate(Task<T>& task, StepRunner<T>& runner, const Comm& comm, std::span<const std::int64_t> samples,
-                                   int batch, Keep keep, const std::function<bool()>& stop = {});
+std::optional<Evaluation> evaluate(Task<T>& task, StepRunner<T>& runner, const Comm& comm, std::span<const std::int64_t> samples, int batch,
+                                   Keep keep, const std::function<bool()>& stop = {});
 
 /// Brings the sums of all ranks together; names may differ between ranks (an empty share adds none). Collective.
 void reduce_measures(const Comm& comm, Measures& measures);

@@ -8,8 +8,7 @@
 namespace gnn_hpc {
 
 template <class T>
-FinalWeights load_final_weights(ParamStore<T>& store, bool best_wanted, const std::string& best, const TrainState& state,
-                                const Comm& comm) {
+FinalWeights load_final_weights(ParamStore<T>& store, bool best_wanted, const std::string& best, const TrainState& state, const Comm& comm) {
   if (!best_wanted || state.best_epoch == 0) return {"last", state.epoch, {}};
   std::vector<std::string> warnings;
   const std::string path = find_best_checkpoint(best, state, comm, warnings);

@@ -21,7 +21,6 @@ struct FinalWeights {
 /// names it (`find_best_checkpoint`). Otherwise the present ones stay, and where that is not what was wanted a warning and the note
 /// say so. Collective.
 template <class T>
-FinalWeights load_final_weights(ParamStore<T>& store, bool best_wanted, const std::string& best, const TrainState& state,
-                                const Comm& comm);
+FinalWeights load_final_weights(ParamStore<T>& store, bool best_wanted, const std::string& best, const TrainState& state, const Comm& comm);
 
 }  // namespace gnn_hpc

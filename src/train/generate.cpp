@@ -99,8 +99,8 @@ Generated generate(Decoder& decoder, std::span<const int> prompt, const Generate
   }
   for (std::size_t i = 0; i < prompt.size(); ++i) {
     if (prompt[i] < 0 || prompt[i] >= decoder.vocabulary()) {
-      throw Error(Exit::usage, fmt::format("token {} of the prompt (counted from 0) is {}, outside the vocabulary [0, {})", i, prompt[i],
-                                           decoder.vocabulary()));
+      throw Error(Exit::usage,
+                  fmt::format("token {} of the prompt (counted from 0) is {}, outside the vocabulary [0, {})", i, prompt[i], decoder.vocabulary()));
     }
   }
   if (options.eos >= decoder.vocabulary()) {

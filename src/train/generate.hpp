@@ -43,14 +43,14 @@ int choose_token(std::span<const double> logits, const Sampling& sampling, doubl
 struct GenerateOptions {
   Sampling sampling;
   int max_new_tokens = 100;
-  int eos = -1;              ///< a token that ends the text; -1: none
-  std::uint64_t seed = 0;    ///< token i of the text is chosen with number i of a counter-based stream: equal seeds, equal texts
+  int eos = -1;            ///< a token that ends the text; -1: none
+  std::uint64_t seed = 0;  ///< token i of the text is chosen with number i of a counter-based stream: equal seeds, equal texts
 };
 
 enum class GenerateEnd { tokens, length, eos };
 
 struct Generated {
-  std::vector<int> ids;      ///< prompt included
+  std::vector<int> ids;  ///< prompt included
   GenerateEnd end = GenerateEnd::tokens;
 };
 

@@ -91,8 +91,8 @@ ClassScore binary_score(std::span<const double> target, std::span<const double> 
 
 ClassScore multiclass_score(std::span<const double> target, std::span<const double> probability, int num_classes) {
   const auto classes = static_cast<std::size_t>(num_classes);
-  GNN_HPC_REQUIRE(target.size() * classes == probability.size(), "{} targets, {} probabilities of {} classes", target.size(),
-                  probability.size(), classes);
+  GNN_HPC_REQUIRE(target.size() * classes == probability.size(), "{} targets, {} probabilities of {} classes", target.size(), probability.size(),
+                  classes);
   std::vector<double> occurs(classes), guessed(classes), hits(classes);
   std::vector<std::size_t> rows;
   bool finite = true;

@@ -43,13 +43,14 @@ MetricsLog::MetricsLog(const RunFolder& folder, bool root, const TrainState& sta
   csv_ = AppendLog(folder.path("metrics.csv"), state.csv_bytes);
   for (const AppendLog* log : {&jsonl_, &csv_}) {
     if (log->missing() <= 0) continue;
-    log_warning("{} is {} bytes shorter than the checkpoint says: lines of earlier steps are missing in it, as after a crash of the machine "
-                "or an edit; the training itself goes on unharmed", log->path(), log->missing());
+    log_warning(
+        "{} is {} bytes shorter than the checkpoint says: lines of earlier steps are missing in it, as after a crash of the machine "
+        "or an edit; the training itself goes on unharmed",
+        log->path(), log->missing());
   }
 }
 
-void MetricsLog::step(std::int64_t epoch, std::int64_t step, double learning_rate, const LossParts& loss, double gradient_norm,
-                      bool bad) {
+void MetricsLog::step(std::int64_t epoch, std::int64_t step, double learning_rate, const LossParts& loss, double gradient_norm, bool bad) {
   if (!jsonl_.is_open()) return;
   Json line{{"type", "step"}, {"epoch", epoch}, {"step", step}, {"learning_rate", learning_rate}, {"loss", loss.target}};
   if (loss.auxiliary) line["auxiliary_loss"] = *loss.auxiliary;
@@ -76,7 +77,11 @@ void MetricsLog::report(std::int64_t step, const std::vector<std::pair<std::stri
 void MetricsLog::epoch(std::int64_t epoch, std::int64_t step, double learning_rate, const LossParts& train_loss, const Evaluation& validation,
                        const Evaluation* train, bool best) {
   if (!jsonl_.is_open()) return;
-  Json line{{"type", "epoch"}, {"epoch", epoch}, {"step", step}, {"learning_rate", learning_rate}, {"train_loss", train_loss.target},
+  Json line{{"type", "epoch"},
+            {"epoch", epoch},
+            {"step", step},
+            {"learning_rate", learning_rate},
+            {"train_loss", train_loss.target},
             {"val_loss", validation.loss}};
   add_metrics(line, "val", validation.metrics);
   if (train != nullptr) add_metrics(line, "train", train->metrics);
@@ -85,8 +90,7 @@ void MetricsLog::epoch(std::int64_t epoch, std::int64_t step, double learning_ra
   jsonl_.line(text_of(line));
 
   std::string header = "epoch,step,learning_rate,train_loss,val_loss";
-  std::string row = fmt::format("{},{},{},{},{}", epoch, step, csv_number(learning_rate), csv_number(train_loss.target),
-                                csv_number(validation.loss));
+  std::string row = fmt::format("{},{},{},{},{}", epoch, step, csv_number(learning_rate), csv_number(train_loss.target), csv_number(validation.loss));
   for (const auto& [name, value] : validation.metrics) {
     header += "," + csv_field("val_" + name);
     row += "," + csv_number(value);

@@ -79,8 +79,8 @@ void prepare_step(const Exec& exec, View1<double> loss, View1<double> report, Vi
 }
 
 template <class T>
-void update_adam(const Exec& exec, View1<T> values, View1<T> gradients, View1<T> first, View1<T> second,
-                 View1<unsigned char> flags, View1<double> coefficient, double beta2, double epsilon) {
+void update_adam(const Exec& exec, View1<T> values, View1<T> gradients, View1<T> first, View1<T> second, View1<unsigned char> flags,
+                 View1<double> coefficient, double beta2, double epsilon) {
   const T b2 = static_cast<T>(beta2), one_minus_b2 = static_cast<T>(1.0 - beta2), eps = static_cast<T>(epsilon);
   Kokkos::parallel_for(
       "gnn_hpc::Optimizer::adam", runs_of(exec, values.extent(0)), KOKKOS_LAMBDA(const std::int64_t run) {
@@ -105,8 +105,8 @@ void update_adam(const Exec& exec, View1<T> values, View1<T> gradients, View1<T>
 }
 
 template <class T>
-void update_sgd(const Exec& exec, View1<T> values, View1<T> gradients, View1<T> first, View1<unsigned char> flags,
-                View1<double> coefficient, double weight_decay) {
+void update_sgd(const Exec& exec, View1<T> values, View1<T> gradients, View1<T> first, View1<unsigned char> flags, View1<double> coefficient,
+                double weight_decay) {
   Kokkos::parallel_for(
       "gnn_hpc::Optimizer::sgd", runs_of(exec, values.extent(0)), KOKKOS_LAMBDA(const std::int64_t run) {
         const unsigned char flag = flags(run / kRunsPerBlock);
@@ -128,8 +128,7 @@ void update_sgd(const Exec& exec, View1<T> values, View1<T> gradients, View1<T> 
 template <class T>
 void restore_if_skipped(const Exec& exec, View1<T> buffers, View1<T> saved, View1<double> coefficient) {
   Kokkos::parallel_for(
-      "gnn_hpc::Optimizer::restore_buffers", FlatRange(exec, 0, static_cast<std::int64_t>(buffers.extent(0))),
-      KOKKOS_LAMBDA(const std::int64_t i) {
+      "gnn_hpc::Optimizer::restore_buffers", FlatRange(exec, 0, static_cast<std::int64_t>(buffers.extent(0))), KOKKOS_LAMBDA(const std::int64_t i) {
         if (coefficient(kSkip) != 0.0) buffers(i) = saved(i);
       });
 }
@@ -140,15 +139,16 @@ template <class T>
 Optimizer<T>::Optimizer(ParamStore<T>& store, const TrainOptions& options)
     : store_(store),
       options_(options),
-      rule_(options.optimizer == "sgd" ? UpdateRule::sgd : options.optimizer == "adam" ? UpdateRule::adam : UpdateRule::adamw),
+      rule_(options.optimizer == "sgd"    ? UpdateRule::sgd
+            : options.optimizer == "adam" ? UpdateRule::adam
+                                          : UpdateRule::adamw),
       m_("gnn_hpc::Optimizer::m", store.values().extent(0)),
       v_("gnn_hpc::Optimizer::v", rule_ == UpdateRule::sgd ? 0 : store.values().extent(0)),
       saved_buffers_("gnn_hpc::Optimizer::saved_buffers", store.buffers().extent(0)),
       flags_("gnn_hpc::Optimizer::flags", store.values().extent(0) / kBlock),
       report_("gnn_hpc::Optimizer::report", kReportSize),
       coefficient_("gnn_hpc::Optimizer::coefficient", kNumCoefficients) {
-  GNN_HPC_REQUIRE(store.values().extent(0) % kBlock == 0, "the flat array has {} elements, not a multiple of {}",
-                  store.values().extent(0), kBlock);
+  GNN_HPC_REQUIRE(store.values().extent(0) % kBlock == 0, "the flat array has {} elements, not a multiple of {}", store.values().extent(0), kBlock);
   mark_tensors();
 }
 

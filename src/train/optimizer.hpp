@@ -67,9 +67,9 @@ class Optimizer {
   UpdateRule rule_;
   std::vector<std::string> frozen_, resting_;
   View1<T> m_, v_, saved_buffers_;
-  View1<unsigned char> flags_;    ///< [flat/64] what to do with each block of 64 elements; tensors are padded to blocks
+  View1<unsigned char> flags_;  ///< [flat/64] what to do with each block of 64 elements; tensors are padded to blocks
   View1<double> report_;
-  View1<double> coefficient_;     ///< of this step, computed on the device
+  View1<double> coefficient_;  ///< of this step, computed on the device
 };
 
 }  // namespace gnn_hpc

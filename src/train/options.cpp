@@ -42,8 +42,7 @@ TrainOptions TrainOptions::parse(Config node, TrainOptions o) {
   node.number("beta1", o.beta1, below_one, "average of gradients (one_cycle replaces it by 0.95 ... 0.85 ... 0.95)");
   node.number("beta2", o.beta2, below_one, "average of squared gradients");
   node.number("epsilon", o.epsilon, positive, "added to the root of the second moment");
-  node.choice("schedule", o.schedule, {"one_cycle", "none", "step", "polynomial", "cosine", "warmup_exponential"},
-              "learning rate by step");
+  node.choice("schedule", o.schedule, {"one_cycle", "none", "step", "polynomial", "cosine", "warmup_exponential"}, "learning rate by step");
   node.number("minimum_learning_rate", o.minimum_learning_rate, non_negative, "cosine: rate at the end");
   node.number("initial_learning_rate", o.initial_learning_rate, positive, "warmup_exponential: rate of the first step");
   node.number("final_learning_rate", o.final_learning_rate, positive, "warmup_exponential: rate at the end");
@@ -56,7 +55,8 @@ TrainOptions TrainOptions::parse(Config node, TrainOptions o) {
   node.number("evaluate_batch_size", o.evaluate_batch_size, non_negative, "samples of one evaluation batch; 0 = min(4 batch_size, 128)");
   node.number("checkpoint_every", o.checkpoint_every, non_negative, "steps between checkpoints, besides one an epoch; 0 = off");
   node.number("checkpoint_minutes", o.checkpoint_minutes, non_negative, "minutes between checkpoints, besides one an epoch; 0 = off");
-  node.number("eval_every", o.eval_every, non_negative, "steps between validations, each with a checkpoint, besides those at the end of an epoch; 0 = off");
+  node.number("eval_every", o.eval_every, non_negative,
+              "steps between validations, each with a checkpoint, besides those at the end of an epoch; 0 = off");
   node.number("max_batches_per_epoch", o.max_batches_per_epoch, Range{-1.0, kInfinity}, "end an epoch after so many steps; -1 = all samples");
   node.flag("keep_last_batch", o.keep_last_batch, "train on the last incomplete batch of an epoch, too");
   node.number("smallest_last_batch", o.smallest_last_batch, at_least_one, "keep_last_batch: leave it out all the same if it holds fewer samples");

@@ -10,9 +10,9 @@ namespace gnn_hpc {
 
 /// How a part of a system's step is timed.
 struct PartBenchRequest {
-  int batch = 0;               ///< samples of the step
+  int batch = 0;  ///< samples of the step
   int repeat = 20, warmup = 3;
-  std::uint64_t seed = 0;      ///< of the weights
+  std::uint64_t seed = 0;  ///< of the weights
 };
 
 /// The first samples of the input, in its order; of a task without records, those of its splits by number.

@@ -71,8 +71,8 @@ std::string checkpoint_for_prediction(const std::string& path) {
       damage += std::string("\n  ") + error.what();
     }
   }
-  throw Error(Exit::data, damage.empty() ? path + ": no checkpoint there; name a file or the folder of a run"
-                                         : path + ": no valid checkpoint there:" + damage);
+  throw Error(Exit::data,
+              damage.empty() ? path + ": no checkpoint there; name a file or the folder of a run" : path + ": no valid checkpoint there:" + damage);
 }
 
 template <class T>
@@ -110,7 +110,8 @@ std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, 
       no_embedding(embeddings ? static_cast<std::size_t>(labels.embedding_width()) : 0, kNan);
   std::size_t next = 0;
   for (const InputRecord& record : records) {
-    if (record.sample < 0) rows.push_back({record.id, no_target, no_prediction, no_embedding});
+    if (record.sample < 0)
+      rows.push_back({record.id, no_target, no_prediction, no_embedding});
     else {
       Prediction& p = evaluation->predictions[next++];
       rows.push_back({record.id, std::move(p.target), std::move(p.prediction), std::move(p.embedding)});

@@ -12,8 +12,8 @@ namespace gnn_hpc {
 /// One record of the input and what the model says about it; label units.
 struct PredictedRow {
   std::string id;
-  std::vector<double> target;      ///< NaN where the input has none
-  std::vector<double> prediction;  ///< NaN if the record could not be used; [K C] probabilities of classes
+  std::vector<double> target;       ///< NaN where the input has none
+  std::vector<double> prediction;   ///< NaN if the record could not be used; [K C] probabilities of classes
   std::vector<double> embedding{};  ///< likewise; only if asked for
 };
 

@@ -91,8 +91,7 @@ class InputColumns {
     }
   }
   [[noreturn]] void changed() const {
-    throw Error(Exit::data, fmt::format("{}: has other rows than when it was read for prediction; do not change it meanwhile",
-                                        reader_->path()));
+    throw Error(Exit::data, fmt::format("{}: has other rows than when it was read for prediction; do not change it meanwhile", reader_->path()));
   }
 
   InputTable table_;
@@ -138,8 +137,7 @@ std::vector<std::string> PredictionColumns::names(bool with_target) const {
   return out;
 }
 
-std::string PredictionColumns::fields(const std::vector<double>& target, const std::vector<double>& prediction,
-                                      bool with_target) const {
+std::string PredictionColumns::fields(const std::vector<double>& target, const std::vector<double>& prediction, bool with_target) const {
   std::string out;
   const auto number = [&out](double value) { fmt::format_to(std::back_inserter(out), ",{}", value); };
   for (std::size_t k = 0; k < targets.size(); ++k) {
@@ -149,8 +147,7 @@ std::string PredictionColumns::fields(const std::vector<double>& target, const s
       continue;
     }
     if (with_target) out += std::isnan(target[k]) ? ",nan" : "," + csv_field(class_name(k, static_cast<std::size_t>(target[k])));
-    const auto begin = prediction.begin() + static_cast<std::ptrdiff_t>(k) * num_classes,
-               end = begin + static_cast<std::ptrdiff_t>(classes_of(k));
+    const auto begin = prediction.begin() + static_cast<std::ptrdiff_t>(k) * num_classes, end = begin + static_cast<std::ptrdiff_t>(classes_of(k));
     const bool known = std::none_of(begin, end, [](double p) { return std::isnan(p); });
     out += known ? "," + csv_field(class_name(k, static_cast<std::size_t>(std::max_element(begin, end) - begin))) : ",nan";
     for (auto p = begin; p != end; ++p) number(*p);
@@ -158,8 +155,7 @@ std::string PredictionColumns::fields(const std::vector<double>& target, const s
   return out;
 }
 
-void write_predicted(std::ostream& out, const std::vector<PredictedRow>& rows, const PredictionColumns& columns,
-                     const InputTable& table) {
+void write_predicted(std::ostream& out, const std::vector<PredictedRow>& rows, const PredictionColumns& columns, const InputTable& table) {
   const bool known = std::any_of(rows.begin(), rows.end(), [](const PredictedRow& r) {
     return std::any_of(r.target.begin(), r.target.end(), [](double y) { return !std::isnan(y); });
   });
@@ -186,8 +182,8 @@ std::string predictions_csv(const Task<T>& task, const std::vector<std::pair<std
   std::string out = csv_line(header);
   for (const auto& [part, rows] : parts) {
     for (const Prediction& row : rows) {
-      fmt::format_to(std::back_inserter(out), "{},{}{},{}\n", csv_field(task.sample_id(row.sample)),
-                     labelled_records(task).record_number(row.sample), columns.fields(row.target, row.prediction, true), part);
+      fmt::format_to(std::back_inserter(out), "{},{}{},{}\n", csv_field(task.sample_id(row.sample)), labelled_records(task).record_number(row.sample),
+                     columns.fields(row.target, row.prediction, true), part);
     }
   }
   return out;
@@ -200,9 +196,7 @@ std::string skipped_path(const std::string& output) {
 
 template PredictionColumns PredictionColumns::of<float>(const Task<float>&, bool);
 template PredictionColumns PredictionColumns::of<double>(const Task<double>&, bool);
-template std::string predictions_csv<float>(const Task<float>&,
-                                            const std::vector<std::pair<std::string, std::vector<Prediction>>>&);
-template std::string predictions_csv<double>(const Task<double>&,
-                                             const std::vector<std::pair<std::string, std::vector<Prediction>>>&);
+template std::string predictions_csv<float>(const Task<float>&, const std::vector<std::pair<std::string, std::vector<Prediction>>>&);
+template std::string predictions_csv<double>(const Task<double>&, const std::vector<std::pair<std::string, std::vector<Prediction>>>&);
 
 }  // namespace gnn_hpc

@@ -17,7 +17,7 @@ struct PredictionColumns {
   std::vector<std::string> targets;                     ///< [K]
   int num_classes = 1;                                  ///< C; beyond 1 a row holds [K C] probabilities
   std::vector<std::vector<std::string>> class_names{};  ///< [K][C_k], C_k <= C; empty: classes are called 0 .. C-1
-  bool suffix = true;  ///< `prediction_<target>`; false: one target's columns are `target`, `prediction`
+  bool suffix = true;                                   ///< `prediction_<target>`; false: one target's columns are `target`, `prediction`
 
   template <class T>
   static PredictionColumns of(const Task<T>& task, bool suffix_of_one_target);
@@ -37,8 +37,7 @@ struct PredictionColumns {
 /// Target columns are there where any target is known. `row` is the number of the record in the input, from 1. A column of the
 /// input whose name is taken goes by `input_<name>`. A table of ids and nothing else gets no further columns: line and row are the
 /// same. Throws Error(Exit::data) if the input's table has changed meanwhile.
-void write_predicted(std::ostream& out, const std::vector<PredictedRow>& rows, const PredictionColumns& columns,
-                     const InputTable& table = {});
+void write_predicted(std::ostream& out, const std::vector<PredictedRow>& rows, const PredictionColumns& columns, const InputTable& table = {});
 
 /// `predictions.csv` of a run: id, row (the number of the record in the files that its part was read from, from 1), target,
 /// prediction (several targets: `target_<name>`, `prediction_<name>`; classes as above), split.

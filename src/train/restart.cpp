@@ -27,17 +27,19 @@ void compare_states(const std::map<std::string, std::vector<Value>>& before, con
                     std::vector<std::string>& lines) {
   for (const auto& [key, values] : before) {
     const auto now = after.find(key);
-    if (now == after.end()) lines.push_back(fmt::format("data: {}: was {}, is absent", key, in_words(values)));
-    else if (now->second != values) lines.push_back(fmt::format("data: {}: was {}, is {}", key, in_words(values), in_words(now->second)));
+    if (now == after.end())
+      lines.push_back(fmt::format("data: {}: was {}, is absent", key, in_words(values)));
+    else if (now->second != values)
+      lines.push_back(fmt::format("data: {}: was {}, is {}", key, in_words(values), in_words(now->second)));
   }
 }
 
 }  // namespace
 
 bool changes_the_run(const std::string& key) {
-  static constexpr std::array<std::string_view, 9> kFreeTrainKeys{
-      "early_stopping",     "max_bad_steps", "train_metrics_every", "evaluate_batch_size", "checkpoint_every",
-      "checkpoint_minutes", "final_weights", "predictions",         "eval_every"};
+  static constexpr std::array<std::string_view, 9> kFreeTrainKeys{"early_stopping",      "max_bad_steps",    "train_metrics_every",
+                                                                  "evaluate_batch_size", "checkpoint_every", "checkpoint_minutes",
+                                                                  "final_weights",       "predictions",      "eval_every"};
   const auto dot = key.find('.');
   const std::string block = key.substr(0, dot);
   const std::string rest = dot == std::string::npos ? "" : key.substr(dot + 1);
@@ -52,8 +54,10 @@ std::vector<std::string> changed_options(const std::string& old_yaml, const std:
   for (const auto& [key, value] : before) {
     if (!changes_the_run(key)) continue;
     const auto now = after.find(key);
-    if (now == after.end()) lines.push_back(fmt::format("{}: was {}, is not set any more", key, value));
-    else if (now->second != value) lines.push_back(fmt::format("{}: was {}, is {}", key, value, now->second));
+    if (now == after.end())
+      lines.push_back(fmt::format("{}: was {}, is not set any more", key, value));
+    else if (now->second != value)
+      lines.push_back(fmt::format("{}: was {}, is {}", key, value, now->second));
   }
   for (const auto& [key, value] : after) {
     if (changes_the_run(key) && !before.contains(key)) lines.push_back(fmt::format("{}: was not set, is {}", key, value));
@@ -64,13 +68,13 @@ std::vector<std::string> changed_options(const std::string& old_yaml, const std:
 std::vector<std::string> check_continuation(const std::string& path, const CheckpointInfo& old_run, const CheckpointInfo& new_run,
                                             bool allow_change) {
   if (old_run.system != new_run.system || old_run.precision != new_run.precision) {
-    throw Error(Exit::usage, fmt::format("{}: made by {} in {}, this run is {} in {}; choose another run.dir or run.restart=never",
-                                         path, old_run.system, old_run.precision, new_run.system, new_run.precision));
+    throw Error(Exit::usage, fmt::format("{}: made by {} in {}, this run is {} in {}; choose another run.dir or run.restart=never", path,
+                                         old_run.system, old_run.precision, new_run.system, new_run.precision));
   }
   std::vector<std::string> lines = changed_options(old_run.resolved_yaml, new_run.resolved_yaml);
   if (old_run.split_digest != new_run.split_digest) {
-    lines.push_back(fmt::format("split: the ids of the training, validation and test parts differ (digest was {}, is {})",
-                                old_run.split_digest, new_run.split_digest));
+    lines.push_back(fmt::format("split: the ids of the training, validation and test parts differ (digest was {}, is {})", old_run.split_digest,
+                                new_run.split_digest));
   }
   compare_states(old_run.data_state.numbers, new_run.data_state.numbers, lines);
   compare_states(old_run.data_state.texts, new_run.data_state.texts, lines);

@@ -18,7 +18,6 @@ std::vector<std::string> changed_options(const std::string& old_yaml, const std:
 
 /// Compares a checkpoint with the run about to continue it. Throws Error(Exit::usage) listing every difference with old and new
 /// value, unless `allow_change` (then the lines are returned, for warnings). Another system or precision is never allowed.
-std::vector<std::string> check_continuation(const std::string& path, const CheckpointInfo& old_run, const CheckpointInfo& new_run,
-                                            bool allow_change);
+std::vector<std::string> check_continuation(const std::string& path, const CheckpointInfo& old_run, const CheckpointInfo& new_run, bool allow_change);
 
 }  // namespace gnn_hpc

@@ -143,7 +143,8 @@ std::string splits_json(const Task<T>& task) {
   out["id_val"] = ids_of(task, task.splits().validation);
   out["id_test"] = ids_of(task, task.splits().test);
   if (const auto* records = offered<LabelledRecords>(task)) {  // several records may have one id
-    for (const auto& [name, part] : {std::pair{"row_train", &task.splits().train}, {"row_val", &task.splits().validation}, {"row_test", &task.splits().test}}) {
+    for (const auto& [name, part] :
+         {std::pair{"row_train", &task.splits().train}, {"row_val", &task.splits().validation}, {"row_test", &task.splits().test}}) {
       auto& rows = out[name] = nlohmann::ordered_json::array();
       for (const std::int64_t s : *part) rows.push_back(records->record_number(s) - 1);
     }

@@ -11,9 +11,7 @@ namespace gnn_hpc {
 
 namespace {
 /// Half a cosine wave from `first` at p = 0 to `last` at p = 1.
-double cosine(double first, double last, double p) {
-  return last + (first - last) / 2.0 * (std::cos(std::numbers::pi * p) + 1.0);
-}
+double cosine(double first, double last, double p) { return last + (first - last) / 2.0 * (std::cos(std::numbers::pi * p) + 1.0); }
 }  // namespace
 
 Schedule::Schedule(const TrainOptions& options, std::int64_t steps_per_epoch)

@@ -35,7 +35,10 @@ class PhaseClock {
 
 template <class T>
 StepRunner<T>::StepRunner(Task<T>& task, const Comm& comm, std::uint64_t seed)
-    : task_(task), comm_(comm), seed_(seed), losses_("gnn_hpc::StepRunner::losses", kLosses),
+    : task_(task),
+      comm_(comm),
+      seed_(seed),
+      losses_("gnn_hpc::StepRunner::losses", kLosses),
       host_("gnn_hpc::StepRunner::host", kLosses + Optimizer<T>::kReportSize) {}
 
 template <class T>
@@ -66,7 +69,8 @@ StepResult StepRunner<T>::train(const HostBatch& share, double divisor, Optimize
   clock.end(seconds.backward);
   comm_.sum(exec_, task_.params().gradients());  // already divided by the global divisor
   Kokkos::deep_copy(exec_, Kokkos::subview(losses_, 0), Kokkos::subview(loss, 0));
-  Kokkos::deep_copy(exec_, Kokkos::subview(losses_, 1), Kokkos::subview(has_auxiliary_loss(task_) ? offered<AuxiliaryLoss>(task_)->target_loss() : loss, 0));
+  Kokkos::deep_copy(exec_, Kokkos::subview(losses_, 1),
+                    Kokkos::subview(has_auxiliary_loss(task_) ? offered<AuxiliaryLoss>(task_)->target_loss() : loss, 0));
   comm_.sum(exec_, losses_);  // before the update, which depends on it
   clock.end(seconds.reduce);
   optimizer.rest(task_.resting());

@@ -32,8 +32,7 @@ class StepRunner {
   /// Forward, backward, sum of gradients and losses over ranks, update (none where loss or gradient is not finite: all ranks see the same
   /// sums and decide alike, on the device). `divisor` is the sum of `loss_weight` over all ranks' shares;
   /// `step` keys the random numbers of layers. Collective.
-  StepResult train(const HostBatch& share, double divisor, Optimizer<T>& optimizer, StepRate rate, std::int64_t step,
-                   PhaseSeconds* times = nullptr);
+  StepResult train(const HostBatch& share, double divisor, Optimizer<T>& optimizer, StepRate rate, std::int64_t step, PhaseSeconds* times = nullptr);
 
   /// The memory that training with this share needs, taken from the device now; parameters, moments, counters and buffers stay
   /// as they are. Collective.
@@ -53,7 +52,7 @@ class StepRunner {
   std::uint64_t seed_;
   Exec exec_;
   Arena arena_;
-  View1<double> losses_;  ///< [2] of a training step: the loss, and the part of it that evaluations have
+  View1<double> losses_;                                       ///< [2] of a training step: the loss, and the part of it that evaluations have
   Kokkos::View<double*, Kokkos::SharedHostPinnedSpace> host_;  ///< the losses, then the optimiser's report
 };
 

@@ -27,9 +27,12 @@ PartScore score_part(const std::string& part, const Evaluation& evaluation, Targ
       target[i] = evaluation.predictions[i].target[k];
       for (std::size_t c = 0; c < columns; ++c) prediction[i * columns + c] = evaluation.predictions[i].prediction[k * columns + c];
     }
-    if (kind == TargetKind::number) score.regression.push_back(regression_score(target, prediction));
-    else if (kind == TargetKind::probability) score.classes.push_back(binary_score(target, prediction));
-    else score.classes.push_back(multiclass_score(target, prediction, num_classes));
+    if (kind == TargetKind::number)
+      score.regression.push_back(regression_score(target, prediction));
+    else if (kind == TargetKind::probability)
+      score.classes.push_back(binary_score(target, prediction));
+    else
+      score.classes.push_back(multiclass_score(target, prediction, num_classes));
   }
   return score;
 }
@@ -62,8 +65,8 @@ std::string score_table(const std::vector<PartScore>& parts, const std::vector<s
                        score_text(s.accuracy), score_text(s.f1), score_text(s.roc_auc));
       } else {
         const RegressionScore& s = part.regression[k];
-        fmt::format_to(std::back_inserter(out), "\n{:<11} {:<{}} {:>9} {:>12} {:>12} {:>12}", part.part, shown[k], width, s.count,
-                       score_text(s.mae), score_text(s.rmse), score_text(s.r2));
+        fmt::format_to(std::back_inserter(out), "\n{:<11} {:<{}} {:>9} {:>12} {:>12} {:>12}", part.part, shown[k], width, s.count, score_text(s.mae),
+                       score_text(s.rmse), score_text(s.r2));
       }
     }
   }
@@ -105,7 +108,8 @@ std::string summary_json(const SummaryInfo& info, const TrainState& state, const
   out["skipped_records"] = info.skipped_records;
   if (info.repeated) {
     const RepeatedInputs& r = *info.repeated;
-    out["repeated_inputs"] = {{"training_distinct", r.train_distinct}, {"validation_also_trained", r.validation_seen}, {"test_also_trained", r.test_seen}};
+    out["repeated_inputs"] = {
+        {"training_distinct", r.train_distinct}, {"validation_also_trained", r.validation_seen}, {"test_also_trained", r.test_seen}};
   }
   out["parameters"] = info.parameters;
   out["ranks"] = info.ranks;

@@ -15,7 +15,7 @@ namespace gnn_hpc {
 
 /// Errors of one part of the data with the final weights.
 struct PartScore {
-  std::string part;       ///< train | validation | test
+  std::string part;  ///< train | validation | test
   std::int64_t samples = 0;
   double loss = 0.0;
   std::vector<std::pair<std::string, double>> metrics;  ///< of the task
@@ -35,12 +35,12 @@ std::string results_csv(const std::vector<PartScore>& parts, const std::vector<s
 std::string score_table(const std::vector<PartScore>& parts, const std::vector<std::string>& targets, TargetKind kind);
 
 struct SummaryInfo {
-  std::string system, status;  ///< finished | early_stopped
-  std::string weights;         ///< best | last: whose errors the parts hold
+  std::string system, status;      ///< finished | early_stopped
+  std::string weights;             ///< best | last: whose errors the parts hold
   std::int64_t weights_epoch = 0;  ///< after which epoch they stood
   std::string deciding_metric;
   std::int64_t epochs = 0, parameters = 0, ranks = 1, skipped_records = 0;
-  double seconds = 0.0;        ///< wall time of the run over all its starts, reading of the data included; see docs/run_folder.md
+  double seconds = 0.0;  ///< wall time of the run over all its starts, reading of the data included; see docs/run_folder.md
   std::optional<RepeatedInputs> repeated{};
 };
 /// `summary.json`; numbers that are not finite are null.

@@ -76,8 +76,7 @@ std::map<std::string, std::string> flat_options(const std::string& yaml, const s
   return out;
 }
 
-std::map<std::string, std::string> given_options(const std::string& yaml, const std::string& name,
-                                                 const std::vector<std::string>& overrides) {
+std::map<std::string, std::string> given_options(const std::string& yaml, const std::string& name, const std::vector<std::string>& overrides) {
   std::map<std::string, std::string> out = flat_options(yaml, name);
   for (const std::string& text : overrides) {
     const std::size_t equals = text.find('=');
@@ -100,15 +99,11 @@ bool shapes_the_model(const std::string& key) {
 
 std::vector<std::string> trained_options(const std::string& checkpoint, const CheckpointInfo& trained,
                                          const std::map<std::string, std::string>& given, const ResolveOptions& resolve) {
-  if (const auto system = given.find("system");
-      system != given.end() && system->second != trained.system) {  // the other keys are others, too
-    throw Error(Exit::usage, fmt::format("{}: a checkpoint of system {}, the input says system: {}", checkpoint, trained.system,
-                                         system->second));
+  if (const auto system = given.find("system"); system != given.end() && system->second != trained.system) {  // the other keys are others, too
+    throw Error(Exit::usage, fmt::format("{}: a checkpoint of system {}, the input says system: {}", checkpoint, trained.system, system->second));
   }
   const auto found = found_in_data(trained);
-  const auto open = [&found](const std::string& key, const std::string& value) {
-    return found.contains(key) && (value == "[]" || value == "auto");
-  };
+  const auto open = [&found](const std::string& key, const std::string& value) { return found.contains(key) && (value == "[]" || value == "auto"); };
   std::map<std::string, std::string> meant;
   for (const auto& [key, value] : flat_options(trained.resolved_yaml, "options of " + checkpoint)) {
     if (!shapes_the_model(key)) continue;
@@ -128,12 +123,10 @@ std::vector<std::string> trained_options(const std::string& checkpoint, const Ch
       differing.push_back(fmt::format("{}: trained with {}, the input says {}", key, value, at->second));
   }
   if (differing.empty()) return overrides;
-  throw Error(
-      Exit::usage,
-      fmt::format(
-          "{} is of a model that was trained with other options:\n  {}\nremove them from the input or set them back: what shapes a "
-          "model, its inputs or its targets comes from the checkpoint; for another model, train it in another run.dir",
-          checkpoint, fmt::join(differing, "\n  ")));
+  throw Error(Exit::usage,
+              fmt::format("{} is of a model that was trained with other options:\n  {}\nremove them from the input or set them back: what shapes a "
+                          "model, its inputs or its targets comes from the checkpoint; for another model, train it in another run.dir",
+                          checkpoint, fmt::join(differing, "\n  ")));
 }
 
 }  // namespace gnn_hpc

@@ -14,8 +14,7 @@ namespace gnn_hpc {
 std::map<std::string, std::string> flat_options(const std::string& yaml, const std::string& name);
 
 /// The options that an input file or an override (`block.key=value`) gives a value, as written; the others stand at their defaults.
-std::map<std::string, std::string> given_options(const std::string& yaml, const std::string& name,
-                                                 const std::vector<std::string>& overrides);
+std::map<std::string, std::string> given_options(const std::string& yaml, const std::string& name, const std::vector<std::string>& overrides);
 
 /// True if trained weights would mean something else with another value of this option (dotted key): whatever shapes the model
 /// (`model`), its inputs (`graph`; `data`: how a record becomes a sample) or its targets (`data`: which, in which order, and of

@@ -57,8 +57,14 @@ class Trainer {
  public:
   Trainer(Task<T>& task, const RunOptions& run, const TrainOptions& options, const Comm& comm, const std::string& resolved_yaml,
           const TrainHooks& hooks)
-      : task_(task), run_(run), options_(options), comm_(comm), resolved_yaml_(resolved_yaml), hooks_(hooks),
-        folder_(run.dir, comm), runner_(task, comm, static_cast<std::uint64_t>(run.seed)) {}
+      : task_(task),
+        run_(run),
+        options_(options),
+        comm_(comm),
+        resolved_yaml_(resolved_yaml),
+        hooks_(hooks),
+        folder_(run.dir, comm),
+        runner_(task, comm, static_cast<std::uint64_t>(run.seed)) {}
 
   TrainResult run() {
     open_data();
@@ -83,7 +89,8 @@ class Trainer {
     for (const auto& [name, part] : {std::pair{"training", &splits.train}, {"validation", &splits.validation}, {"test", &splits.test}}) {
       if (part->empty() && (part != &splits.test || predicts())) {
         throw Error(Exit::data, fmt::format("the {} part has no samples ({} training, {} validation, {} test); use more data or other "
-                                            "split ratios", name, splits.train.size(), splits.validation.size(), splits.test.size()));
+                                            "split ratios",
+                                            name, splits.train.size(), splits.validation.size(), splits.test.size()));
       }
     }
     check_batches(task_, options_);
@@ -108,8 +115,9 @@ class Trainer {
     on_root(comm_, [&] { repeated_ = repeated_inputs(task_); });
     if (!repeated_ || !repeated_->any()) return;
     if (repeated_->many()) {
-      log_warning("{}: the scores of these parts are for inputs already seen. To judge new ones, put them into files of their own "
-                  "(data.validation{})", repeated_->text(), s.test.empty() ? "" : ", data.test");
+      log_warning(
+          "{}: the scores of these parts are for inputs already seen. To judge new ones, keep equal inputs in one part (data.group_by: input)",
+          repeated_->text());
     } else {
       log_info("{}", repeated_->text());
     }
@@ -143,7 +151,8 @@ class Trainer {
   /// This rank's own wish, with its cause: what the message says, whoever else is stopped by it.
   bool stop_wanted() {
     if (!stop_cause_.empty()) return true;
-    if (hooks_.stop && hooks_.stop(state_)) stop_cause_ = "asked to stop";
+    if (hooks_.stop && hooks_.stop(state_))
+      stop_cause_ = "asked to stop";
     else if (gnn_hpc::stop_wanted(1.5 * checkpoint_seconds_ + longest_step_)) {
       const std::string reason = stop_reason_name(stop_reason());
       stop_cause_ = reason.empty() ? "run.walltime" : reason;  // near the limit, not over it: what is still needed counts
@@ -153,9 +162,7 @@ class Trainer {
   /// Collective.
   std::string cause_of_stop() const { return stop_text(comm_.gather(stop_cause_)); }
 
-  bool checkpoint_due() const {
-    return options_.checkpoint_minutes > 0.0 && seconds_since(last_save_) > 60.0 * options_.checkpoint_minutes;
-  }
+  bool checkpoint_due() const { return options_.checkpoint_minutes > 0.0 && seconds_since(last_save_) > 60.0 * options_.checkpoint_minutes; }
 
   /// The rest of the epoch's steps. False: stopped before one of them.
   bool run_steps() {
@@ -221,7 +228,8 @@ class Trainer {
     ++state_.step;
     ++state_.step_in_epoch;
     state_.bad_in_a_row = bad ? state_.bad_in_a_row + 1 : 0;
-    log_->step(state_.epoch + 1, state_.step, rate.learning_rate, parts_of(result.target_loss, result.loss - result.target_loss), result.gradient_norm, bad);
+    log_->step(state_.epoch + 1, state_.step, rate.learning_rate, parts_of(result.target_loss, result.loss - result.target_loss),
+               result.gradient_norm, bad);
     if (!bad) {
       state_.loss_sum += result.target_loss * divisor;
       state_.auxiliary_sum += (result.loss - result.target_loss) * divisor;
@@ -230,15 +238,16 @@ class Trainer {
     }
     const BatchPlan plan = plan_of(state_.epoch);
     const auto samples = plan.batch(state_.step_in_epoch - 1);
-    const std::string what = fmt::format("step {} (epoch {}): loss {}, gradient norm {}; samples: {}", state_.step, state_.epoch + 1,
-                                         result.loss, result.gradient_norm, named_samples(task_, samples));
+    const std::string what = fmt::format("step {} (epoch {}): loss {}, gradient norm {}; samples: {}", state_.step, state_.epoch + 1, result.loss,
+                                         result.gradient_norm, named_samples(task_, samples));
     if (state_.bad_in_a_row < options_.max_bad_steps) {
       log_warning("{}: not finite, this step changes nothing ({} in a row)", what, state_.bad_in_a_row);
       return;
     }
     log_->flush(state_);
     throw Error(Exit::diverged, fmt::format("{}: {} steps in a row were not finite; checkpoints are untouched. Try a smaller "
-                                            "train.learning_rate, train.clip_norm, or look at these samples", what, state_.bad_in_a_row));
+                                            "train.learning_rate, train.clip_norm, or look at these samples",
+                                            what, state_.bad_in_a_row));
   }
 
   /// Takes the memory of the epoch's costliest batch before the first step.
@@ -374,11 +383,14 @@ class Trainer {
     if (train_loss.auxiliary) text += fmt::format(" (+ auxiliary {:.5g})", *train_loss.auxiliary);
     text += fmt::format("  val loss {:.5g}", validation.loss);
     for (const auto& [name, value] : validation.metrics) text += fmt::format("  val {} {:.5g}", printable_name(name), value);
-    if (training != nullptr) text += fmt::format("  train {} {:.5g}", printable_name(training->metrics.front().first), training->metrics.front().second);
+    if (training != nullptr)
+      text += fmt::format("  train {} {:.5g}", printable_name(training->metrics.front().first), training->metrics.front().second);
     text += fmt::format("  rate {:.2e}", rate);
     const std::string speed = speed_.text(gemm_rate_);
-    if (!speed.empty()) text += speed;
-    else if (graphs_per_second_ > 0.0) text += fmt::format("  {:.0f} graphs/s", graphs_per_second_);
+    if (!speed.empty())
+      text += speed;
+    else if (graphs_per_second_ > 0.0)
+      text += fmt::format("  {:.0f} graphs/s", graphs_per_second_);
     log_info("{}{}{}", text, time_text(), best ? "  best" : "");
   }
 
@@ -411,8 +423,7 @@ class Trainer {
     const bool saved = saved_ && saved_->step == state_.step && saved_->epoch == state_.epoch;
     if (!saved) save_last();
     note_stop();
-    log_info("stopped ({}) at epoch {}, step {}; the same command continues from {}", cause_of_stop(), state_.epoch + 1, state_.step,
-             folder_.last());
+    log_info("stopped ({}) at epoch {}, step {}; the same command continues from {}", cause_of_stop(), state_.epoch + 1, state_.step, folder_.last());
     return {Exit::stopped, "stopped", state_, {}, runner_.arena().high_water()};
   }
 
@@ -425,8 +436,8 @@ class Trainer {
 
   TrainResult finish() {
     TrainResult result{Exit::ok, state_.epoch < options_.epochs ? "early_stopped" : "finished", state_, {}, 0};
-    if (result.status == "early_stopped") log_info("no better validation {} for {} epochs: stopping early",
-                                                    task_.deciding().loss ? "loss" : "metric", options_.early_stopping);
+    if (result.status == "early_stopped")
+      log_info("no better validation {} for {} epochs: stopping early", task_.deciding().loss ? "loss" : "metric", options_.early_stopping);
     const FinalWeights weights = load_final_weights(task_.params(), options_.final_weights == "best", folder_.best(), state_, comm_);
     const Splits& splits = task_.splits();
     const LabelledRecords& records = labelled_records(task_);
@@ -455,9 +466,17 @@ class Trainer {
         folder_.write("predictions.csv", predictions_csv(task_, rows));
         folder_.write("results.csv", results_csv(result.parts, targets, records.target_kind(), records.split_number()));
       }
-      const SummaryInfo info{task_.name(), result.status, weights.name, weights.epoch, deciding, options_.epochs,
-                             static_cast<std::int64_t>(task_.params().num_parameters()), comm_.size(),
-                             static_cast<std::int64_t>(task_.skipped().size()), run_seconds(), repeated_};
+      const SummaryInfo info{task_.name(),
+                             result.status,
+                             weights.name,
+                             weights.epoch,
+                             deciding,
+                             options_.epochs,
+                             static_cast<std::int64_t>(task_.params().num_parameters()),
+                             comm_.size(),
+                             static_cast<std::int64_t>(task_.skipped().size()),
+                             run_seconds(),
+                             repeated_};
       folder_.write("summary.json", summary_json(info, state_, result.parts, targets, records.target_kind()));
       Requeue::forget(folder_);
     });
@@ -484,19 +503,19 @@ class Trainer {
   std::optional<MetricsLog> log_;
   CheckpointInfo info_;
   TrainState state_;
-  std::optional<TrainState> saved_;       ///< as it stands in last.h5
+  std::optional<TrainState> saved_;  ///< as it stands in last.h5
   WeightSnapshot<T> best_weights_;
-  std::optional<TrainState> best_state_;  ///< of `best_weights_`, until they are written
+  std::optional<TrainState> best_state_;    ///< of `best_weights_`, until they are written
   std::optional<RepeatedInputs> repeated_;  ///< on the root
-  std::string stop_cause_;  ///< of this rank; empty: it has no wish to stop
+  std::string stop_cause_;                  ///< of this rank; empty: it has no wish to stop
   std::int64_t steps_per_epoch_ = 0;
   std::size_t chunks_ = 0;  ///< of the arena, to notice when it grows
   std::optional<TrainingFeed<T>> feed_;
-  StepSpeed speed_;          ///< of the epoch under way
-  double gemm_rate_ = 0.0;   ///< of all ranks together; 0: not measured
+  StepSpeed speed_;         ///< of the epoch under way
+  double gemm_rate_ = 0.0;  ///< of all ranks together; 0: not measured
   bool warned_of_no_target_ = false;
   double longest_step_ = 0.0, checkpoint_seconds_ = 0.0, graphs_per_second_ = 0.0;
-  double earlier_seconds_ = 0.0;  ///< of the processes before this one
+  double earlier_seconds_ = 0.0;                          ///< of the processes before this one
   double step_seconds_ = 0.0, evaluation_seconds_ = 0.0;  ///< of the last epoch; 0: it was not a whole one
   Clock::time_point last_save_ = Clock::now();
 };
@@ -504,15 +523,13 @@ class Trainer {
 }  // namespace
 
 template <class T>
-TrainResult train(Task<T>& task, const RunOptions& run, const TrainOptions& options, const Comm& comm,
-                  const std::string& resolved_yaml, const TrainHooks& hooks) {
+TrainResult train(Task<T>& task, const RunOptions& run, const TrainOptions& options, const Comm& comm, const std::string& resolved_yaml,
+                  const TrainHooks& hooks) {
   const TimeLimit limit(run.walltime);
   return Trainer<T>(task, run, options, comm, resolved_yaml, hooks).run();
 }
 
-template TrainResult train<float>(Task<float>&, const RunOptions&, const TrainOptions&, const Comm&, const std::string&,
-                                  const TrainHooks&);
-template TrainResult train<double>(Task<double>&, const RunOptions&, const TrainOptions&, const Comm&, const std::string&,
-                                   const TrainHooks&);
+template TrainResult train<float>(Task<float>&, const RunOptions&, const TrainOptions&, const Comm&, const std::string&, const TrainHooks&);
+template TrainResult train<double>(Task<double>&, const RunOptions&, const TrainOptions&, const Comm&, const std::string&, const TrainHooks&);
 
 }  // namespace gnn_hpc

@@ -15,8 +15,8 @@
 namespace gnn_hpc {
 
 struct TrainResult {
-  Exit exit = Exit::ok;          ///< ok, or stopped (signal or time limit; a checkpoint was written)
-  std::string status;            ///< finished | early_stopped | stopped
+  Exit exit = Exit::ok;  ///< ok, or stopped (signal or time limit; a checkpoint was written)
+  std::string status;    ///< finished | early_stopped | stopped
   TrainState state;
   std::vector<PartScore> parts;  ///< final errors; on the root, empty if stopped
   std::size_t arena_bytes = 0;   ///< high-water mark of the step's memory on this rank
@@ -40,7 +40,7 @@ struct TrainHooks {
 /// finite (such steps change no parameter); the last checkpoint is then the one before. Throws Error(Exit::usage) if a
 /// checkpoint belongs to another run, Error(Exit::data) for damaged or unwritable files and empty splits. Collective.
 template <class T>
-TrainResult train(Task<T>& task, const RunOptions& run, const TrainOptions& options, const Comm& comm,
-                  const std::string& resolved_yaml, const TrainHooks& hooks = {});
+TrainResult train(Task<T>& task, const RunOptions& run, const TrainOptions& options, const Comm& comm, const std::string& resolved_yaml,
+                  const TrainHooks& hooks = {});
 
 }  // namespace gnn_hpc

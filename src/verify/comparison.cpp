@@ -68,8 +68,7 @@ Tolerances Tolerances::of(bool single_precision) {
 Report::Report(bool single_precision)
     : least_(single_precision ? static_cast<double>(std::numeric_limits<float>::min()) : std::numeric_limits<double>::min()) {}
 
-void Report::compare(const std::string& name, const RealTensor& expected, const RealTensor& actual, double allowed,
-                     const std::string& note) {
+void Report::compare(const std::string& name, const RealTensor& expected, const RealTensor& actual, double allowed, const std::string& note) {
   const double scale = largest_magnitude(expected.values);
   compare_within(name, expected, actual, allowed * scale, scale, note);
 }
@@ -101,8 +100,7 @@ void Report::compare_exact(const std::string& name, const IntegerTensor& expecte
   for (std::size_t i = 0; i < expected.values.size(); ++i) {
     if (expected.values[i] == actual.values[i]) continue;
     ++different;
-    row.absolute = std::max(row.absolute,
-                            std::abs(static_cast<double>(expected.values[i]) - static_cast<double>(actual.values[i])));
+    row.absolute = std::max(row.absolute, std::abs(static_cast<double>(expected.values[i]) - static_cast<double>(actual.values[i])));
   }
   row.relative = row.absolute;
   row.pass = different == 0;
@@ -115,8 +113,8 @@ void Report::compare_fingerprint(const std::string& name, const std::string& ten
   const std::size_t size = actual.values.size();
   const std::size_t entries = 3 + std::min<std::size_t>(16, size);
   if (expected.shape.size() != 1 || expected.values.size() != entries) {
-    return fail(name, fmt::format("a fingerprint of a tensor of {} elements has {} numbers, the file has {}", size, entries,
-                                  shape_text(expected.shape)));
+    return fail(name,
+                fmt::format("a fingerprint of a tensor of {} elements has {} numbers, the file has {}", size, entries, shape_text(expected.shape)));
   }
   const std::vector<double> ours = fingerprint(tensor, actual.values);
   const double root = std::sqrt(static_cast<double>(size)), norm = std::abs(expected.values[0]);
@@ -151,8 +149,8 @@ bool Report::passed() const {
 void Report::print(std::ostream& out, bool failures_only) const {
   std::size_t width = 6, shape_width = 5;
   for (const Row& r : rows_) width = std::max(width, r.name.size()), shape_width = std::max(shape_width, r.shape.size());
-  out << fmt::format("{:<{}}  {:<{}}  {:>10}  {:>10}  {:>10}  {:>8}\n", "tensor", width, "shape", shape_width, "scale",
-                     "absolute", "relative", "allowed");
+  out << fmt::format("{:<{}}  {:<{}}  {:>10}  {:>10}  {:>10}  {:>8}\n", "tensor", width, "shape", shape_width, "scale", "absolute", "relative",
+                     "allowed");
   std::size_t failed = 0;
   const Row* worst = nullptr;
   for (const Row& r : rows_) {
@@ -161,17 +159,15 @@ void Report::print(std::ostream& out, bool failures_only) const {
     if (r.pass && r.allowed > 0 && (!worst || r.relative / r.allowed > worst->relative / worst->allowed)) worst = &r;
     if (failures_only && r.pass) continue;
     if (r.numbers) {
-      out << fmt::format("{:<{}}  {:<{}}  {:>10.3e}  {:>10.3e}  {:>10.3e}  {:>8.1e}  {}{}{}\n", r.name, width, r.shape,
-                         shape_width, r.scale, r.absolute, r.relative, r.allowed, r.pass ? "PASS" : "FAIL",
-                         r.note.empty() ? "" : "  ", r.note);
+      out << fmt::format("{:<{}}  {:<{}}  {:>10.3e}  {:>10.3e}  {:>10.3e}  {:>8.1e}  {}{}{}\n", r.name, width, r.shape, shape_width, r.scale,
+                         r.absolute, r.relative, r.allowed, r.pass ? "PASS" : "FAIL", r.note.empty() ? "" : "  ", r.note);
     } else {
-      out << fmt::format("{:<{}}  {:<{}}  {:>10}  {:>10}  {:>10}  {:>8}  FAIL  {}\n", r.name, width, r.shape, shape_width, "-",
-                         "-", "-", "-", r.note);
+      out << fmt::format("{:<{}}  {:<{}}  {:>10}  {:>10}  {:>10}  {:>8}  FAIL  {}\n", r.name, width, r.shape, shape_width, "-", "-", "-", "-",
+                         r.note);
     }
   }
   if (worst) {
-    out << fmt::format("closest to its tolerance of those that pass: {} ({:.2e} of {:.0e})\n", worst->name, worst->relative,
-                       worst->allowed);
+    out << fmt::format("closest to its tolerance of those that pass: {} ({:.2e} of {:.0e})\n", worst->name, worst->relative, worst->allowed);
   }
   out << fmt::format("{}: {} compared, {} failed\n", passed() ? "PASS" : "FAIL", rows_.size(), failed);
 }

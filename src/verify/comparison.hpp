@@ -27,8 +27,8 @@ double larger(double a, double b);
 
 /// Allowed differences, relative to the largest entry of the expected tensor.
 struct Tolerances {
-  double input = 1e-12;       ///< what is computed from the file's raw inputs, always in double
-  double output = 1e-9;       ///< outputs, loss, updated buffers
+  double input = 1e-12;  ///< what is computed from the file's raw inputs, always in double
+  double output = 1e-9;  ///< outputs, loss, updated buffers
   double gradient = 1e-9;
   double trajectory = 1e-8;   ///< losses of the optimiser steps, norms after the last
   double zero_noise = 3e-13;  ///< rounding noise of a gradient that is zero by cancellation, against the largest of all gradients
@@ -49,7 +49,7 @@ struct Row {
   double absolute = 0.0;  ///< largest |ours - expected|
   double relative = 0.0;  ///< absolute / scale
   double allowed = 0.0;
-  bool numbers = true;    ///< false: nothing was compared (missing, wrong shape)
+  bool numbers = true;  ///< false: nothing was compared (missing, wrong shape)
   bool pass = false;
   std::string note;
 };
@@ -72,8 +72,8 @@ class Report {
   /// `expected` = (norm, sum, dot, first entries) of the tensor `tensor`, of which `actual` holds all. An entry may differ by
   /// rtol largest + noise, where largest is what the fingerprint proves, max(entries, norm / sqrt(size)); the norm by
   /// rtol norm + noise sqrt(size); sum and dot by sqrt(size) times that (Cauchy and Schwarz; the probe's entries are below 1).
-  void compare_fingerprint(const std::string& name, const std::string& tensor, const RealTensor& expected, const RealTensor& actual,
-                           double rtol, double noise = 0.0, const std::string& note = {});
+  void compare_fingerprint(const std::string& name, const std::string& tensor, const RealTensor& expected, const RealTensor& actual, double rtol,
+                           double noise = 0.0, const std::string& note = {});
   void fail(const std::string& name, const std::string& reason);
 
   bool passed() const;

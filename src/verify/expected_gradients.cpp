@@ -40,8 +40,7 @@ std::vector<GradientName> gradient_names(const std::deque<TensorInfo>& tensors, 
   return out;
 }
 
-ExpectedGradients::ExpectedGradients(GoldenFile& file, const std::string& prefix, std::vector<GradientName> names,
-                                     const Tolerances& allowed)
+ExpectedGradients::ExpectedGradients(GoldenFile& file, const std::string& prefix, std::vector<GradientName> names, const Tolerances& allowed)
     : prefix_(prefix), tolerances_(allowed) {
   for (GradientName& tensor : names) {
     Stored stored;
@@ -144,8 +143,8 @@ void ExpectedGradients::compare(const std::string& name, const RealTensor& ours,
   if (stored.fingerprint) report.compare_fingerprint(prefix[1] + name + suffix, name, *stored.fingerprint, ours, rtol, noise, note);
   if (stored.norm) {
     const RealTensor norm{{}, {two_norm(ours.values)}};
-    report.compare_within(prefix[2] + name + suffix, *stored.norm, norm, rtol * stored.two_norm + noise * root,
-                          zero ? largest_ : stored.two_norm, note);
+    report.compare_within(prefix[2] + name + suffix, *stored.norm, norm, rtol * stored.two_norm + noise * root, zero ? largest_ : stored.two_norm,
+                          note);
   }
   if (stored.head) {
     RealTensor head = ours;
@@ -166,13 +165,11 @@ double ExpectedGradients::walk(const std::string& name, const Steps& steps) cons
   const Stored& stored = at(name);
   const std::vector<std::size_t>& shape = stored.tensor.shape;
   if (!stored.tensor.used || (stored.largest == 0.0 && !stored.tensor.cancels)) return 0.0;
-  if (is_zero(stored))
-    return steps.walk(std::vector<double>(stored.tensor.size(), stored.noise.value_or(walk_noise(stored.largest))));
+  if (is_zero(stored)) return steps.walk(std::vector<double>(stored.tensor.size(), stored.noise.value_or(walk_noise(stored.largest))));
   if (!stored.whole || stored.whole->shape != shape) return 0.0;
   const std::vector<double>& g = stored.whole->values;
   const bool vector = shape.size() < 2;
-  const std::size_t columns = vector ? std::max<std::size_t>(1, g.size()) : std::max<std::size_t>(1, shape.back()),
-                    rows = g.size() / columns;
+  const std::size_t columns = vector ? std::max<std::size_t>(1, g.size()) : std::max<std::size_t>(1, shape.back()), rows = g.size() / columns;
   std::vector<double> of_row(rows, 0.0), of_column(columns, 0.0), noise(g.size(), 0.0);
   double shown = 0.0;  // largest entry of class zero
   for (std::size_t i = 0; i < g.size(); ++i) {

@@ -45,9 +45,7 @@ std::vector<double> synthetic_values(std::string_view name, std::span<const std:
   return values;
 }
 
-std::vector<double> probe_vector(std::string_view name, std::size_t count) {
-  return centred_uniforms("probe:" + std::string(name), 0, count);
-}
+std::vector<double> probe_vector(std::string_view name, std::size_t count) { return centred_uniforms("probe:" + std::string(name), 0, count); }
 
 std::vector<double> fingerprint(std::string_view name, std::span<const double> values) {
   const std::vector<double> probe = probe_vector(name, values.size());

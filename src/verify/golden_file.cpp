@@ -22,8 +22,7 @@ std::string wanted_text(const std::vector<std::int64_t>& wanted) {
 }
 
 template <class T>
-void require_shape(const GoldenFile& file, const std::string& name, const Tensor<T>& tensor,
-                   const std::vector<std::int64_t>& wanted) {
+void require_shape(const GoldenFile& file, const std::string& name, const Tensor<T>& tensor, const std::vector<std::int64_t>& wanted) {
   bool fits = tensor.shape.size() == wanted.size();
   for (std::size_t i = 0; fits && i < wanted.size(); ++i) {
     fits = wanted[i] < 0 || tensor.shape[i] == static_cast<std::size_t>(wanted[i]);
@@ -124,17 +123,14 @@ std::vector<std::string> GoldenFile::texts(const std::string& name) {
   return reader_.read_texts(name);
 }
 
-bool GoldenFile::has_attribute(const std::string& object, const std::string& name) const {
-  return reader_.has_attribute("/" + object, name);
-}
+bool GoldenFile::has_attribute(const std::string& object, const std::string& name) const { return reader_.has_attribute("/" + object, name); }
 
 double GoldenFile::number_attribute(const std::string& object, const std::string& name) const {
   if (!has_attribute(object, name)) fail(fmt::format("group {} has no attribute '{}'", object, name));
   return reader_.attribute_number("/" + object, name);
 }
 
-std::int64_t GoldenFile::integer_attribute(const std::string& object, const std::string& name, std::int64_t low,
-                                           std::int64_t high) const {
+std::int64_t GoldenFile::integer_attribute(const std::string& object, const std::string& name, std::int64_t low, std::int64_t high) const {
   const double value = number_attribute(object, name);
   if (value != std::floor(value) || value < static_cast<double>(low) || value > static_cast<double>(high)) {
     fail(fmt::format("attribute '{}' of {} is {}, expected an integer in [{}, {}]", name, object, value, low, high));
@@ -142,9 +138,7 @@ std::int64_t GoldenFile::integer_attribute(const std::string& object, const std:
   return static_cast<std::int64_t>(value);
 }
 
-bool GoldenFile::flag_attribute(const std::string& object, const std::string& name) const {
-  return integer_attribute(object, name, 0, 1) != 0;
-}
+bool GoldenFile::flag_attribute(const std::string& object, const std::string& name) const { return integer_attribute(object, name, 0, 1) != 0; }
 
 std::string GoldenFile::text_attribute(const std::string& object, const std::string& name) const {
   if (!has_attribute(object, name)) fail(fmt::format("group {} has no attribute '{}'", object, name));

@@ -24,7 +24,7 @@ class GoldenFile {
   const std::string& system() const { return system_; }
   const std::string& kind() const { return kind_; }
 
-  bool has(std::string_view name) const;           ///< a data set of this full name, e.g. "outputs/prediction"
+  bool has(std::string_view name) const;  ///< a data set of this full name, e.g. "outputs/prediction"
   bool has_group(std::string_view name) const;
   /// Full names of all data sets under a group ("" = all), sorted.
   std::vector<std::string> names_under(std::string_view group) const;

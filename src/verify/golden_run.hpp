@@ -33,9 +33,9 @@ class GoldenCase {
   virtual ~GoldenCase() = default;
 
   ParamStore<T> store;
-  std::string suffix;   ///< of names in the report, where a model is evaluated in several ways
-  bool main = true;     ///< the way in which the model must know every output of the file
-  bool steps = true;    ///< whose trajectory is compared
+  std::string suffix;  ///< of names in the report, where a model is evaluated in several ways
+  bool main = true;    ///< the way in which the model must know every output of the file
+  bool steps = true;   ///< whose trajectory is compared
 
   /// Which gradients are special: `used`, `cancels`, `saturates`. Called after the first pass.
   virtual void mark(std::vector<GradientName>& names) const = 0;
@@ -134,8 +134,10 @@ class GoldenRun {
     for (const std::string& name : file_.names_under("outputs")) {
       if (case_.is_further(name)) continue;
       const auto found = by_name.find(name.substr(8));
-      if (found != by_name.end()) case_.compare_output(file_, name, *found->second, report_);
-      else if (case_.main) report_.fail(name, "not checked: the model has no intermediate of this name");
+      if (found != by_name.end())
+        case_.compare_output(file_, name, *found->second, report_);
+      else if (case_.main)
+        report_.fail(name, "not checked: the model has no intermediate of this name");
     }
   }
 
@@ -144,8 +146,10 @@ class GoldenRun {
     for (const std::string& name : file_.names_under("buffers_after")) {
       const RealTensor expected = file_.real(name);
       const TensorInfo* info = case_.store.find_buffer(name.substr(14));
-      if (info) report_.compare(name, expected, {info->shape, case_.store.get_buffer(*info)}, allowed_.output);
-      else if (!is_constant(name)) report_.fail(name, "the model has no buffer of this name");
+      if (info)
+        report_.compare(name, expected, {info->shape, case_.store.get_buffer(*info)}, allowed_.output);
+      else if (!is_constant(name))
+        report_.fail(name, "the model has no buffer of this name");
     }
   }
 

@@ -35,11 +35,10 @@ Manifest& Manifest::missing(const std::string& what) {
 void Manifest::finish() const {
   if (missing_.empty()) return;
   constexpr std::size_t kNamed = 12;
-  std::vector<std::string> named(missing_.begin(),
-                                 missing_.begin() + static_cast<std::ptrdiff_t>(std::min(kNamed, missing_.size())));
+  std::vector<std::string> named(missing_.begin(), missing_.begin() + static_cast<std::ptrdiff_t>(std::min(kNamed, missing_.size())));
   const std::string more = missing_.size() > kNamed ? fmt::format(" and {} more", missing_.size() - kNamed) : "";
-  file_.fail(fmt::format("is incomplete: a golden file of {} {} must also hold {}{}; without that a wrong program would pass",
-                         file_.system(), file_.kind(), join(named, ", "), more));
+  file_.fail(fmt::format("is incomplete: a golden file of {} {} must also hold {}{}; without that a wrong program would pass", file_.system(),
+                         file_.kind(), join(named, ", "), more));
 }
 
 }  // namespace gnn_hpc::verify

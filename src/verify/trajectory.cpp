@@ -68,7 +68,8 @@ void check_trajectory(GoldenFile& file, ParamStore<T>& store, const Trajectory& 
                                                       shape_text(expected.shape), shape_text(rates.shape)));
   }
   if (static_cast<std::int64_t>(expected.values.size()) > trajectory.most_steps) {
-    return report.fail("trajectory/loss", fmt::format("shape {}, the schedule is made for {} steps", shape_text(expected.shape), trajectory.most_steps));
+    return report.fail("trajectory/loss",
+                       fmt::format("shape {}, the schedule is made for {} steps", shape_text(expected.shape), trajectory.most_steps));
   }
   const Exec exec;
   const Schedule schedule(trajectory.options, trajectory.steps_per_epoch);
@@ -91,7 +92,8 @@ void check_trajectory(GoldenFile& file, ParamStore<T>& store, const Trajectory& 
   if (file.has("trajectory/beta1")) report.compare("trajectory/beta1", file.real("trajectory/beta1"), betas, allowed.input);
   if (file.has("trajectory/grad_norm")) report.compare("trajectory/grad_norm", file.real("trajectory/grad_norm"), norms, allowed.trajectory);
   const Steps taken = Steps::of(ours.values, trajectory.options.clip_norm, trajectory.gradient_norm);
-  compare_final_norms<T>(file, store, allowed, [&](const TensorInfo& t) { return trajectory.walk(t, taken); }, report);
+  compare_final_norms<T>(
+      file, store, allowed, [&](const TensorInfo& t) { return trajectory.walk(t, taken); }, report);
 }
 
 template void require_trajectory<float>(const GoldenFile&, const ParamStore<float>&, std::initializer_list<std::string_view>, bool, Manifest&);

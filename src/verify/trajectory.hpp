@@ -32,7 +32,7 @@ struct Steps {
 /// How a system makes optimiser steps from the present parameters of a store.
 struct Trajectory {
   TrainOptions options;
-  std::int64_t steps_per_epoch = 1;  ///< of the schedule
+  std::int64_t steps_per_epoch = 1;                                    ///< of the schedule
   std::int64_t most_steps = std::numeric_limits<std::int64_t>::max();  ///< that the schedule is made for
   /// Forward, loss and backward of step s (from 0), the gradient added to the store; returns the loss that files record.
   std::function<double(std::int64_t)> pass;

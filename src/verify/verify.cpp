@@ -16,8 +16,7 @@ verify::Check find_check(const verify::GoldenFile& file, std::span<const verify:
     if (c.system == file.system() && c.kind == file.kind()) return c.check;
     known += fmt::format("{}{} {}", known.empty() ? "" : ", ", c.system, c.kind);
   }
-  file.fail(fmt::format("golden files of system '{}' and kind '{}' cannot be verified by this build (known: {})", file.system(),
-                        file.kind(), known));
+  file.fail(fmt::format("golden files of system '{}' and kind '{}' cannot be verified by this build (known: {})", file.system(), file.kind(), known));
 }
 
 }  // namespace

@@ -10,12 +10,10 @@ namespace gnn_hpc {
 namespace {
 
 TEST(ForeignKeys, NamesOfOtherProgramsAreKnownHoweverTheyAreWritten) {
-  for (const char* key :
-       {"ensemble_size", "ensemble-size", "Ensembles", "data_weights_path", "weights", "n_early_stopping", "block_size"}) {
+  for (const char* key : {"ensemble_size", "ensemble-size", "Ensembles", "data_weights_path", "weights", "n_early_stopping", "block_size"}) {
     EXPECT_NE(foreign_key_advice(key), "") << key;
   }
-  for (const char* key : {"", " ", "epochs", "ensemble size", "weights_of_nothing", "batch_size"})
-    EXPECT_EQ(foreign_key_advice(key), "") << key;
+  for (const char* key : {"", " ", "epochs", "ensemble size", "weights_of_nothing", "batch_size"}) EXPECT_EQ(foreign_key_advice(key), "") << key;
 }
 
 TEST(ForeignKeys, TheMessageSaysWhatToDoInsteadOfTheNearestSpelling) {
@@ -33,8 +31,7 @@ TEST(ForeignKeys, TheMessageSaysWhatToDoInsteadOfTheNearestSpelling) {
     const std::string text = error.what();
     EXPECT_NE(text.find("in.yaml:2: train.ensemble_size: unknown key (there are no ensembles here"), std::string::npos) << text;
     EXPECT_NE(text.find("in.yaml:3: train.weight_decai: unknown key (did you mean weight_decay?)"), std::string::npos) << text;
-    EXPECT_NE(text.find("in.yaml:4: weights: unknown key (samples, classes and targets have no weights here"), std::string::npos)
-        << text;
+    EXPECT_NE(text.find("in.yaml:4: weights: unknown key (samples, classes and targets have no weights here"), std::string::npos) << text;
   }
 }
 

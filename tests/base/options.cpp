@@ -130,8 +130,7 @@ TEST(Options, IntegersAreStrict) {
   EXPECT_EQ(epochs("10.0"), prefix + "'10.0', allowed: an integer >= 1 (write 10)");
   EXPECT_EQ(epochs("1.5"), prefix + "'1.5', allowed: an integer >= 1");
   EXPECT_EQ(epochs("3000000000"), prefix + "'3000000000', allowed: an integer >= 1 (the largest is 2147483647)");
-  EXPECT_EQ(epochs("99999999999999999999"),
-            prefix + "'99999999999999999999', allowed: an integer >= 1 (the largest is 2147483647)");
+  EXPECT_EQ(epochs("99999999999999999999"), prefix + "'99999999999999999999', allowed: an integer >= 1 (the largest is 2147483647)");
   EXPECT_EQ(epochs("true"), prefix + "'true', allowed: an integer >= 1");
 }
 
@@ -140,15 +139,13 @@ TEST(Options, FlagsAreTrueOrFalse) {
     EXPECT_EQ(message_of(std::string("train: {shuffle: ") + word + "}"),
               std::string("in.yaml:1: train.shuffle: found '") + word + "', allowed: true or false");
   }
-  EXPECT_EQ(message_of("train: {shuffle: 'true'}"),
-            "in.yaml:1: train.shuffle: found the text 'true', allowed: true or false (remove the quotes)");
+  EXPECT_EQ(message_of("train: {shuffle: 'true'}"), "in.yaml:1: train.shuffle: found the text 'true', allowed: true or false (remove the quotes)");
 }
 
 TEST(Options, ChoicesSuggest) {
   EXPECT_EQ(message_of("train: {schedule: cosin}"),
             "in.yaml:1: train.schedule: found 'cosin', allowed: one_cycle, cosine, constant (did you mean cosine?)");
-  EXPECT_EQ(message_of("train: {schedule: step}"),
-            "in.yaml:1: train.schedule: found 'step', allowed: one_cycle, cosine, constant");
+  EXPECT_EQ(message_of("train: {schedule: step}"), "in.yaml:1: train.schedule: found 'step', allowed: one_cycle, cosine, constant");
 }
 
 TEST(Options, ListsNameTheItem) {
@@ -201,7 +198,7 @@ TEST(Options, EndlessKeysAreCutInMessages) {
 
 TEST(Options, OverridesFaceTheSameChecks) {
   const Sample s = read("train:\n  epochs: 3\n", {"train.epochs=7", "run.dir=out: x=y #1", "data.targets=[a, b]", "train.milestones=2",
-                                                "train.shuffle=false", "train.epochs=8"});
+                                                  "train.shuffle=false", "train.epochs=8"});
   EXPECT_EQ(s.epochs, 8) << "the last one wins";
   EXPECT_EQ(s.dir, "out: x=y #1") << "the text as given";
   EXPECT_EQ(s.targets, (std::vector<std::string>{"a", "b"}));
@@ -245,8 +242,8 @@ TEST(Options, HostileTextEnds) {
   std::string bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
   for (int i = 1; i < 9; ++i) {
     const std::string p = "*a" + std::to_string(i - 1);
-    bomb += "a" + std::to_string(i) + ": &a" + std::to_string(i) + " [" + p + ", " + p + ", " + p + ", " + p + ", " + p + ", " + p +
-            ", " + p + ", " + p + ", " + p + ", " + p + "]\n";
+    bomb += "a" + std::to_string(i) + ": &a" + std::to_string(i) + " [" + p + ", " + p + ", " + p + ", " + p + ", " + p + ", " + p + ", " + p + ", " +
+            p + ", " + p + ", " + p + "]\n";
   }
   EXPECT_NE(message_of(bomb).find("more than 100000 values"), std::string::npos);
   EXPECT_FALSE(message_of("a: " + std::string(80, '[') + std::string(80, ']')).empty());
@@ -291,8 +288,7 @@ TEST(Options, ProblemsOfTheCallerNameTheLine) {
   train.problem("batch_size", "needed with epochs");
   config.problem("data", "missing");
   const auto [message, code] = error_of([&] { config.finish(); });
-  EXPECT_EQ(message,
-            "in.yaml: data: missing\nin.yaml:1: train.batch_size: needed with epochs\nin.yaml:2: train.epochs: must divide 4");
+  EXPECT_EQ(message, "in.yaml: data: missing\nin.yaml:1: train.batch_size: needed with epochs\nin.yaml:2: train.epochs: must divide 4");
 }
 
 TEST(Options, ResolvedTextReadsBackAsTheSame) {

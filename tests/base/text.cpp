@@ -29,8 +29,14 @@ TEST(Text, WhatSteersATerminalIsWrittenOut) {
   EXPECT_EQ(printable("a\nb\tc\r"), "a\\nb\\tc\\r");
   EXPECT_EQ(printable("a\nb\tc\r", 0, LineEnds::keep), "a\nb\tc\\r");
   EXPECT_EQ(printable("\x1b[2J\x7f"), "\\x1b[2J\\x7f");
-  EXPECT_EQ(printable("\xC2\x9B" "31m"), "\\u009b31m") << "the same escape in eight bits";
-  EXPECT_EQ(printable("\xE2\x80\xAE" "cba"), "\\u202ecba") << "right to left";
+  EXPECT_EQ(printable("\xC2\x9B"
+                      "31m"),
+            "\\u009b31m")
+      << "the same escape in eight bits";
+  EXPECT_EQ(printable("\xE2\x80\xAE"
+                      "cba"),
+            "\\u202ecba")
+      << "right to left";
   EXPECT_EQ(printable("\xFF\xC3(\xC0\xAF\xED\xA0\x80"), "\\xff\\xc3(\\xc0\\xaf\\xed\\xa0\\x80") << "no UTF-8";
   EXPECT_EQ(printable("\xC3\xA9\xC3\xA9\xC3\xA9", 2), "\xC3\xA9\xC3\xA9...") << "never within a character";
   EXPECT_EQ(printable_name(std::string(300, 'x')).size(), 63U);

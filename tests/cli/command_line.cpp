@@ -108,8 +108,9 @@ TEST(CommandLine, MistakesEndWithTwoAndSayWhatIsAllowed) {
 TEST(CommandLine, AnOverrideInPlaceOfTheInputFileIsNamedAsThat) {
   const EarlyExit train = ended({"train", "data.path=x.csv", "train.epochs=3"});
   EXPECT_EQ(train.code, 2);
-  EXPECT_EQ(train.text, "gnn_hpc: 'data.path=x.csv' stands where an input file must come first: gnn_hpc train INPUT.yaml data.path=x.csv ...; "
-                        "see gnn_hpc train --help\n");
+  EXPECT_EQ(train.text,
+            "gnn_hpc: 'data.path=x.csv' stands where an input file must come first: gnn_hpc train INPUT.yaml data.path=x.csv ...; "
+            "see gnn_hpc train --help\n");
   EXPECT_NE(ended({"data.path=/a/b.yaml"}).text.find("gnn_hpc train INPUT.yaml data.path=/a/b.yaml"), std::string::npos);
   EXPECT_NE(ended({"predict", "run.dir=x", "in.yaml"}).text.find("gnn_hpc predict in.yaml run.dir=x"), std::string::npos);
   EXPECT_NE(ended({"generate", "model.x=3"}).text.find("a run folder or checkpoint must come first"), std::string::npos);

@@ -34,8 +34,7 @@ TEST_F(IoFaults, WhatCannotBeReadIsNamedAndStays) {
     int code;
     const char* reason;
   };
-  for (const Case& c :
-       {Case{"open", EACCES, "Permission denied"}, {"open", ESTALE, "Stale file handle"}, {"pread", EIO, "Input/output error"}}) {
+  for (const Case& c : {Case{"open", EACCES, "Permission denied"}, {"open", ESTALE, "Stale file handle"}, {"pread", EIO, "Input/output error"}}) {
     const Outcome r = train_with(c.call, c.code, "/last.h5");
     EXPECT_EQ(r.code, 3) << c.reason;
     EXPECT_NE(r.err.find("run/checkpoints/last.h5: "), std::string::npos) << r.err;

@@ -69,7 +69,9 @@ TEST(Launch, ProductsAtLessThanHalfOfTheSureRateAreWarnedOf) {
   // One 512-bit multiply-add a clock: 16 x 2 x 2.3 x 2 = 147 GFLOP/s on two cores.
   const auto slow = slow_products(56.0, processor, 2);
   ASSERT_TRUE(slow) << "kernels for SSE on a processor with AVX-512";
-  EXPECT_NE(slow->find("products reach 56 GFLOP/s float, less than half of what 2 core(s) with AVX-512 at 2.30 GHz surely can do (147)"), std::string::npos) << *slow;
+  EXPECT_NE(slow->find("products reach 56 GFLOP/s float, less than half of what 2 core(s) with AVX-512 at 2.30 GHz surely can do (147)"),
+            std::string::npos)
+      << *slow;
   EXPECT_TRUE(slow_products(73.0, processor, 2));
   EXPECT_FALSE(slow_products(74.0, processor, 2));
   EXPECT_FALSE(slow_products(223.0, processor, 2));

@@ -23,9 +23,8 @@ class Names : public Program {
     Program::SetUp();
     // Run by a shell or by gnuplot, this makes a file.
     const std::string shell = (folder_ / "ran").string();
-    nasty_ = fmt::format(
-        "E/at \"q\" 'r' `touch {0}1` $(touch {0}2) ${{HOME}} {{0}} {{x}} %s \\, é|touch {0}3;\n# <b> \x1b[31m@(eV/atom){1}", shell,
-        std::string(300, 'z'));
+    nasty_ = fmt::format("E/at \"q\" 'r' `touch {0}1` $(touch {0}2) ${{HOME}} {{0}} {{x}} %s \\, é|touch {0}3;\n# <b> \x1b[31m@(eV/atom){1}", shell,
+                         std::string(300, 'z'));
     id_ = fmt::format("a/b, \"c\"\n`touch {}4` {{}} $1", shell);
   }
 
@@ -52,8 +51,7 @@ class Names : public Program {
     return out;
   }
   void expect_nothing_was_run() const {
-    for (const auto& entry : fs::directory_iterator(folder_))
-      EXPECT_FALSE(entry.path().filename().string().starts_with("ran")) << entry.path();
+    for (const auto& entry : fs::directory_iterator(folder_)) EXPECT_FALSE(entry.path().filename().string().starts_with("ran")) << entry.path();
   }
   static void expect_plain(const std::string& text) { EXPECT_EQ(text.find('\x1b'), std::string::npos) << text; }
   Outcome must(const std::vector<std::string>& arguments, const std::vector<std::string>& launcher = {}) {
@@ -83,9 +81,7 @@ class Names : public Program {
 TEST_F(Names, OfCrystalTargetsAreOpaque) {
   // The demo's compounds with the names of both enthalpies and of the first compound replaced.
   std::string csv = slurp(GNN_HPC_SOURCE_DIR "/inputs/data/compounds.csv");
-  const auto replace = [&csv](const std::string& what, const std::string& name) {
-    csv.replace(csv.find(what), what.size(), csv_field(name));
-  };
+  const auto replace = [&csv](const std::string& what, const std::string& name) { csv.replace(csv.find(what), what.size(), csv_field(name)); };
   const std::string second = "E/atom\n(kJ)";
   replace("formation_enthalpy_ev_per_atom", nasty_);
   replace("formation_enthalpy_kj_per_mol", second);
@@ -124,8 +120,7 @@ TEST_F(Names, OfCrystalTargetsAreOpaque) {
   expect_plain(must({"info", "--full", "one/checkpoints/best.h5"}).out);
   draw("one", 2);
 
-  const std::string grid =
-      "sweep.grid={data.targets: [" + nlohmann::json{nasty_}.dump() + ", " + nlohmann::json{second}.dump() + "]}";
+  const std::string grid = "sweep.grid={data.targets: [" + nlohmann::json{nasty_}.dump() + ", " + nlohmann::json{second}.dump() + "]}";
   must(words("sweep", {"run.dir=s", "train.epochs=1", grid}));
   const std::vector<std::string> folders = column("s/sweep.csv", "folder");
   ASSERT_EQ(folders.size(), 2U);
@@ -186,8 +181,7 @@ TEST_F(Names, InScriptsAreArguments) {
   ASSERT_EQ(job.code, 0) << job.err;
   expect_plain(job.out);
   const std::string nul(1, '\0');
-  EXPECT_EQ(read("arguments"),
-            "build/cuda/gnn_hpc" + nul + "in, put.yaml" + nul + "run.walltime=23:50:00" + nul + target + nul + id_ + nul);
+  EXPECT_EQ(read("arguments"), "build/cuda/gnn_hpc" + nul + "in, put.yaml" + nul + "run.walltime=23:50:00" + nul + target + nul + id_ + nul);
   expect_nothing_was_run();
 }
 

@@ -76,7 +76,8 @@ TEST_F(Program, BadOverridesEndWithTwo) {
   EXPECT_EQ(r.err,
             "error: command line: 'train.epochs' is no override; write block.key=value\n"
             "error: command line: train.batch_size: found 'many', allowed: an integer >= 1\n");
-  EXPECT_EQ(run({"info", "--schema", "comfromer"}).err, "error: unknown system 'comfromer' (did you mean comformer?); known: comformer, dmpnn_diffpool, hgnn_moe\n");
+  EXPECT_EQ(run({"info", "--schema", "comfromer"}).err,
+            "error: unknown system 'comfromer' (did you mean comformer?); known: comformer, dmpnn_diffpool, hgnn_moe\n");
 }
 
 TEST_F(Program, HelpAndVersion) {
@@ -121,8 +122,12 @@ TEST_F(Program, EveryInputOfTheRepositoryIsValid) {
     EXPECT_EQ(r.code, 0) << entry.path() << "\n" << r.err;
     // It trains what its name says, whatever the defaults are; the longest name first.
     const std::string name = entry.path().filename().string();
-    for (const auto& [part, line] : {std::pair{"dmpnn_diffpool_", "  encoder: diffpool\n"}, {"wdmpnn_", "  encoder: wdmpnn\n"}, {"dmpnn_", "  encoder: dmpnn\n"},
-                                     {"hgnn_moe_", "  coupler_type: HGNN\n"}, {"gnn_moe_", "  coupler_type: GNN\n"}, {"comformer", "system: comformer\n"}}) {
+    for (const auto& [part, line] : {std::pair{"dmpnn_diffpool_", "  encoder: diffpool\n"},
+                                     {"wdmpnn_", "  encoder: wdmpnn\n"},
+                                     {"dmpnn_", "  encoder: dmpnn\n"},
+                                     {"hgnn_moe_", "  coupler_type: HGNN\n"},
+                                     {"gnn_moe_", "  coupler_type: GNN\n"},
+                                     {"comformer", "system: comformer\n"}}) {
       if (name.find(part) == std::string::npos) continue;
       EXPECT_NE(r.out.find(line), std::string::npos) << name;
       break;
@@ -136,8 +141,8 @@ TEST_F(Program, TrainsPredictsAndTells) {
   const Outcome trained = run(tiny("train", {"train.epochs=2"}));
   ASSERT_EQ(trained.code, 0) << trained.err;
   EXPECT_EQ(trained.out.find('\r'), std::string::npos) << "no progress bar in a file";
-  for (const char* name : {"resolved.yaml", "metrics.jsonl", "metrics.csv", "predictions.csv", "skipped.csv", "summary.json",
-                           "checkpoints/last.h5", "checkpoints/best.h5"}) {
+  for (const char* name : {"resolved.yaml", "metrics.jsonl", "metrics.csv", "predictions.csv", "skipped.csv", "summary.json", "checkpoints/last.h5",
+                           "checkpoints/best.h5"}) {
     EXPECT_TRUE(exists(std::string("run/") + name)) << name;
   }
   const std::string predictions = read("run/predictions.csv");
@@ -187,7 +192,8 @@ TEST_F(Program, APredictionUsesTheModelAsItWasTrained) {
   EXPECT_FALSE(exists("other.csv"));
   const Outcome targets = run(tiny("predict", {"data.targets=[band_gap]"}));
   EXPECT_EQ(targets.code, 2);
-  EXPECT_NE(targets.err.find("data.targets: trained with [formation_enthalpy_ev_per_atom], the input says [band_gap]"), std::string::npos) << targets.err;
+  EXPECT_NE(targets.err.find("data.targets: trained with [formation_enthalpy_ev_per_atom], the input says [band_gap]"), std::string::npos)
+      << targets.err;
   EXPECT_EQ(run(tiny("predict", {"train.batch_size=7", "--output", "q.csv"})).code, 0) << "does not shape the model";
 }
 
@@ -300,9 +306,9 @@ TEST_F(Program, ADivergingRunEndsWithFour) {
 }
 
 TEST_F(Program, SweepsRunEveryPointOnce) {
-  write("sweep.yaml", slurp(GNN_HPC_SOURCE_DIR "/inputs/tiny_comformer.yaml") +
-                          "\nsweep:\n  grid:\n    train.learning_rate: [1e-3, 1e-4]\n    run.seed: [1, 2]\n");
-  const std::vector<std::string> command{"sweep",  "sweep.yaml", "data.path=" GNN_HPC_SOURCE_DIR "/inputs/data/compounds.csv",
+  write("sweep.yaml",
+        slurp(GNN_HPC_SOURCE_DIR "/inputs/tiny_comformer.yaml") + "\nsweep:\n  grid:\n    train.learning_rate: [1e-3, 1e-4]\n    run.seed: [1, 2]\n");
+  const std::vector<std::string> command{"sweep",     "sweep.yaml",           "data.path=" GNN_HPC_SOURCE_DIR "/inputs/data/compounds.csv",
                                          "run.dir=s", "data.cache_dir=cache", "train.epochs=1"};
   const auto with = [&](const std::vector<std::string>& more) {
     std::vector<std::string> words = command;
@@ -335,8 +341,9 @@ TEST_F(Program, SweepsRunEveryPointOnce) {
 TEST_F(Program, ReplicatesTrainOnEverySplitAndPredictWithFingerprints) {
   if (run({"--version", "--verbose"}).out.find("RDKit       none") != std::string::npos) GTEST_SKIP() << "built without RDKit";
   const auto words = [](const std::string& command, const std::vector<std::string>& more) {
-    std::vector<std::string> out{command,          GNN_HPC_SOURCE_DIR "/inputs/dmpnn_diffpool_demo.yaml", "data.cache_dir=cache", "run.dir=run",
-                                 "train.epochs=2", "model.hidden_dim=8", "-q"};
+    std::vector<std::string> out{
+        command, GNN_HPC_SOURCE_DIR "/inputs/dmpnn_diffpool_demo.yaml", "data.cache_dir=cache", "run.dir=run", "train.epochs=2", "model.hidden_dim=8",
+        "-q"};
     out.insert(out.end(), more.begin(), more.end());
     return out;
   };
@@ -401,7 +408,9 @@ TEST_F(Program, AFewLinesTrainThePlainModelAndSayWhatItIs) {
   const Outcome r = run({"in.yaml", "train.epochs=1", "model.hidden_dim=8", "model.ffn_hidden=8"});
   EXPECT_EQ(r.code, 0) << r.err;
   EXPECT_NE(r.out.find("training dmpnn_diffpool: D-MPNN, mean over atoms, width 8, depth 3; 1 target(s), "), std::string::npos) << r.out;
-  EXPECT_NE(r.out.find("parameters in float; at most 1 epoch(s) of 1 step(s) of 64 samples; 21 training, 3 validation, 6 test samples"), std::string::npos) << r.out;
+  EXPECT_NE(r.out.find("parameters in float; at most 1 epoch(s) of 1 step(s) of 64 samples; 21 training, 3 validation, 6 test samples"),
+            std::string::npos)
+      << r.out;
   const Outcome plan = run({"in.yaml", "--dry-run"});
   EXPECT_NE(plan.out.find("  encoder: dmpnn\n"), std::string::npos) << plan.out;
   EXPECT_NE(plan.out.find("  epochs: 50\n"), std::string::npos) << plan.out;
@@ -412,12 +421,14 @@ TEST_F(Program, TheLinesForYourOwnDataInTheReadmeTrainAsTheyStand) {
   fs::create_directories(folder_ / "my_crystals");
   std::string table;
   for (int i = 0; i < 24; ++i) {
-    write(fmt::format("my_crystals/c{}.vasp", i), fmt::format("c\n1.0\n{0} 0 0\n0 {0} 0\n0 0 {0}\nNa Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n", 3.0 + 0.05 * i));
+    write(fmt::format("my_crystals/c{}.vasp", i),
+          fmt::format("c\n1.0\n{0} 0 0\n0 {0} 0\n0 0 {0}\nNa Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n", 3.0 + 0.05 * i));
     table += fmt::format("c{}.vasp,{}\n", i, 0.1 * i);
   }
   write("my_crystals/id_prop.csv", table);
   std::string molecules = "smiles,solubility,melting_point\n";
-  for (int i = 0; i < 30; ++i) molecules += fmt::format("{}O,{},{}\n", std::string(static_cast<std::size_t>(i) + 1, 'C'), i, i % 5 == 0 ? "" : std::to_string(3 * i));
+  for (int i = 0; i < 30; ++i)
+    molecules += fmt::format("{}O,{},{}\n", std::string(static_cast<std::size_t>(i) + 1, 'C'), i, i % 5 == 0 ? "" : std::to_string(3 * i));
   write("my_molecules.csv", molecules);
   std::string text;
   for (int i = 0; i < 200; ++i) text += fmt::format("sentence number {} of a text that somebody wrote.\n", i);
@@ -437,7 +448,8 @@ TEST_F(Program, TheLinesForYourOwnDataInTheReadmeTrainAsTheyStand) {
     write("in.yaml", block);
     std::vector<std::string> words{"in.yaml", "train.epochs=1"};
     if (system == "comformer") {
-      for (const char* width : {"node_features", "edge_features", "triplet_input_features", "fc_features"}) words.push_back(fmt::format("model.{}=8", width));
+      for (const char* width : {"node_features", "edge_features", "triplet_input_features", "fc_features"})
+        words.push_back(fmt::format("model.{}=8", width));
     } else if (system == "dmpnn_diffpool") {
       words.insert(words.end(), {"model.hidden_dim=8", "model.ffn_hidden=8"});
     } else {
@@ -460,8 +472,10 @@ TEST_F(Program, WhatIsSaidOfNamesOfOtherProgramsIsTrueHere) {
     std::string block;
     for (std::string line; std::getline(schema, line);) {
       const std::size_t indent = line.find_first_not_of(' '), colon = line.find(':');
-      if (indent == 0) block = line.substr(0, colon);
-      else if (indent == 2) keys += " " + block + "." + line.substr(2, colon - 2) + " ";
+      if (indent == 0)
+        block = line.substr(0, colon);
+      else if (indent == 2)
+        keys += " " + block + "." + line.substr(2, colon - 2) + " ";
     }
   }
   const std::string source = slurp(GNN_HPC_SOURCE_DIR "/src/base/foreign_keys.cpp");
@@ -532,8 +546,8 @@ TEST_F(Program, BadTextsAndModelsAreRefused) {
   EXPECT_NE(window.err.find("no 32 bytes, the length of a sequence (model.max_seq_length)"), std::string::npos) << window.err;
   const Outcome options = run({"in.yaml", "model.num_heads=3", "model.num_experts=0", "model.coupler_type=HGN", "model.vocab_size=100"});
   EXPECT_EQ(options.code, 2);
-  for (const char* text : {"3 heads do not divide embed_dim 16", "model.num_experts: found '0', allowed: an integer >= 1",
-                           "found 'HGN', allowed: GNN, HGNN"}) {
+  for (const char* text :
+       {"3 heads do not divide embed_dim 16", "model.num_experts: found '0', allowed: an integer >= 1", "found 'HGN', allowed: GNN, HGNN"}) {
     EXPECT_NE(options.err.find(text), std::string::npos) << options.err;
   }
   write("text.txt", "one line that is long enough\nand another one, too\n");

@@ -67,8 +67,7 @@ class Program : public testing::Test {
   Outcome wait_for(pid_t pid) const {
     int status = 0;
     waitpid(pid, &status, 0);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status), slurp(folder_ / "stdout"),
-            slurp(folder_ / "stderr")};
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status), slurp(folder_ / "stdout"), slurp(folder_ / "stderr")};
   }
   Outcome run(const std::vector<std::string>& arguments, const std::vector<std::string>& launcher = {}) {
     return wait_for(start(arguments, launcher));
@@ -82,8 +81,7 @@ class Program : public testing::Test {
 
   /// The tiny input of the repository with results in this folder.
   static std::vector<std::string> tiny(const std::string& command, const std::vector<std::string>& more = {}) {
-    std::vector<std::string> words{command, GNN_HPC_SOURCE_DIR "/inputs/tiny_comformer.yaml", "run.dir=run",
-                                   "data.cache_dir=cache"};
+    std::vector<std::string> words{command, GNN_HPC_SOURCE_DIR "/inputs/tiny_comformer.yaml", "run.dir=run", "data.cache_dir=cache"};
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }

@@ -16,10 +16,8 @@ using Points = std::vector<std::vector<std::string>>;
 
 TEST(Replicates, EveryPointWithEverySplit) {
   EXPECT_EQ(with_replicates({}, 2), (Points{{"data.replicate=0"}, {"data.replicate=1"}}));
-  EXPECT_EQ(with_replicates({{"a.b=1"}, {"a.b=2"}}, 2), (Points{{"a.b=1", "data.replicate=0"},
-                                                                 {"a.b=1", "data.replicate=1"},
-                                                                 {"a.b=2", "data.replicate=0"},
-                                                                 {"a.b=2", "data.replicate=1"}}));
+  EXPECT_EQ(with_replicates({{"a.b=1"}, {"a.b=2"}}, 2),
+            (Points{{"a.b=1", "data.replicate=0"}, {"a.b=1", "data.replicate=1"}, {"a.b=2", "data.replicate=0"}, {"a.b=2", "data.replicate=1"}}));
 }
 
 void write(const std::filesystem::path& folder, const std::string& text) {
@@ -46,7 +44,8 @@ TEST(Replicates, RowsOfAllRunsBelowOneHeader) {
 TEST(Replicates, SplitsWithoutAScoreAreLeftOutOfItsMeanAndCounted) {
   Results results;
   results.header = {"test/mae", "test/rmse", "test/r2", "split", "target"};
-  results.rows = {{"1", "2", "", "0", "x"}, {"3", "2", "0.5", "1", "x"}, {"5", "2", "0.7", "2", "x"}, {"4", "4", "", "0", "y"}, {"4", "4", "nan", "1", "y"}};
+  results.rows = {
+      {"1", "2", "", "0", "x"}, {"3", "2", "0.5", "1", "x"}, {"5", "2", "0.7", "2", "x"}, {"4", "4", "", "0", "y"}, {"4", "4", "nan", "1", "y"}};
   const std::string table = results_table(results);
   EXPECT_NE(table.find("0.6 +- 0.14 (2 of 3)"), std::string::npos) << table;
   EXPECT_NE(table.find("3 +- 2 "), std::string::npos) << table;

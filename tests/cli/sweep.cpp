@@ -24,11 +24,10 @@ Points parse(const std::string& yaml) {
 }
 
 TEST(Sweep, GridIsAllCombinationsTheLastKeyFastest) {
-  EXPECT_EQ(parse("sweep: {grid: {train.learning_rate: [1e-3, 3e-4], run.seed: [1, 2]}}"),
-            (Points{{"train.learning_rate=1e-3", "run.seed=1"},
-                    {"train.learning_rate=1e-3", "run.seed=2"},
-                    {"train.learning_rate=3e-4", "run.seed=1"},
-                    {"train.learning_rate=3e-4", "run.seed=2"}}));
+  EXPECT_EQ(parse("sweep: {grid: {train.learning_rate: [1e-3, 3e-4], run.seed: [1, 2]}}"), (Points{{"train.learning_rate=1e-3", "run.seed=1"},
+                                                                                                   {"train.learning_rate=1e-3", "run.seed=2"},
+                                                                                                   {"train.learning_rate=3e-4", "run.seed=1"},
+                                                                                                   {"train.learning_rate=3e-4", "run.seed=2"}}));
 }
 
 TEST(Sweep, PointsAreTakenAsTheyStand) {

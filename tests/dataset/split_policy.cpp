@@ -91,7 +91,9 @@ TEST(PartsOfWords, TakeTheUsualWords) {
   EXPECT_EQ(s.train, (Numbers{0, 5}));
   EXPECT_EQ(s.validation, (Numbers{1, 4}));
   EXPECT_EQ(s.test, Numbers{2});
-  const std::string text = message_of([&] { parts_of_words(std::vector<std::string>{"train", "a", "test", "", "", "holdout"}, samples, "my split"); });
+  const std::string text = message_of([&] {
+    parts_of_words(std::vector<std::string>{"train", "a", "test", "", "", "holdout"}, samples, "my split");
+  });
   for (const char* part : {"row 2", "m1", "my split", "'a'", "train, validation"}) EXPECT_NE(text.find(part), std::string::npos) << text;
 }
 
@@ -121,7 +123,8 @@ TEST_F(PartFiles, OfIdsAndOfNumbers) {
 
 TEST_F(PartFiles, RowsSettleWhichOfSeveralIsMeant) {
   std::vector<NamedSample> samples{{"a", 0}, {"a", 1}, {"b", 2}};
-  const std::string path = put("parts.json", R"({"id_train": ["a"], "row_train": [1], "id_val": ["b"], "row_val": [2], "id_test": ["a"], "row_test": [0]})");
+  const std::string path =
+      put("parts.json", R"({"id_train": ["a"], "row_train": [1], "id_val": ["b"], "row_val": [2], "id_test": ["a"], "row_test": [0]})");
   const Splits s = parts_of_files({path}, samples, 3);
   EXPECT_EQ(s.train, Numbers{1});
   EXPECT_EQ(s.test, Numbers{0});

@@ -44,8 +44,7 @@ struct BruteForceGraph {
           for (int a = -m[0]; a <= m[0]; ++a) {
             for (int b = -m[1]; b <= m[1]; ++b) {
               for (int c = -m[2]; c <= m[2]; ++c) {
-                const double d = length(a + frac[3 * j] - frac[3 * i], b + frac[3 * j + 1] - frac[3 * i + 1],
-                                        c + frac[3 * j + 2] - frac[3 * i + 2]);
+                const double d = length(a + frac[3 * j] - frac[3 * i], b + frac[3 * j + 1] - frac[3 * i + 1], c + frac[3 * j + 2] - frac[3 * i + 2]);
                 if (j != i || a != 0 || b != 0 || c != 0) note(d, kClashDistance);
                 if (d > kClashDistance && d <= radius + 1e-3) all.push_back({d, j, a, b, c}), inside += d <= radius;
               }
@@ -86,8 +85,7 @@ struct BruteForceGraph {
   /// Images that can matter within `radius`, by the distances between lattice planes.
   std::array<int, 3> box(double radius, double spread) const {
     const auto& m = cell_;
-    const double volume =
-        std::abs(m[0] * (m[4] * m[8] - m[5] * m[7]) - m[1] * (m[3] * m[8] - m[5] * m[6]) + m[2] * (m[3] * m[7] - m[4] * m[6]));
+    const double volume = std::abs(m[0] * (m[4] * m[8] - m[5] * m[7]) - m[1] * (m[3] * m[8] - m[5] * m[6]) + m[2] * (m[3] * m[7] - m[4] * m[6]));
     std::array<int, 3> out;
     for (int r = 0; r < 3; ++r) {
       const double *p = &m[3 * ((r + 1) % 3)], *q = &m[3 * ((r + 2) % 3)];
@@ -126,8 +124,7 @@ struct BruteForceGraph {
       if (p.d - first > kShellTie) first = p.d, ++shell;
       p.shell = shell;
     }
-    std::sort(points.begin(), points.end(),
-              [](const Point& p, const Point& q) { return std::tie(p.shell, p.n) < std::tie(q.shell, q.n); });
+    std::sort(points.begin(), points.end(), [](const Point& p, const Point& q) { return std::tie(p.shell, p.n) < std::tie(q.shell, q.n); });
     const auto cross = [](const std::array<int, 3>& p, const std::array<int, 3>& q) {
       return std::array<int, 3>{p[1] * q[2] - p[2] * q[1], p[2] * q[0] - p[0] * q[2], p[0] * q[1] - p[1] * q[0]};
     };

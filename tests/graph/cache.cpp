@@ -357,8 +357,8 @@ TEST(Cache, SignalStopsTheBuildAndKeepsFinishedParts) {
   EXPECT_LE(converted, 6000 - 3 * 1024);
 }
 
-/// What stops a phase is asked for in every one of them: here the flag is set before, and nothing may be begun; the lock of another machine may not be
-/// waited for (for ever: its time lies in the future), nor touched.
+/// What stops a phase is asked for in every one of them: here the flag is set before, and nothing may be begun; the lock of another machine may not
+/// be waited for (for ever: its time lies in the future), nor touched.
 TEST(Cache, ASignalEndsTheWaitForALock) {
   const test::TemporaryFolder folder;
   const NumberOptions options;

@@ -136,7 +136,9 @@ inline std::string content_of(const GraphCache& cache) {
       for (const double x : cache.resident(static_cast<int>(c))) digest.number(x);
       continue;
     }
-    const std::int64_t rows = column.domain == Domain::graph ? cache.num_samples() : column.domain == Domain::node ? cache.total_nodes() : cache.total_edges();
+    const std::int64_t rows = column.domain == Domain::graph  ? cache.num_samples()
+                              : column.domain == Domain::node ? cache.total_nodes()
+                                                              : cache.total_edges();
     std::vector<double> values(static_cast<std::size_t>(rows * column.width));
     cache.read<double>(static_cast<int>(c), all, values);
     digest.bytes(values.data(), values.size() * sizeof(double));

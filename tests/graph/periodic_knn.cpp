@@ -28,9 +28,7 @@ std::map<test::BruteForceGraph::Edge, int> as_map(const CrystalGraph& g) {
 
 /// Structure that must hold for every graph: canonical order, no duplicates, CSR, symmetry.
 void expect_well_formed(const CrystalGraph& g) {
-  const auto key = [&](std::int64_t e) {
-    return std::array<int, 5>{g.v[e], g.u[e], g.image[3 * e], g.image[3 * e + 1], g.image[3 * e + 2]};
-  };
+  const auto key = [&](std::int64_t e) { return std::array<int, 5>{g.v[e], g.u[e], g.image[3 * e], g.image[3 * e + 1], g.image[3 * e + 2]}; };
   ASSERT_EQ(g.row_ptr.size(), static_cast<std::size_t>(g.num_nodes) + 1);
   ASSERT_EQ(g.row_ptr.back(), g.num_edges());
   for (std::int64_t e = 1; e < g.num_edges(); ++e) ASSERT_LT(key(e - 1), key(e)) << "edge " << e;
@@ -62,9 +60,9 @@ TEST(PeriodicKnn, EqualsEveryReferenceGraph) {
     std::copy_n(cell.begin(), 9, lattice.begin());
     build_crystal_graph(lattice, frac, options, workspace, graph);
     expect_well_formed(graph);
-    const auto u = file.dataset(group + "/expected/u"), v = file.dataset(group + "/expected/v"),
-               image = file.dataset(group + "/expected/image"), mult = file.dataset(group + "/expected/mult"),
-               vec = file.dataset(group + "/expected/vec"), triple = file.dataset(group + "/expected/lattice_images");
+    const auto u = file.dataset(group + "/expected/u"), v = file.dataset(group + "/expected/v"), image = file.dataset(group + "/expected/image"),
+               mult = file.dataset(group + "/expected/mult"), vec = file.dataset(group + "/expected/vec"),
+               triple = file.dataset(group + "/expected/lattice_images");
     ASSERT_EQ(graph.u.size(), u.size());
     for (std::size_t e = 0; e < u.size(); ++e) {
       ASSERT_EQ(graph.u[e], u[e]);

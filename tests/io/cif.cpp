@@ -18,9 +18,8 @@ namespace gnn_hpc {
 namespace {
 
 std::string cell(double a, double alpha = 90, double b = 0, double c = 0, double gamma = 0) {
-  return fmt::format(
-      "_cell_length_a {}\n_cell_length_b {}\n_cell_length_c {}\n_cell_angle_alpha {}\n_cell_angle_beta {}\n_cell_angle_gamma {}\n",
-      a, b > 0 ? b : a, c > 0 ? c : a, alpha, alpha, gamma > 0 ? gamma : alpha);
+  return fmt::format("_cell_length_a {}\n_cell_length_b {}\n_cell_length_c {}\n_cell_angle_alpha {}\n_cell_angle_beta {}\n_cell_angle_gamma {}\n", a,
+                     b > 0 ? b : a, c > 0 ? c : a, alpha, alpha, gamma > 0 ? gamma : alpha);
 }
 const std::string kColumns = "loop_\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n";
 
@@ -104,9 +103,8 @@ TEST(Cif, SymmetryFromEachSource) {
   const std::string rock_salt = kColumns + "Na 0 0 0\nCl 0.5 0.5 0.5\n";
   const std::map<int, int> expected{{11, 4}, {17, 4}};
   Crystal c;
-  for (const char* group :
-       {"_symmetry_space_group_name_H-M 'F m -3 m'\n", "_space_group_name_H-M_alt 'F m -3 m'\n",
-        "_symmetry_Int_Tables_number 225\n", "_space_group_IT_number 225\n", "_space_group_name_Hall '-F 4 2 3'\n"}) {
+  for (const char* group : {"_symmetry_space_group_name_H-M 'F m -3 m'\n", "_space_group_name_H-M_alt 'F m -3 m'\n",
+                            "_symmetry_Int_Tables_number 225\n", "_space_group_IT_number 225\n", "_space_group_name_Hall '-F 4 2 3'\n"}) {
     SCOPED_TRACE(group);
     parse_cif("data_x\n" + cell(5.64) + group + rock_salt, c);
     EXPECT_EQ(composition(c), expected);
@@ -139,9 +137,8 @@ TEST(Cif, AFullListUnderItsSymmetryIsNotDoubled) {
 
 TEST(Cif, RhombohedralAndHexagonalSettings) {
   Crystal c;  // corundum in hexagonal axes: 12 Al, 18 O; the cell's angles choose the setting of R -3 c
-  parse_cif("data_x\n" + cell(4.76, 90, 4.76, 12.99, 120) + "_symmetry_space_group_name_H-M 'R -3 c'\n" + kColumns +
-                "Al 0 0 0.3522\nO 0.3063 0 0.25\n",
-            c);
+  parse_cif(
+      "data_x\n" + cell(4.76, 90, 4.76, 12.99, 120) + "_symmetry_space_group_name_H-M 'R -3 c'\n" + kColumns + "Al 0 0 0.3522\nO 0.3063 0 0.25\n", c);
   EXPECT_EQ(composition(c), (std::map<int, int>{{13, 12}, {8, 18}}));
 }
 
@@ -171,18 +168,22 @@ TEST(Cif, EveryBlockWithAtomsIsAStructure) {
 TEST(Cif, ContentsAgreeWithFormulaAndZ) {
   const std::string salt = "data_x\n" + cell(5.64) + "_symmetry_space_group_name_H-M 'F m -3 m'\n" + kColumns + "Na 0 0 0\nCl 0.5 0.5 0.5\n";
   const auto with = [&](const std::string& more) { return reason(salt + more); };
-  for (const char* good : {"_chemical_formula_sum 'Na Cl'\n", "_chemical_formula_sum 'Cl1 Na1'\n_cell_formula_units_Z 4\n", "_chemical_formula_sum NaCl\n_cell.Z 4\n",
-                           "_chemical_formula_sum 'Na4 Cl4'\n", "_chemical_formula_sum 'Na4 Cl4'\n_cell_formula_units_Z 1\n",
-                           "_chemical_formula_structural NaCl\n_chemical_formula_sum 'Na4 Cl4'\n_cell_formula_units_Z 4\n", "_chemical_formula_sum ?\n",
-                           "_cell_formula_units_Z ?\n", "_chemical_formula_sum 'Na Cl'\n_cell_formula_units_Z 0\n", "_chemical_formula_sum 'table salt'\n"}) {
+  for (const char* good :
+       {"_chemical_formula_sum 'Na Cl'\n", "_chemical_formula_sum 'Cl1 Na1'\n_cell_formula_units_Z 4\n", "_chemical_formula_sum NaCl\n_cell.Z 4\n",
+        "_chemical_formula_sum 'Na4 Cl4'\n", "_chemical_formula_sum 'Na4 Cl4'\n_cell_formula_units_Z 1\n",
+        "_chemical_formula_structural NaCl\n_chemical_formula_sum 'Na4 Cl4'\n_cell_formula_units_Z 4\n", "_chemical_formula_sum ?\n",
+        "_cell_formula_units_Z ?\n", "_chemical_formula_sum 'Na Cl'\n_cell_formula_units_Z 0\n", "_chemical_formula_sum 'table salt'\n"}) {
     EXPECT_EQ(with(good), "") << good;
   }
-  EXPECT_NE(with("_chemical_formula_sum 'Na Cl2'\n").find("the cell holds Na4 Cl4 after its symmetry is applied, but _chemical_formula_sum is 'Na Cl2'"), std::string::npos);
+  EXPECT_NE(
+      with("_chemical_formula_sum 'Na Cl2'\n").find("the cell holds Na4 Cl4 after its symmetry is applied, but _chemical_formula_sum is 'Na Cl2'"),
+      std::string::npos);
   EXPECT_NE(with("_chemical_formula_sum 'Na Cl'\n_cell_formula_units_Z 2\n").find("with _cell_formula_units_Z 2"), std::string::npos);
   EXPECT_NE(with("_chemical_formula_sum 'Na4 Cl4'\n_cell_formula_units_Z 4\n"), "");  // 16 of each, nothing says that the sum is the cell's
-  EXPECT_NE(with("_chemical_formula_sum 'Na Cl H2 O'\n"), "");                           // hydrogen and water without coordinates
+  EXPECT_NE(with("_chemical_formula_sum 'Na Cl H2 O'\n"), "");                        // hydrogen and water without coordinates
   EXPECT_NE(with("_chemical_formula_sum Na\n"), "");
-  const std::string fluorine = "data_x\n" + cell(4) + "_chemical_formula_structural F2\n_chemical_formula_sum F4\n_cell_formula_units_Z ";  // as pymatgen has it
+  const std::string fluorine =
+      "data_x\n" + cell(4) + "_chemical_formula_structural F2\n_chemical_formula_sum F4\n_cell_formula_units_Z ";  // as pymatgen has it
   const std::string four = "\n" + kColumns + "F 0 0 0\nF .5 0 0\nF 0 .5 0\nF 0 0 .5\n";
   EXPECT_EQ(reason(fluorine + "2" + four), "");
   EXPECT_NE(reason(fluorine + "3" + four), "");
@@ -213,11 +214,13 @@ TEST(Cif, LabelsOfTwoReadingsNeedTheFormula) {
 
 /// Atoms nearer to each other than any two are: named, whether listed, mixed, or alternatives of a disordered structure.
 TEST(Cif, AtomsOnTopOfEachOtherAreRefusedByName) {
-  const std::string head = "data_x\n" + cell(4), columns = "loop_\n_atom_site_label\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n";
+  const std::string head = "data_x\n" + cell(4),
+                    columns = "loop_\n_atom_site_label\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n";
   EXPECT_NE(reason(head + columns + "Fe1 Fe .5 .5 .5\nNi1 Ni .5 .5 .5\n").find("Fe1 (Fe) and Ni1 (Ni) are 0.00 A apart"), std::string::npos);
   EXPECT_NE(reason(head + columns + "O1A O .1 .2 .3\nO1B O .16 .2 .3\n").find("O1A (O) and O1B (O) are 0.24 A apart"), std::string::npos);
   EXPECT_NE(reason(head + columns + "H1 H .98 0 0\nC1 C .03 0 0\n").find("0.20 A apart"), std::string::npos);  // across the cell's face
-  EXPECT_NE(reason(head + "_symmetry_equiv_pos_as_xyz '-x,y,z'\n" + columns + "O1 O .05 .2 .3\n").find("O1 (O) and an image of O1 (O) are 0.40 A"), std::string::npos);
+  EXPECT_NE(reason(head + "_symmetry_equiv_pos_as_xyz '-x,y,z'\n" + columns + "O1 O .05 .2 .3\n").find("O1 (O) and an image of O1 (O) are 0.40 A"),
+            std::string::npos);
   const std::string disorder = "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n_atom_site_disorder_group\n";
   EXPECT_NE(reason(head + disorder + "O1 0 0 0 1\nO2 .5 .5 .5 2\n").find("disorder groups 1 and 2 are alternatives"), std::string::npos);
   EXPECT_NE(reason(head + disorder + "O1 .1 0 0 -1\n").find("special position"), std::string::npos);
@@ -235,7 +238,10 @@ TEST(Cif, WhatIsSaidTwiceMustBeTheSame) {
   EXPECT_NE(reason(head + "_cell.length_a 5\n" + good).find("given twice"), std::string::npos);
   EXPECT_EQ(reason(head + "_cell.length_a 4\n" + good), "");
   EXPECT_NE(reason(head + good + "loop_\n_atom_site.fract_x\n_atom_site.label\n0 Na1\n").find("two loops of atoms"), std::string::npos);
-  EXPECT_NE(reason(head + "loop_\n_atom_site_type_symbol\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nNa Cl 0 0 0\n"), "");
+  EXPECT_NE(
+      reason(head +
+             "loop_\n_atom_site_type_symbol\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nNa Cl 0 0 0\n"),
+      "");
 }
 
 TEST(Cif, EveryDefectHasItsReason) {
@@ -285,8 +291,7 @@ TEST(Cif, EveryDefectHasItsReason) {
 
 /// Every prefix and every single-byte change of a good file ends in a crystal or a reason, never in a crash.
 TEST(Cif, DamagedTextIsSafe) {
-  const std::string good =
-      "data_x\n" + cell(5.64) + "_symmetry_space_group_name_H-M 'F m -3 m'\n" + kColumns + "Na+ 0 0 0\nCl- 0.5 0.5 0.5\n";
+  const std::string good = "data_x\n" + cell(5.64) + "_symmetry_space_group_name_H-M 'F m -3 m'\n" + kColumns + "Na+ 0 0 0\nCl- 0.5 0.5 0.5\n";
   std::uint32_t state = 7;
   for (std::size_t n = 0; n < good.size(); ++n) {
     reason(good.substr(0, n));

@@ -91,8 +91,7 @@ TEST(CifSymmetry, TheOriginOfTwoIsTakenWhereTheFileTellsIt) {
   for (const char* origin2 : {"F d -3 m :2", "F d -3 m:2", "Fd-3m:2", "F d -3 m Z", "Fd-3mZ", "F D -3 M :2"}) {
     expect_facts(cubic(3.567) + name(origin2) + kDiamond2, 8, 1.544556, 32);
   }
-  for (const char* origin1 : {"F d -3 m :1", "F d -3 m S", "Fd-3mS"})
-    expect_facts(cubic(3.567) + name(origin1) + kDiamond1, 8, 1.544556, 32);
+  for (const char* origin1 : {"F d -3 m :1", "F d -3 m S", "Fd-3mS"}) expect_facts(cubic(3.567) + name(origin1) + kDiamond1, 8, 1.544556, 32);
   const std::string code = "_space_group_IT_coordinate_system_code 2\n", hall = "_space_group_name_Hall '-F 4vw 2vw 3'\n";
   expect_facts(cubic(8.08) + name("F d -3 m") + code + kSpinel, 56, 1.922909, 256);
   expect_facts(cubic(8.08) + number(227) + code + kSpinel, 56, 1.922909, 256);
@@ -106,8 +105,7 @@ TEST(CifSymmetry, TheOriginOfTwoIsTakenWhereTheFileTellsIt) {
 
 /// All 24 space groups with two origins, by name and by number; without a word on the origin both are possible.
 TEST(CifSymmetry, EveryGroupWithTwoOriginsIsRefusedWithoutOne) {
-  const int numbers[] = {48,  50,  59,  68,  70,  85,  86,  88,  125, 126, 129, 130,
-                         133, 134, 137, 138, 141, 142, 201, 203, 222, 224, 227, 228};
+  const int numbers[] = {48, 50, 59, 68, 70, 85, 86, 88, 125, 126, 129, 130, 133, 134, 137, 138, 141, 142, 201, 203, 222, 224, 227, 228};
   for (const int n : numbers) {
     const std::string box = n < 75 ? cell(7, 8, 9, 90, 90, 90) : n < 195 ? cell(7, 7, 9, 90, 90, 90) : cubic(9);
     expect_reason(box + number(n) + kColumns + "C .1 .2 .3\n", "setting (origin or axes) of the space group is not told");
@@ -181,32 +179,27 @@ TEST(CifSymmetry, EveryOperationKeepsTheMetricOfTheCell) {
 
 TEST(CifSymmetry, OperationsInEveryNotation) {
   const std::string f = cubic(5.64), salt = kColumns + "Na 0 0 0\nCl .5 .5 .5\n";
-  for (const auto& list :
-       std::vector<std::vector<std::string>>{{"x,y,z", "x,y+1/2,z+1/2", "x+1/2,y,z+1/2", "x+1/2,y+1/2,z"},
-                                             {"X, Y, Z", "X,1/2+Y,1/2+Z", "1/2+X,Y,1/2+Z", "1/2+X,1/2+Y,Z"},
-                                             {"+x,+y,+z", "x,y+0.5,z+.5", "0.5+x,y,0.5+z", "x+ .50, y + 0.500, z"},
-                                             {"x,y,z,+1", "x,y+1/2,z+1/2,-1", "x+1/2,y,z+1/2,+1", "x+1/2,y+1/2,z,-1"},
-                                             {"1*x,y,z", "x,-1/2+y,z-1/2", "x+3/2,y,z+1/2", "x+1/2,y+1/2,z+1"}}) {
+  for (const auto& list : std::vector<std::vector<std::string>>{{"x,y,z", "x,y+1/2,z+1/2", "x+1/2,y,z+1/2", "x+1/2,y+1/2,z"},
+                                                                {"X, Y, Z", "X,1/2+Y,1/2+Z", "1/2+X,Y,1/2+Z", "1/2+X,1/2+Y,Z"},
+                                                                {"+x,+y,+z", "x,y+0.5,z+.5", "0.5+x,y,0.5+z", "x+ .50, y + 0.500, z"},
+                                                                {"x,y,z,+1", "x,y+1/2,z+1/2,-1", "x+1/2,y,z+1/2,+1", "x+1/2,y+1/2,z,-1"},
+                                                                {"1*x,y,z", "x,-1/2+y,z-1/2", "x+3/2,y,z+1/2", "x+1/2,y+1/2,z+1"}}) {
     expect_facts(f + operations(list) + salt, 8, 2.82, 48);
     expect_facts(f + operations(list, "_symmetry_equiv_pos_as_xyz") + salt, 8, 2.82, 48);
   }
   // Thirds in two and four decimals.
   const std::string graphite = kColumns + "C 0 0 .25\nC .3333 .6667 .25\n";
   expect_facts(hexagonal(2.461, 6.708) + operations({"x,y,z", "-x,-y,0.50+z"}) + graphite, 4, 1.420859, 12, 3e-4);
-  expect_reason(hexagonal(9, 7) + operations({"x,y,z", "x+0.33,y+.67,z+0.33", "x+.67,y+.33,z+.67"}) + kColumns + "C 0 0 0\n",
-                "accepted: 3 atoms");
+  expect_reason(hexagonal(9, 7) + operations({"x,y,z", "x+0.33,y+.67,z+0.33", "x+.67,y+.33,z+.67"}) + kColumns + "C 0 0 0\n", "accepted: 3 atoms");
   // magCIF: operations with the time, centrings apart.
   expect_facts(f + operations({"x,y,z,+1", "-x,-y,-z,+1"}, "_space_group_symop_magn_operation.xyz") +
-                   operations({"x,y,z,+1", "x,y+1/2,z+1/2,-1", "x+1/2,y,z+1/2,+1", "x+1/2,y+1/2,z,-1"},
-                              "_space_group_symop_magn_centering.xyz") +
+                   operations({"x,y,z,+1", "x,y+1/2,z+1/2,-1", "x+1/2,y,z+1/2,+1", "x+1/2,y+1/2,z,-1"}, "_space_group_symop_magn_centering.xyz") +
                    salt,
                8, 2.82, 48);
-  for (const char* bad :
-       {"x,y", "x,y,q", "x,x,x", "x,y,2z", "x/2,y,z", "x,y,z+", "x,y,z+1/", "x y,y,z", "x,y,z,t", "x1,x2,x3", "", "x,,z"}) {
+  for (const char* bad : {"x,y", "x,y,q", "x,x,x", "x,y,2z", "x/2,y,z", "x,y,z+", "x,y,z+1/", "x y,y,z", "x,y,z,t", "x1,x2,x3", "", "x,,z"}) {
     expect_reason(f + operations({"x,y,z", bad}) + salt, "unreadable symmetry operation");
   }
-  expect_reason(f + operations({"x,y,z"}) + operations({"x,y,z", "-x,-y,-z"}, "_symmetry_equiv_pos_as_xyz") + salt,
-                "list different operations");
+  expect_reason(f + operations({"x,y,z"}) + operations({"x,y,z", "-x,-y,-z"}, "_symmetry_equiv_pos_as_xyz") + salt, "list different operations");
   expect_reason(f + "_cell_modulation_dimension 1\n" + salt, "modulated");
 }
 
@@ -215,8 +208,7 @@ TEST(CifSymmetry, ListsThatLackAnOperationThatMattersAreRefused) {
   const std::string general = kColumns + "C .1 .2 .3\n", special = kColumns + "C 0 0 0\n";
   expect_reason(cell(5, 6, 7, 90, 90, 90) + operations({"x,y,z", "-x,y,z", "x,-y,z"}) + general, "are no group");
   EXPECT_EQ(reason(cell(5, 6, 7, 90, 90, 90) + operations({"x,y,z", "-x,y,z", "x,-y,z"}) + special), "accepted: 1 atoms");
-  EXPECT_EQ(reason(cell(5, 6, 7, 90, 90, 90) + operations({"x,y,z", "-x,y,z", "x,-y,z", "-x,-y,z"}) + general),
-            "accepted: 4 atoms");
+  EXPECT_EQ(reason(cell(5, 6, 7, 90, 90, 90) + operations({"x,y,z", "-x,y,z", "x,-y,z", "-x,-y,z"}) + general), "accepted: 4 atoms");
 }
 
 /// A coordinate cut to two digits lies beside its special position by more than 0.1 angstrom in a large cell.
@@ -230,8 +222,7 @@ TEST(CifSymmetry, RoundedCoordinatesOfSpecialPositionsAreSnapped) {
   EXPECT_NEAR(c.frac[0], 1.0 / 3, 1e-12);
   EXPECT_NEAR(c.frac[1], 2.0 / 3, 1e-12);
   EXPECT_EQ(c.frac[2], 0.25);
-  expect_facts(hexagonal(3.82, 6.26) + name("P 63 m c") + kColumns + "Zn 0.33 0.67 0\nS .3333 .6667 .3748\n", 4, 2.340598, 16,
-               1e-5);
+  expect_facts(hexagonal(3.82, 6.26) + name("P 63 m c") + kColumns + "Zn 0.33 0.67 0\nS .3333 .6667 .3748\n", 4, 2.340598, 16, 1e-5);
   // More digits say that it is not there: three atoms on top of each other.
   expect_reason(big + kColumns + "C 0.3300 0.6700 .25\n", "no two atoms may be closer");
   expect_reason(big + kColumns + "C 0.32 0.66 .25\n", "no two atoms may be closer");  // a third is not within a unit of 0.32

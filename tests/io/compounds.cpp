@@ -78,8 +78,7 @@ TEST(Compounds, AreSane) {
       EXPECT_EQ(cell[symbol], units * n) << symbol;
       atoms += n;
     }
-    const double nearest = shortest_distance(*crystal),
-                 volume = cell_volume(crystal->lattice) / static_cast<double>(crystal->z.size());
+    const double nearest = shortest_distance(*crystal), volume = cell_volume(crystal->lattice) / static_cast<double>(crystal->z.size());
     EXPECT_GT(nearest, 0.9);
     EXPECT_LT(nearest, 4.0);
     EXPECT_GT(volume, 5.0);

@@ -135,9 +135,7 @@ TEST(CrystalSource, ColumnsByNameAndTheirAbsence) {
 
 TEST(CrystalSource, AColumnInUseWhoseNameAnotherBearsIsRefused) {
   const Folder folder;
-  const auto csv = [&](const std::string& header) {
-    return folder.write("t.csv", header + "\n" + "n1,\"" + kCif + "\",5,6\n");
-  };
+  const auto csv = [&](const std::string& header) { return folder.write("t.csv", header + "\n" + "n1,\"" + kCif + "\",5,6\n"); };
   CrystalSourceOptions options{.paths = {csv("id,cif,y,y")}, .targets = {"y"}};
   EXPECT_NE(failure(options).find("t.csv:1: 2 columns are called 'y'; rename all but one"), std::string::npos);
   options.targets_optional = true;  // which of them is the truth, prediction cannot know either
@@ -209,8 +207,7 @@ TEST(CrystalSource, FolderWithAndWithoutHeader) {
   EXPECT_NE(failure({.paths = {folder.path().string()}, .targets = {"x"}}).find("columns: file, gap, e"), std::string::npos);
 
   const auto source = CrystalSource::open({.paths = {folder.path().string()}, .targets = {"e"}});
-  EXPECT_EQ(source->files(), (std::vector<std::string>{(folder / "id_prop.csv").string(), (folder / "a.cif").string(),
-                                                       (folder / "c.xyz").string()}));
+  EXPECT_EQ(source->files(), (std::vector<std::string>{(folder / "id_prop.csv").string(), (folder / "a.cif").string(), (folder / "c.xyz").string()}));
 }
 
 /// id_prop.csv: a name that is asked for is a column's, never a position; every row is used or bad.
@@ -230,7 +227,8 @@ TEST(CrystalSource, ColumnsOfIdPropAreThoseOfTheHeader) {
   EXPECT_EQ(read({"x", "y"}).good.at(1).targets, (std::vector<double>{3, 4}));
   table("id,y,y\na,1,2\n");
   EXPECT_NE(refuse({"y"}).find("2 columns are called 'y'"), std::string::npos);
-  EXPECT_NE(failure({.paths = {(table("a,1\n"), folder.path().string())}, .targets = {"y"}, .id_column = "name"}).find("no header"), std::string::npos);
+  EXPECT_NE(failure({.paths = {(table("a,1\n"), folder.path().string())}, .targets = {"y"}, .id_column = "name"}).find("no header"),
+            std::string::npos);
   table("id,y\na,\"1\nb,2\n");  // a quote that is never closed
   got = read({"y"});
   ASSERT_EQ(got.bad.size(), 1U);
@@ -289,7 +287,8 @@ TEST(CrystalSource, FilesThatNoRowNamesAreTold) {
   const Folder folder;
   for (const char* name : {"a.cif", "b.cif", "c.cif"}) folder.write(name, kCif);
   folder.write("notes.txt", "hello");
-  EXPECT_EQ(CrystalSource::open({.paths = {folder.path().string()}})->notes().at(0), folder.path().string() + ": 1 files are no structures by their names: notes.txt");
+  EXPECT_EQ(CrystalSource::open({.paths = {folder.path().string()}})->notes().at(0),
+            folder.path().string() + ": 1 files are no structures by their names: notes.txt");
   folder.write("id_prop.csv", "a,1\n");
   const auto notes = CrystalSource::open({.paths = {folder.path().string()}, .targets = {"e"}})->notes();
   ASSERT_EQ(notes.size(), 1U);
@@ -410,8 +409,7 @@ TEST(CrystalSource, ReadsTheSharedDataSets) {
     std::size_t count;
   };
   for (const Set& set : {Set{"perov_5_val.csv.gz", "heat_all", 3787}, Set{"carbon_24_val.csv.gz", "energy_per_atom", 2032},
-                         Set{"mp20_subset_val.csv.gz", "band_gap", 123}, Set{"supercon_val.csv.gz", "prop", 105},
-                         Set{"jarvis_sample", "prop", 50}}) {
+                         Set{"mp20_subset_val.csv.gz", "band_gap", 123}, Set{"supercon_val.csv.gz", "prop", 105}, Set{"jarvis_sample", "prop", 50}}) {
     const auto path = test::shared_path(std::string("data/crystals/") + set.path);
     if (!std::filesystem::exists(path)) GTEST_SKIP() << "no " << path << "; set GNN_HPC_SHARED";
     const auto got = read_all({.paths = {path.string()}, .targets = {set.target}});

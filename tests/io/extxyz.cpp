@@ -55,8 +55,7 @@ TEST(Extxyz, InfoQuotingBracketsAndFlags) {
 }
 
 TEST(Extxyz, CoordinatesBecomeFractionalAndColumnsComeInAnyOrder) {
-  const auto p = parse("2\n" + kLattice +
-                       "Properties=id:I:1:pos:R:3:species:S:1:forces:R:3 energy=-1.5\n1 1 1 1 Fe 0 0 0\n2 2 2.5 3 O2- 0 0 0\n");
+  const auto p = parse("2\n" + kLattice + "Properties=id:I:1:pos:R:3:species:S:1:forces:R:3 energy=-1.5\n1 1 1 1 Fe 0 0 0\n2 2 2.5 3 O2- 0 0 0\n");
   EXPECT_EQ(p.crystal.z, (std::vector<std::uint8_t>{26, 8}));
   const std::vector<double> expected{0.25, 0.2, 1.0 / 6, 0.5, 0.5, 0.5};
   for (int i = 0; i < 6; ++i) EXPECT_NEAR(p.crystal.frac[i], expected[i], 1e-15);
@@ -133,9 +132,8 @@ TEST(Extxyz, DamagedFramesDoNotTakeTheOthersWithThem) {
       EXPECT_EQ(reason(frame.text), "");
     }
   }
-  EXPECT_EQ(got,
-            (std::vector<std::pair<std::int64_t, bool>>{
-                {1, true}, {6, false}, {10, true}, {13, true}, {16, false}, {17, true}, {20, false}, {21, true}, {24, false}}));
+  EXPECT_EQ(got, (std::vector<std::pair<std::int64_t, bool>>{
+                     {1, true}, {6, false}, {10, true}, {13, true}, {16, false}, {17, true}, {20, false}, {21, true}, {24, false}}));
   ExtxyzReader counter(path);  // counting sees the same frames
   std::size_t count = 0;
   while (counter.next(nullptr)) ++count;

@@ -230,16 +230,15 @@ TEST_F(Hdf5, AClaimThatTheFileCannotHoldIsRefusedBeforeAnythingIsAllocated) {
     hid_t type;
     bool chunked, deflate;
   };
-  const std::vector<Claim> claims{{{much}, H5T_NATIVE_DOUBLE, false, false},     {{much}, H5T_NATIVE_INT8, true, true},
-                                  {{much, 128}, H5T_NATIVE_INT32, true, false},  {{much, much}, H5T_NATIVE_DOUBLE, false, false},
-                                  {{much}, text.get(), true, true},              {{1 << 26, 1}, H5T_NATIVE_INT8, true, true}};
+  const std::vector<Claim> claims{
+      {{much}, H5T_NATIVE_DOUBLE, false, false},       {{much}, H5T_NATIVE_INT8, true, true}, {{much, 128}, H5T_NATIVE_INT32, true, false},
+      {{much, much}, H5T_NATIVE_DOUBLE, false, false}, {{much}, text.get(), true, true},      {{1 << 26, 1}, H5T_NATIVE_INT8, true, true}};
   for (const Claim& claim : claims) {
     write_claim(path_, claim.shape, claim.type, claim.chunked, claim.deflate);
     ASSERT_LT(fs::file_size(path_), 100000U);
     const Hdf5Reader in(path_);
     std::int64_t row[128];
-    for (const auto& touch : std::vector<std::function<void()>>{[&] { in.shape("/x"); }, [&] { in.read<double>("/x"); },
-                                                                [&] { in.read_texts("/x"); },
+    for (const auto& touch : std::vector<std::function<void()>>{[&] { in.shape("/x"); }, [&] { in.read<double>("/x"); }, [&] { in.read_texts("/x"); },
                                                                 [&] { in.read_rows<std::int64_t>("/x", 0, row); }}) {
       try {
         touch();

@@ -33,7 +33,8 @@ TEST(PolymerText, WhatMayBeLeftOut) {
 }
 
 TEST(PolymerText, WeightsIntoAPointAddUpToOne) {
-  EXPECT_NO_THROW(parse_polymer_text("C|1|<1-2:0.333333:0.333333<1-1:0.333333:9<2-2:0.333333:0<1-3:0.1:0.333334<2-3:0.9:0.333334"));  // i-i counts once
+  EXPECT_NO_THROW(
+      parse_polymer_text("C|1|<1-2:0.333333:0.333333<1-1:0.333333:9<2-2:0.333333:0<1-3:0.1:0.333334<2-3:0.9:0.333334"));  // i-i counts once
   EXPECT_NO_THROW(parse_polymer_text("C|1|<1-2:0.999995:1"));
   EXPECT_THROW(parse_polymer_text("C|1|<1-2:0.99998:1"), Error);
   EXPECT_THROW(parse_polymer_text("C|1|<1-2:1:1<1-1:0.5:0.5"), Error);

@@ -70,8 +70,7 @@ TEST(Poscar, EqualsTheReferenceReader) {
     SCOPED_TRACE(name);
     Crystal c;
     parse_poscar(read_text((folder / (name + ".vasp")).string()), c);
-    const auto lattice = file.dataset(name + "/inputs/lattice"), frac = file.dataset(name + "/inputs/frac"),
-               z = file.dataset(name + "/inputs/Z");
+    const auto lattice = file.dataset(name + "/inputs/lattice"), frac = file.dataset(name + "/inputs/frac"), z = file.dataset(name + "/inputs/Z");
     for (int i = 0; i < 9; ++i) EXPECT_EQ(c.lattice[i], lattice[i]);
     EXPECT_EQ(c.frac, frac);
     EXPECT_EQ(std::vector<double>(c.z.begin(), c.z.end()), z);
@@ -111,7 +110,8 @@ TEST(Poscar, EveryDefectHasItsReason) {
   contains("x\n1 1 1 1\n" + kCell, "4 scale factors");
   contains(kHead + "1\n4 0 0 1\n0 4 0\n0 0 4\n" + kTail + "Direct\n0 0 0\n.5 .5 .5\n", "a lattice vector is followed by one more number, '1'");
   contains(kHead + "1\n" + kCell + kTail + "0 0 0\n.5 .5 .5\n.2 .2 .2\n", "says Direct or Cartesian is missing");
-  contains(kHead + "1\n" + kCell + kTail + "Selective dynamics\n0 0 0 T T T\n.5 .5 .5 T T T\n.2 .2 .2 T T T\n", "says Direct or Cartesian is missing");
+  contains(kHead + "1\n" + kCell + kTail + "Selective dynamics\n0 0 0 T T T\n.5 .5 .5 T T T\n.2 .2 .2 T T T\n",
+           "says Direct or Cartesian is missing");
   contains(kHead + "1\n" + kCell + kTail + "Na 0 0 0\nCl .5 .5 .5\nCl .2 .2 .2\n", "says Direct or Cartesian is missing");
   contains(kHead + "1\n" + kCell + kTail + "\n0 0 0\n.5 .5 .5\n", "says Direct or Cartesian is missing");
   contains(kHead + "1\n" + kCell + kTail + "Direct\n0 0 0 0\n.5 .5 .5\n", "followed by one more number");

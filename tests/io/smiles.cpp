@@ -123,7 +123,8 @@ TEST_F(Smiles, OnePolymerAfterAnother) {
   const std::string monomers = "[*:1]CC([*:2])F.[*:3]O[*:4]|", rules = "<1-3:1:0.5<4-1:0.5:1<2-2:1:1~100";
   Molecule again, other;
   const std::string texts[] = {monomers + "0.25|0.75|" + rules, monomers + "0.5|0.5|" + rules,
-                               "[*:1]CC([*:2])F.[*:3]O[*:4]|0.5|0.5|<1-3:1:0.25<4-1:0.75:1<2-2:1:1", "[*:1]CC([*:2])F.[*:3]O[*:4]|0.5|0.5|<4-1:1:1<2-2:1:1<3-3:1:1"};
+                               "[*:1]CC([*:2])F.[*:3]O[*:4]|0.5|0.5|<1-3:1:0.25<4-1:0.75:1<2-2:1:1",
+                               "[*:1]CC([*:2])F.[*:3]O[*:4]|0.5|0.5|<4-1:1:1<2-2:1:1<3-3:1:1"};
   for (int round = 0; round < 2; ++round) {
     for (const std::string& text : texts) {
       reader.read(text, again);
@@ -176,7 +177,7 @@ TEST_F(Smiles, EveryAttachmentPointAndFragmentOfAPolymerIsBonded) {
   EXPECT_NE(reason(read_polymer, "*CC[*:2]|1|<2-2:1:1").find("attachment point 0 dangles"), std::string::npos);
   EXPECT_NE(reason(read_polymer, "[*:1]CC[*:2].CCO|0.5|0.5|<1-2:1:1").find("fragment 2 has no attachment point"), std::string::npos);
   EXPECT_NE(reason(read_polymer, "[*:1]CC[*:2].[*:3]CO[*:4]|0.5|0.5|<~10").find("no rule says how the 2 fragments"), std::string::npos);
-  EXPECT_EQ(reason(read_polymer, "[*:1]CC[*:2]|1|<~25"), "accepted");  // one unit without rules is legal
+  EXPECT_EQ(reason(read_polymer, "[*:1]CC[*:2]|1|<~25"), "accepted");                                 // one unit without rules is legal
   EXPECT_EQ(reason(read_polymer, "[*:1]CC[*:2].[*:3]CO[*:4]|0.5|0.5|<1-2:1:1<3-4:1:1"), "accepted");  // two blocks, as diblock copolymers
 }
 
@@ -184,7 +185,8 @@ TEST_F(Smiles, EveryAttachmentPointAndFragmentOfAPolymerIsBonded) {
 TEST_F(Smiles, WeightsOfFragmentsAddUpToOne) {
   const std::string two = "[*:1]CC[*:2].[*:3]CO[*:4]", joined = "<1-3:1:1<2-4:1:1", blocks = "<1-2:1:1<3-4:1:1";
   for (const std::string& rules : {joined, blocks}) EXPECT_EQ(reason(read_polymer, two + "|0.3|0.7|" + rules), "accepted");
-  for (const std::string& rules : {joined, blocks}) EXPECT_NE(reason(read_polymer, two + "|1|1|" + rules).find("add up to 2, not 1"), std::string::npos);
+  for (const std::string& rules : {joined, blocks})
+    EXPECT_NE(reason(read_polymer, two + "|1|1|" + rules).find("add up to 2, not 1"), std::string::npos);
   EXPECT_NE(reason(read_polymer, two + "|0.3|0.6|" + joined).find("add up to 0.9, not 1"), std::string::npos);
   EXPECT_NE(reason(read_polymer, two + "|0|0|" + joined).find("add up to 0, not 1"), std::string::npos);
   EXPECT_NE(reason(read_polymer, "[*:1]CC[*:2]|0.4|<1-2:1:1").find("add up to 0.4"), std::string::npos);

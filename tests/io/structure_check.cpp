@@ -27,8 +27,7 @@ double brute_force(const Crystal& c, int reach) {
               const double x = c.frac[3 * b + d], y = c.frac[3 * a + d];
               f[d] = x - std::floor(x) - (y - std::floor(y)) + wrap[d];
             }
-            for (int d = 0; d < 3; ++d)
-              squared += std::pow(f[0] * c.lattice[d] + f[1] * c.lattice[3 + d] + f[2] * c.lattice[6 + d], 2);
+            for (int d = 0; d < 3; ++d) squared += std::pow(f[0] * c.lattice[d] + f[1] * c.lattice[3 + d] + f[2] * c.lattice[6 + d], 2);
             best = std::min(best, squared);
           }
         }
@@ -41,9 +40,7 @@ double brute_force(const Crystal& c, int reach) {
 /// Cells of every shape, flat and skewed ones too: the search misses no image and invents none.
 TEST(StructureCheck, TheClosestPairEqualsBruteForce) {
   std::mt19937 engine(3);
-  const auto draw = [&engine](double low, double high) {
-    return low + (high - low) * (static_cast<double>(engine()) / 4294967296.0);
-  };
+  const auto draw = [&engine](double low, double high) { return low + (high - low) * (static_cast<double>(engine()) / 4294967296.0); };
   int close = 0;
   for (int t = 0; t < 400; ++t) {
     Crystal c;

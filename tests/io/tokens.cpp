@@ -95,7 +95,8 @@ TEST(Tokens, WindowsDropTheIncompleteLastOne) {
 
 TEST(Tokens, AnyDivisionIntoBlocksGivesTheSame) {
   std::string text;
-  for (int i = 0; i < 200; ++i) text += std::string(static_cast<std::size_t>(i % 37), static_cast<char>('a' + i % 26)) + (i % 3 == 0 ? "\r\n" : i % 3 == 1 ? " \r" : "\n");
+  for (int i = 0; i < 200; ++i)
+    text += std::string(static_cast<std::size_t>(i % 37), static_cast<char>('a' + i % 26)) + (i % 3 == 0 ? "\r\n" : i % 3 == 1 ? " \r" : "\n");
   for (const TextCut& cut : {lines(16, 10), stream(7)}) {
     const auto whole = texts(cut_text(text, "t", cut));
     EXPECT_GT(whole.size(), 50U);

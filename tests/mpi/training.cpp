@@ -99,8 +99,7 @@ TEST(MpiTraining, AStopOnOneRankStopsAllAndTheRestIsTheSame) {
   Fake whole, stopped, resumed;
   run(whole, world, shared + "/whole", 5);
   const bool last_rank = world.rank() == world.size() - 1;
-  const TrainResult result =
-      run(stopped, world, shared + "/stopped", 5, {[&](const TrainState& state) { return last_rank && state.step == 7; }});
+  const TrainResult result = run(stopped, world, shared + "/stopped", 5, {[&](const TrainState& state) { return last_rank && state.step == 7; }});
   EXPECT_EQ(result.exit, Exit::stopped);
   EXPECT_EQ(result.state.step, 7);
   EXPECT_EQ(run(resumed, world, shared + "/stopped", 5).exit, Exit::ok);

@@ -13,31 +13,45 @@ namespace {
 // As functors, so that they run where kernels run, and in a loop that compilers vectorise as they do in kernels.
 struct Exponential {
   template <class T>
-  KOKKOS_INLINE_FUNCTION T operator()(T x) const { return exponential(x); }
+  KOKKOS_INLINE_FUNCTION T operator()(T x) const {
+    return exponential(x);
+  }
 };
 struct LogOnePlus {
   template <class T>
-  KOKKOS_INLINE_FUNCTION T operator()(T x) const { return log_one_plus(x); }
+  KOKKOS_INLINE_FUNCTION T operator()(T x) const {
+    return log_one_plus(x);
+  }
 };
 struct Sigmoid {
   template <class T>
-  KOKKOS_INLINE_FUNCTION T operator()(T x) const { return sigmoid(x); }
+  KOKKOS_INLINE_FUNCTION T operator()(T x) const {
+    return sigmoid(x);
+  }
 };
 struct Silu {
   template <class T>
-  KOKKOS_INLINE_FUNCTION T operator()(T x) const { return silu(x); }
+  KOKKOS_INLINE_FUNCTION T operator()(T x) const {
+    return silu(x);
+  }
 };
 struct SiluDerivative {
   template <class T>
-  KOKKOS_INLINE_FUNCTION T operator()(T x) const { return silu_derivative(x); }
+  KOKKOS_INLINE_FUNCTION T operator()(T x) const {
+    return silu_derivative(x);
+  }
 };
 struct Softplus {
   template <class T>
-  KOKKOS_INLINE_FUNCTION T operator()(T x) const { return softplus(x); }
+  KOKKOS_INLINE_FUNCTION T operator()(T x) const {
+    return softplus(x);
+  }
 };
 struct SoftplusDerivative {  // as layers form it: from the stored value
   template <class T>
-  KOKKOS_INLINE_FUNCTION T operator()(T x) const { return softplus_derivative_from_value(softplus(x)); }
+  KOKKOS_INLINE_FUNCTION T operator()(T x) const {
+    return softplus_derivative_from_value(softplus(x));
+  }
 };
 
 template <class F, class T>

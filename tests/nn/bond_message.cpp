@@ -75,7 +75,8 @@ MessagePlan<double> plan_of(const TestGraphs& g, const MessageCase& c, test::Gat
 /// z by the definition.
 std::vector<double> expected_z(const TestGraphs& g, const MessageCase& c, const BondMessage<double>& layer, const std::vector<double>& x,
                                const std::vector<double>& edge) {
-  const auto d_v = static_cast<std::size_t>(layer.node_width), d_e = static_cast<std::size_t>(layer.edge_width), w = static_cast<std::size_t>(c.width);
+  const auto d_v = static_cast<std::size_t>(layer.node_width), d_e = static_cast<std::size_t>(layer.edge_width),
+             w = static_cast<std::size_t>(c.width);
   const auto wi = values_of(layer.w_i.weight.value()), wh = values_of(layer.w_h.weight.value()), wo = values_of(layer.w_o.weight.value()),
              bias = values_of(layer.w_o.bias.value1());
   const auto edges = static_cast<std::size_t>(g.edges()), nodes = static_cast<std::size_t>(g.nodes());
@@ -159,18 +160,19 @@ TEST_P(BondMessages, AreTheDefinitionAndItsGradients) {
 
 std::string name_of(const ::testing::TestParamInfo<MessageCase>& info) { return info.param.name; }
 
-INSTANTIATE_TEST_SUITE_P(
-    Cases, BondMessages,
-    ::testing::Values(MessageCase{.name = "rows"}, MessageCase{.name = "sums", .sums = true}, MessageCase{.name = "one_state", .depth = 1},
-                      MessageCase{.name = "five_states", .depth = 5}, MessageCase{.name = "few_edges", .sizes = {3, -6, -1}},
-                      MessageCase{.name = "few_edges_sums", .sizes = {-6, 3}, .sums = true},
-                      MessageCase{.name = "few_edges_one_state", .sizes = {2, -6}, .depth = 1},
-                      MessageCase{.name = "strip_and_rest", .sizes = {9}, .width = 37, .depth = 2},
-                      MessageCase{.name = "dropout", .sizes = {12}, .width = 9, .dropout = 0.3},
-                      MessageCase{.name = "dropout_evaluate", .dropout = 0.3, .mode = Mode::evaluate},
-                      MessageCase{.name = "no_edges", .sizes = {-3, -1}}, MessageCase{.name = "no_edges_sums", .sizes = {-3}, .sums = true},
-                      MessageCase{.name = "no_graphs", .sizes = {}}),
-    name_of);
+INSTANTIATE_TEST_SUITE_P(Cases, BondMessages,
+                         ::testing::Values(MessageCase{.name = "rows"}, MessageCase{.name = "sums", .sums = true},
+                                           MessageCase{.name = "one_state", .depth = 1}, MessageCase{.name = "five_states", .depth = 5},
+                                           MessageCase{.name = "few_edges", .sizes = {3, -6, -1}},
+                                           MessageCase{.name = "few_edges_sums", .sizes = {-6, 3}, .sums = true},
+                                           MessageCase{.name = "few_edges_one_state", .sizes = {2, -6}, .depth = 1},
+                                           MessageCase{.name = "strip_and_rest", .sizes = {9}, .width = 37, .depth = 2},
+                                           MessageCase{.name = "dropout", .sizes = {12}, .width = 9, .dropout = 0.3},
+                                           MessageCase{.name = "dropout_evaluate", .dropout = 0.3, .mode = Mode::evaluate},
+                                           MessageCase{.name = "no_edges", .sizes = {-3, -1}},
+                                           MessageCase{.name = "no_edges_sums", .sizes = {-3}, .sums = true},
+                                           MessageCase{.name = "no_graphs", .sizes = {}}),
+                         name_of);
 
 }  // namespace
 }  // namespace gnn_hpc

@@ -25,7 +25,9 @@ void PrintTo(const AttentionCase& c, std::ostream* os) { *os << c.name; }
 class Attention : public ::testing::TestWithParam<AttentionCase> {
  protected:
   Attention()
-      : p(GetParam()), width(p.heads * p.head_width), qkv(random_matrix<double>(rows(), 3 * static_cast<std::size_t>(width), 3)),
+      : p(GetParam()),
+        width(p.heads * p.head_width),
+        qkv(random_matrix<double>(rows(), 3 * static_cast<std::size_t>(width), 3)),
         bias(test::array_of<double>(test::random_values(3 * static_cast<std::size_t>(width), 4))) {
     if (p.dropout > 0.0) mask = RandomMask(RandomKey{9, 2}, p.dropout);
     if (p.keys == Keys::all) return;
@@ -42,9 +44,8 @@ class Attention : public ::testing::TestWithParam<AttentionCase> {
     const CausalAttention<double> attention(step.arena, p.rows, p.head_width, false);
     lse = step.arena.array<double>(rows() * static_cast<std::size_t>(p.heads));
     const auto context = step.arena.matrix<double>(rows(), static_cast<std::size_t>(width));
-    for_each_chunk(step.exec, 1, [&](int lane, const ChunkExec& exec, int) {
-      attention.forward(lane, exec, x, bias, key, p.heads, context, lse, mask, 17);
-    });
+    for_each_chunk(step.exec, 1,
+                   [&](int lane, const ChunkExec& exec, int) { attention.forward(lane, exec, x, bias, key, p.heads, context, lse, mask, 17); });
     return context;
   }
 

@@ -21,7 +21,10 @@ void PrintTo(const HeadCase& c, std::ostream* os) { *os << c.name; }
 class Head : public ::testing::TestWithParam<HeadCase> {
  protected:
   Head()
-      : p(GetParam()), norm(store, "norm", p.width), head(store, "head", p.width, p.vocabulary), step(Mode::train, std::size_t{1} << 25),
+      : p(GetParam()),
+        norm(store, "norm", p.width),
+        head(store, "head", p.width, p.vocabulary),
+        step(Mode::train, std::size_t{1} << 25),
         x(test::random_matrix<double>(static_cast<std::size_t>(p.rows), static_cast<std::size_t>(p.width), 3)) {
     store.finalize(1);
     for (const TensorInfo& t : store.tensors()) {

@@ -69,7 +69,8 @@ struct Pooled {
     level.out_item = out.item;
     level.dst = test::device_ints(g.dst);
     z = random_matrix<double>(static_cast<std::size_t>(rows), kWidth, 1);
-    logits = random_matrix<double>(static_cast<std::size_t>(rows), static_cast<std::size_t>(c.options.batch_columns ? cluster_ptr.back() : largest), 2);
+    logits =
+        random_matrix<double>(static_cast<std::size_t>(rows), static_cast<std::size_t>(c.options.batch_columns ? cluster_ptr.back() : largest), 2);
     features = random_matrix<double>(static_cast<std::size_t>(g.edges()), kFeatures, 3);
   }
   int size(int g) const { return graphs.node_ptr[static_cast<std::size_t>(g) + 1] - graphs.node_ptr[static_cast<std::size_t>(g)]; }
@@ -81,7 +82,8 @@ struct Pooled {
     std::vector<std::vector<double>> s;
     for (int n = 0; n < size(g); ++n) {
       const auto r = static_cast<std::size_t>(row[static_cast<std::size_t>(graphs.node_ptr[static_cast<std::size_t>(g)] + n)]);
-      const std::size_t first = r * logits.extent(1) + static_cast<std::size_t>(pool.options.batch_columns ? cluster_ptr[static_cast<std::size_t>(g)] : 0);
+      const std::size_t first =
+          r * logits.extent(1) + static_cast<std::size_t>(pool.options.batch_columns ? cluster_ptr[static_cast<std::size_t>(g)] : 0);
       const auto c = static_cast<std::size_t>(clusters(g));
       std::vector<std::size_t> order(c);
       std::iota(order.begin(), order.end(), std::size_t{0});
@@ -118,14 +120,16 @@ TEST_P(Pooling, IsTheTripleLoop) {
   std::vector<double> expected_v, expected_w, expected_e, expected_losses, begin, end, reverse;
   for (int g = 0; g < t.level.num_graphs; ++g) {
     const auto dense = t.dense_s(g);
-    const int n = t.size(g), c = t.clusters(g), first = t.graphs.node_ptr[static_cast<std::size_t>(g)], cluster = t.cluster_ptr[static_cast<std::size_t>(g)];
+    const int n = t.size(g), c = t.clusters(g), first = t.graphs.node_ptr[static_cast<std::size_t>(g)],
+              cluster = t.cluster_ptr[static_cast<std::size_t>(g)];
     std::vector<std::vector<double>> a(static_cast<std::size_t>(n), std::vector<double>(static_cast<std::size_t>(n)));
     const std::size_t pairs_before = begin.size();
     for (int i = 0; i < c; ++i) {
       for (std::size_t k = 0; k < Pooled::kWidth; ++k) {
         double sum = 0.0;
         for (int u = 0; u < n; ++u) {
-          sum += dense[static_cast<std::size_t>(u)][static_cast<std::size_t>(i)] * z[static_cast<std::size_t>(t.row[static_cast<std::size_t>(first + u)]) * Pooled::kWidth + k];
+          sum += dense[static_cast<std::size_t>(u)][static_cast<std::size_t>(i)] *
+                 z[static_cast<std::size_t>(t.row[static_cast<std::size_t>(first + u)]) * Pooled::kWidth + k];
         }
         expected_v.push_back(sum);
       }
@@ -137,7 +141,8 @@ TEST_P(Pooling, IsTheTripleLoop) {
           const int u = t.graphs.src[e] - first, d = t.graphs.dst[e] - first;
           if (u < 0 || u >= n) continue;
           a[static_cast<std::size_t>(u)][static_cast<std::size_t>(d)] = o.scale;
-          const double share = dense[static_cast<std::size_t>(u)][static_cast<std::size_t>(i)] * dense[static_cast<std::size_t>(d)][static_cast<std::size_t>(j)];
+          const double share =
+              dense[static_cast<std::size_t>(u)][static_cast<std::size_t>(i)] * dense[static_cast<std::size_t>(d)][static_cast<std::size_t>(j)];
           w += share;
           for (std::size_t k = 0; k < Pooled::kFeatures; ++k) sum[k] += share * x[e * Pooled::kFeatures + k];
         }
@@ -208,8 +213,8 @@ TEST_P(Pooling, HasItsGradients) {
     const auto all = values_of(dy);
     const std::size_t first = clusters * Pooled::kWidth;
     const auto dv = test::matrix_of<double>(clusters, Pooled::kWidth, {all.begin(), all.begin() + static_cast<std::ptrdiff_t>(first)});
-    const auto de = test::matrix_of<double>(edges.feature.extent(0), edges.feature.extent(1),
-                                            {all.begin() + static_cast<std::ptrdiff_t>(first), all.end() - 1});
+    const auto de =
+        test::matrix_of<double>(edges.feature.extent(0), edges.feature.extent(1), {all.begin() + static_cast<std::ptrdiff_t>(first), all.end() - 1});
     const auto losses = step.arena.matrix<double>(static_cast<std::size_t>(t.level.num_graphs), 2);
     Kokkos::deep_copy(s.dvalue, 0.0);
     t.pool.pool_backward(step, t.level, s, t.z, dv, dz);
@@ -226,18 +231,19 @@ TEST_P(Pooling, HasItsGradients) {
 
 std::string name_of(const ::testing::TestParamInfo<PoolCase>& info) { return info.param.name; }
 
-INSTANTIATE_TEST_SUITE_P(
-    Cases, Pooling,
-    ::testing::Values(PoolCase{.name = "three_clusters_a_node"}, PoolCase{.name = "dense", .options = {.topk = 0}},
-                      PoolCase{.name = "one_cluster_a_node", .options = {.topk = 1}},
-                      PoolCase{.name = "long_rows", .sizes = {70}, .ratio = 0.9, .options = {.topk = 2}},
-                      PoolCase{.name = "all_clusters", .ratio = 1.0, .options = {.topk = 0}}, PoolCase{.name = "few_clusters", .ratio = 0.1},
-                      PoolCase{.name = "weights_as_features", .options = {.adjacency = true, .scale = 2.0}},
-                      PoolCase{.name = "own_columns", .options = {.batch_columns = true, .lp_max_nodes = 10}},
-                      PoolCase{.name = "shared_rows", .options = {.topk = 2}, .shared = true},
-                      PoolCase{.name = "shared_rows_own_columns", .options = {.topk = 2, .batch_columns = true}, .shared = true},
-                      PoolCase{.name = "single_nodes", .sizes = {1, 1}}, PoolCase{.name = "no_edges", .sizes = {-4, -1}}, PoolCase{.name = "no_graphs", .sizes = {}}),
-    name_of);
+INSTANTIATE_TEST_SUITE_P(Cases, Pooling,
+                         ::testing::Values(PoolCase{.name = "three_clusters_a_node"}, PoolCase{.name = "dense", .options = {.topk = 0}},
+                                           PoolCase{.name = "one_cluster_a_node", .options = {.topk = 1}},
+                                           PoolCase{.name = "long_rows", .sizes = {70}, .ratio = 0.9, .options = {.topk = 2}},
+                                           PoolCase{.name = "all_clusters", .ratio = 1.0, .options = {.topk = 0}},
+                                           PoolCase{.name = "few_clusters", .ratio = 0.1},
+                                           PoolCase{.name = "weights_as_features", .options = {.adjacency = true, .scale = 2.0}},
+                                           PoolCase{.name = "own_columns", .options = {.batch_columns = true, .lp_max_nodes = 10}},
+                                           PoolCase{.name = "shared_rows", .options = {.topk = 2}, .shared = true},
+                                           PoolCase{.name = "shared_rows_own_columns", .options = {.topk = 2, .batch_columns = true}, .shared = true},
+                                           PoolCase{.name = "single_nodes", .sizes = {1, 1}}, PoolCase{.name = "no_edges", .sizes = {-4, -1}},
+                                           PoolCase{.name = "no_graphs", .sizes = {}}),
+                         name_of);
 
 TEST(DiffPool, TiesGoToTheSmallerColumn) {
   PoolCase p{.name = "ties", .sizes = {8}, .ratio = 1.0};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nn/channels.hpp"
 #include "nn/layer_norm.hpp"
+#include "nn/channels.hpp"
 #include "nn/matmul.hpp"
 #include "support/gradcheck.hpp"
 
@@ -101,8 +101,8 @@ TEST(LayerNorm, FoldGradientsMatchDifferences) {
       const auto dbias = step.arena.array<double>(outputs);
       Matmul<double>::tn(step.exec, row_range(dy, 0, 6), hat, dfolded, 0.0);
       Kokkos::deep_copy(step.exec, View2<double>(dbias.data(), 1, outputs), row_range(dy, 6, 7));
-      AffineFold<double>::backward(step.exec, weight.value(), norm.weight.value1(), norm.bias.value1(), dfolded, dbias, weight.grad(),
-                                   bias.grad1(), norm.weight.grad1(), norm.bias.grad1());
+      AffineFold<double>::backward(step.exec, weight.value(), norm.weight.value1(), norm.bias.value1(), dfolded, dbias, weight.grad(), bias.grad1(),
+                                   norm.weight.grad1(), norm.bias.grad1());
     };
     c.params = &store;
     test::expect_gradients(step, c);

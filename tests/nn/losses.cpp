@@ -64,7 +64,8 @@ TEST_P(Losses, ValueAndGradient) {
           }
           expected += loss_of(GetParam(), prediction[i], target[i]) / divisor;
           const double h = 1e-5;
-          const double difference = (loss_of(GetParam(), prediction[i] + h, target[i]) - loss_of(GetParam(), prediction[i] - h, target[i])) / (2.0 * h);
+          const double difference =
+              (loss_of(GetParam(), prediction[i] + h, target[i]) - loss_of(GetParam(), prediction[i] - h, target[i])) / (2.0 * h);
           EXPECT_NEAR(gradient[i], difference / divisor, 1e-9);
         }
         EXPECT_NEAR(values_of(loss)[0], expected, 1e-13 * (1.0 + expected));
@@ -100,7 +101,8 @@ TEST_P(Losses, SharesOfABatchAddUp) {
 TEST_P(Losses, NothingPresentIsZeroNotNan) {
   TestStep<float> step;
   const auto dp = test::nan_matrix<float>(3, 2);
-  const auto loss = loss_of_all(step, GetParam(), test::random_matrix<float>(3, 2, 1), test::matrix_of<double>(3, 2, std::vector<double>(6, kNan)), 0.0, dp);
+  const auto loss =
+      loss_of_all(step, GetParam(), test::random_matrix<float>(3, 2, 1), test::matrix_of<double>(3, 2, std::vector<double>(6, kNan)), 0.0, dp);
   Kokkos::fence();
   EXPECT_EQ(values_of(loss)[0], 0.0);
   EXPECT_EQ(values_of(dp), std::vector<double>(6, 0.0));
@@ -129,7 +131,8 @@ TEST(TargetLoss, BinaryOfExtremeLogitsIsFinite) {
 TEST(TargetLoss, RefusesShapesThatDoNotFit) {
   TestStep<double> step;
   EXPECT_THROW(loss_of_all(step, Kind::regression, test::random_matrix<double>(3, 2, 1), test::random_matrix<double>(3, 1, 1), 1.0,
-                           test::nan_matrix<double>(3, 2)), Error);
+                           test::nan_matrix<double>(3, 2)),
+               Error);
 }
 
 }  // namespace

@@ -17,7 +17,13 @@ TEST(OperandCount, SubnormalNumbersAreFoundByTheirBits) {
   if constexpr (!kExecIsHost) GTEST_SKIP() << "on the host only";
   const float least = std::numeric_limits<float>::denorm_min(), below = std::nextafter(std::numeric_limits<float>::min(), 0.0f);
   View2<float> x("x", 2, 4);
-  const float values[] = {0.0f, -0.0f, least, -below, std::numeric_limits<float>::min(), 1.0f, std::numeric_limits<float>::infinity(),
+  const float values[] = {0.0f,
+                          -0.0f,
+                          least,
+                          -below,
+                          std::numeric_limits<float>::min(),
+                          1.0f,
+                          std::numeric_limits<float>::infinity(),
                           std::numeric_limits<float>::quiet_NaN()};
   for (int i = 0; i < 8; ++i) x(i / 4, i % 4) = values[i];
   EXPECT_EQ(count_subnormals(x), 2);

@@ -33,16 +33,24 @@ struct HostMap {
       ptr[static_cast<std::size_t>(r) + 1] = static_cast<int>(item.size());
     }
     const GroupPieces pieces = cut_groups(ptr);
-    return {rows, static_cast<int>(first.size()), taps, indices(first),
-            test::matrix_of<T>(first.size(), static_cast<std::size_t>(taps), weight), indices(pieces.piece_ptr),
-            indices(pieces.row_piece), indices(item)};
+    return {rows,
+            static_cast<int>(first.size()),
+            taps,
+            indices(first),
+            test::matrix_of<T>(first.size(), static_cast<std::size_t>(taps), weight),
+            indices(pieces.piece_ptr),
+            indices(pieces.row_piece),
+            indices(item)};
   }
 };
 
 /// Items spread unevenly over the rows: some rows have none, the last possible first row has some.
 HostMap host_map(int rows, int items, int taps, std::uint64_t seed) {
-  HostMap m{rows, taps, {}, taps == 1 ? std::vector<double>(static_cast<std::size_t>(items), 1.0)
-                                      : test::random_values(static_cast<std::size_t>(items * taps), seed)};
+  HostMap m{
+      rows,
+      taps,
+      {},
+      taps == 1 ? std::vector<double>(static_cast<std::size_t>(items), 1.0) : test::random_values(static_cast<std::size_t>(items * taps), seed)};
   const RandomKey key{seed, 1};
   for (int i = 0; i < items; ++i) {
     const double u = key.uniform(static_cast<std::uint64_t>(i));
@@ -70,8 +78,9 @@ template <class T>
 void apply(const RowMap<T>& map, View2<T> table, View2<T> y) {
   const int width = table.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::test::mapped", Kokkos::TeamPolicy<Exec>(Exec(), map.num_items, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) { each_strip(team, width, Mapped<T>{map, table, y, team.league_rank()}); });
+      "gnn_hpc::test::mapped", Kokkos::TeamPolicy<Exec>(Exec(), map.num_items, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+        each_strip(team, width, Mapped<T>{map, table, y, team.league_rank()});
+      });
   Kokkos::fence();
 }
 
@@ -82,8 +91,8 @@ TEST(RowMap, CutsGroupsIntoPiecesOfAtMost64) {
 }
 
 std::vector<HostMap> maps() {
-  return {host_map(1, 1, 1, 1), host_map(9, 30, 1, 2), host_map(300, 200, 1, 3), host_map(4, 1, 4, 4), host_map(4, 40, 4, 5),
-          host_map(130, 500, 4, 6), host_map(7, 0, 4, 7), host_map(7, 0, 1, 8), HostMap{0, 1, {}, {}}};
+  return {host_map(1, 1, 1, 1),     host_map(9, 30, 1, 2), host_map(300, 200, 1, 3), host_map(4, 1, 4, 4), host_map(4, 40, 4, 5),
+          host_map(130, 500, 4, 6), host_map(7, 0, 4, 7),  host_map(7, 0, 1, 8),     HostMap{0, 1, {}, {}}};
 }
 
 TEST(RowMap, ForwardMatchesTheDefinition) {
@@ -116,8 +125,7 @@ TEST(RowMap, BackwardIsTheAdjointInBothReductions) {
         test::TestStep<double> step;
         step.poison();
         test::expect_adjoint([&](View2<double> x, View2<double> y) { apply(map, x, y); },
-                             [&](View2<double> dy, View2<double> dx) { map.backward(step, reduction, dy, dx, false); }, table,
-                             m.first.size(), width);
+                             [&](View2<double> dy, View2<double> dx) { map.backward(step, reduction, dy, dx, false); }, table, m.first.size(), width);
       }
     }
   }

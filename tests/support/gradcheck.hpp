@@ -23,13 +23,13 @@ struct GradientCase {
     View2<double> x, dx;
     bool adds = false;  ///< backward adds to dx instead of overwriting it
   };
-  std::function<View2<double>()> forward;        ///< returns the output; called after `arena.reset()`
-  std::function<void(View2<double>)> backward;   ///< from dy, which it may use up
+  std::function<View2<double>()> forward;       ///< returns the output; called after `arena.reset()`
+  std::function<void(View2<double>)> backward;  ///< from dy, which it may use up
   std::vector<Input> inputs;
   ParamStore<double>* params = nullptr;
   double rtol = 1e-6;
-  double h = 2e-4;               ///< difference step along directions of standard normal entries; a quarter for all tensors at once
-  int directions = 2;            ///< of each input and parameter tensor alone, and of all together
+  double h = 2e-4;     ///< difference step along directions of standard normal entries; a quarter for all tensors at once
+  int directions = 2;  ///< of each input and parameter tensor alone, and of all together
   std::uint64_t seed = 1;
 };
 
@@ -73,8 +73,10 @@ inline GradientResult check_gradients(TestStep<double>& step, const GradientCase
     if (pass == 0) w = random_values(out.size(), c.seed);
     const auto dy = matrix_of<double>(y.extent(0), y.extent(1), w);
     for (const auto& input : c.inputs) {
-      if (!input.adds) Kokkos::deep_copy(input.dx, std::nan(""));
-      else assign(input.dx, random_values(input.dx.size(), c.seed + 7));
+      if (!input.adds)
+        Kokkos::deep_copy(input.dx, std::nan(""));
+      else
+        assign(input.dx, random_values(input.dx.size(), c.seed + 7));
     }
     step.poison();
     c.backward(dy);
@@ -165,8 +167,8 @@ inline void expect_gradients(TestStep<double>& step, const GradientCase& c) {
 
 /// <Ax, y> = <x, A'y> for a linear map and its backward pass, exact to rounding; y and dx are NaN before.
 inline void expect_adjoint(const std::function<void(View2<double>, View2<double>)>& forward,
-                           const std::function<void(View2<double>, View2<double>)>& backward, View2<double> x,
-                           std::size_t out_rows, std::size_t out_columns, std::uint64_t seed = 3) {
+                           const std::function<void(View2<double>, View2<double>)>& backward, View2<double> x, std::size_t out_rows,
+                           std::size_t out_columns, std::uint64_t seed = 3) {
   const auto y = nan_matrix<double>(out_rows, out_columns);
   const auto dx = nan_matrix<double>(x.extent(0), x.extent(1));
   forward(x, y);

@@ -13,9 +13,7 @@ namespace gnn_hpc::test {
 /// Plain reading of golden files with the C interface, independent of the program's own reader.
 class Hdf5Values {
  public:
-  explicit Hdf5Values(const std::string& path) : file_(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT)) {
-    EXPECT_GE(file_, 0) << path;
-  }
+  explicit Hdf5Values(const std::string& path) : file_(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT)) { EXPECT_GE(file_, 0) << path; }
   ~Hdf5Values() { H5Fclose(file_); }
   Hdf5Values(const Hdf5Values&) = delete;
   Hdf5Values& operator=(const Hdf5Values&) = delete;

@@ -25,7 +25,8 @@ struct RankCase {
 /// Every case gives, on all ranks together, the numbers that one rank alone gives: losses, norms, validation, parameters, running
 /// statistics within 1e-10 (1e-9 for norms and parameters of tensors with next to no gradient: `loose`). Collective.
 /// @param prepare  puts the input files into a folder
-inline void expect_ranks_agree(const std::vector<RankCase>& cases, const std::function<void(const std::string& folder)>& prepare, bool loose = false) {
+inline void expect_ranks_agree(const std::vector<RankCase>& cases, const std::function<void(const std::string& folder)>& prepare,
+                               bool loose = false) {
   const TemporaryFolder mine;
   const Comm world = Comm::world();
   std::string shared = mine.path().string();

@@ -3,8 +3,8 @@
 
 #include "train/task.hpp"
 
-#include <Kokkos_Core.hpp>
 #include <gtest/gtest.h>
+#include <Kokkos_Core.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -31,7 +31,8 @@ class Steps {
     if (step.training()) task_.backward(step);
     double value = 0.0;
     Kokkos::fence();
-    Kokkos::deep_copy(Kokkos::View<double, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>>(&value), Kokkos::View<double, Memory>(loss, 0));
+    Kokkos::deep_copy(Kokkos::View<double, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>>(&value),
+                      Kokkos::View<double, Memory>(loss, 0));
     return value;
   }
 

@@ -106,8 +106,7 @@ TEST_F(Beginnings, NobodyTrainsFromEpochOneUnasked) {
   EXPECT_EQ(failure().code(), Exit::data);
   run.restart = "never";
   EXPECT_EQ(start().exit, Exit::ok);
-  for (const char* name :
-       {"checkpoints/last.damaged.h5", "checkpoints/best.h5", "metrics.jsonl", "results.csv", "skipped.csv", "summary.json"}) {
+  for (const char* name : {"checkpoints/last.damaged.h5", "checkpoints/best.h5", "metrics.jsonl", "results.csv", "skipped.csv", "summary.json"}) {
     EXPECT_TRUE(has(std::string("previous.1/") + name)) << name;
   }
 }

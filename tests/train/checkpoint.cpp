@@ -34,7 +34,9 @@ TrainState some_state() {
   return s;
 }
 
-CheckpointInfo some_info() { return {"fake", "double", "train:\n  epochs: 5\n", "abc", {{{"mean", {1.5, 2.5}}, {"std", {3.0}}}, {{"targets", {"E (eV/atom)", "", "\"a\nb\""}}}}}; }
+CheckpointInfo some_info() {
+  return {"fake", "double", "train:\n  epochs: 5\n", "abc", {{{"mean", {1.5, 2.5}}, {"std", {3.0}}}, {{"targets", {"E (eV/atom)", "", "\"a\nb\""}}}}};
+}
 
 void fill(View1<double> v, double first) {
   const auto host = Kokkos::create_mirror_view(v);
@@ -133,8 +135,10 @@ TEST(Checkpoint, DamageIsFoundAndThePreviousUsed) {
     save_checkpoint<double>(path, a.params(), nullptr, state, some_info());
     state.step = 2;
     save_checkpoint<double>(path, a.params(), nullptr, state, some_info());
-    if (round < 32) flip_byte(path, size * round / 32 + round % 5);
-    else fs::resize_file(path, static_cast<std::uintmax_t>(size * (round - 32) / 8));
+    if (round < 32)
+      flip_byte(path, size * round / 32 + round % 5);
+    else
+      fs::resize_file(path, static_cast<std::uintmax_t>(size * (round - 32) / 8));
     EXPECT_THROW(read_checkpoint_header(path), Error) << round;
     std::vector<std::string> warnings;
     const std::string found = find_valid_checkpoint(path, Comm::self(), warnings);
@@ -225,7 +229,8 @@ TEST(Checkpoint, FormatOneIsRead) {
     for (const char* name : {"epoch", "step_in_epoch", "step", "best_epoch", "epochs_since_best", "bad_in_a_row", "jsonl_bytes", "csv_bytes"}) {
       file.write_scalar<std::int64_t>(std::string("/state/") + name, 3);
     }
-    for (const char* name : {"best_metric", "loss_sum", "loss_weight", "updates", "skipped"}) file.write_scalar<double>(std::string("/state/") + name, 0.5);
+    for (const char* name : {"best_metric", "loss_sum", "loss_weight", "updates", "skipped"})
+      file.write_scalar<double>(std::string("/state/") + name, 0.5);
     file.write<double>("/data_state/label_mean", {1.0, 2.0});
     file.write<double>("/data_state/target:E (eV/atom)", {1.0});  // its `/` made a group
     file.write<double>("/data_state/target:gap", {0.0});
@@ -303,8 +308,7 @@ TEST(Restart, NamesWhatChangesTheRun) {
   EXPECT_EQ(changed_options(before, before), std::vector<std::string>{});
   auto lines = changed_options(before, after);
   std::sort(lines.begin(), lines.end());
-  EXPECT_EQ(lines, (std::vector<std::string>{"model.heads: was not set, is 2", "run.seed: was 1, is 2",
-                                             "train.learning_rate: was 0.001, is 0.01"}));
+  EXPECT_EQ(lines, (std::vector<std::string>{"model.heads: was not set, is 2", "run.seed: was 1, is 2", "train.learning_rate: was 0.001, is 0.01"}));
 
   CheckpointInfo old_run = some_info(), new_run = some_info();
   EXPECT_TRUE(check_continuation("x", old_run, new_run, false).empty());

@@ -24,12 +24,12 @@ class FakeTask : public Task<T>, public LabelledRecords, public InputDigests, pu
     int train = 23, validation = 6, test = 7;
     std::uint64_t seed = 123;
     std::set<std::int64_t> bad_input{}, no_target{};  ///< samples with NaN in x; samples without target
-    double mean = 0.0;                            ///< data state
-    std::set<std::int64_t> bad_loss{};            ///< samples whose loss is infinite, while every gradient is finite
+    double mean = 0.0;                                ///< data state
+    std::set<std::int64_t> bad_loss{};                ///< samples whose loss is infinite, while every gradient is finite
     NormalisedRows normalised = NormalisedRows::none;
-    std::vector<std::uint64_t> digests{};         ///< of all samples
-    double auxiliary = 0.0;                       ///< a part of the training loss that evaluations lack, on the root
-    bool frozen_validation = false;               ///< all validation targets far away, so that the metric never improves
+    std::vector<std::uint64_t> digests{};  ///< of all samples
+    double auxiliary = 0.0;                ///< a part of the training loss that evaluations lack, on the root
+    bool frozen_validation = false;        ///< all validation targets far away, so that the metric never improves
   };
 
   explicit FakeTask(Settings settings = {}) : settings_(std::move(settings)) {
@@ -73,8 +73,10 @@ class FakeTask : public Task<T>, public LabelledRecords, public InputDigests, pu
         y += 0.3 * (c + 1) * key.normal(c);
       }
       if (settings_.frozen_validation && s >= settings_.train) y += 1000.0;
-      if (settings_.no_target.contains(s)) y = std::numeric_limits<double>::quiet_NaN();
-      else share.loss_weight += 1.0;
+      if (settings_.no_target.contains(s))
+        y = std::numeric_limits<double>::quiet_NaN();
+      else
+        share.loss_weight += 1.0;
       share.y.push_back(y);
     }
   }

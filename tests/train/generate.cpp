@@ -111,7 +111,8 @@ TEST(Generate, SeedsRepeatAndDiffer) {
     options.seed = seed;
     Counting decoder;
     int seen = 0;
-    texts.push_back(generate(decoder, std::vector<int>{0}, options, [&](int, std::span<const double> z) { return z.size() == 8 && ++seen < 100; }).ids);
+    texts.push_back(
+        generate(decoder, std::vector<int>{0}, options, [&](int, std::span<const double> z) { return z.size() == 8 && ++seen < 100; }).ids);
     EXPECT_EQ(seen, 11);
   }
   EXPECT_EQ(texts[0], texts[1]);

@@ -23,15 +23,12 @@ std::string table(const std::vector<PredictedRow>& rows, const PredictionColumns
 
 TEST(PredictionColumns, ClassesHaveTheMostProbableOneAndAllByName) {
   PredictionColumns columns{{"y"}, 3, {}, false};
-  EXPECT_EQ(columns.names(true),
-            (std::vector<std::string>{"target", "prediction", "probability_0", "probability_1", "probability_2"}));
+  EXPECT_EQ(columns.names(true), (std::vector<std::string>{"target", "prediction", "probability_0", "probability_1", "probability_2"}));
   EXPECT_EQ(columns.fields({1.0}, {0.25, 0.5, 0.25}, true), ",1,1,0.25,0.5,0.25");
   columns = {{"a", "b"}, 3, {{"low", "high, \"very\"", "1"}, {"x", "y"}}, true};
-  EXPECT_EQ(columns.names(false),
-            (std::vector<std::string>{"prediction_a", "probability_a_low", "probability_a_high, \"very\"", "probability_a_1",
-                                      "prediction_b", "probability_b_x", "probability_b_y"}));
-  EXPECT_EQ(columns.fields({kNan, 0.0}, {0.25, 0.5, 0.25, 0.375, 0.625, 0.0}, true),
-            ",nan,\"high, \"\"very\"\"\",0.25,0.5,0.25,x,y,0.375,0.625");
+  EXPECT_EQ(columns.names(false), (std::vector<std::string>{"prediction_a", "probability_a_low", "probability_a_high, \"very\"", "probability_a_1",
+                                                            "prediction_b", "probability_b_x", "probability_b_y"}));
+  EXPECT_EQ(columns.fields({kNan, 0.0}, {0.25, 0.5, 0.25, 0.375, 0.625, 0.0}, true), ",nan,\"high, \"\"very\"\"\",0.25,0.5,0.25,x,y,0.375,0.625");
   EXPECT_EQ(columns.fields({0.0, 1.0}, {kNan, kNan, kNan, kNan, kNan, kNan}, false), ",nan,nan,nan,nan,nan,nan,nan");
 }
 

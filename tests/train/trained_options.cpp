@@ -22,8 +22,7 @@ CheckpointInfo trained(const std::string& yaml) {
 
 /// What a job with this input is told.
 std::vector<std::string> told(const CheckpointInfo& info, const std::string& input, const std::string& defaults) {
-  return trained_options("best.h5", info, given_options(input, "in.yaml", {}),
-                         [&](const std::vector<std::string>&) { return defaults; });
+  return trained_options("best.h5", info, given_options(input, "in.yaml", {}), [&](const std::vector<std::string>&) { return defaults; });
 }
 
 std::string refusal(const std::string& then, const std::string& input, const std::string& resolved) {
@@ -37,8 +36,7 @@ std::string refusal(const std::string& then, const std::string& input, const std
 }
 
 TEST(TrainedOptions, WhatTheInputLeavesOpenComesFromTheTraining) {
-  const std::string then =
-      "system: comformer\ndata: {path: a.csv, targets: [\"E, eV\"]}\ngraph: {max_neighbors: 6}\nmodel: {depth: 3}\n";
+  const std::string then = "system: comformer\ndata: {path: a.csv, targets: [\"E, eV\"]}\ngraph: {max_neighbors: 6}\nmodel: {depth: 3}\n";
   const std::string now = "system: comformer\ndata: {path: b.csv, targets: [y]}\ngraph: {max_neighbors: 25}\nmodel: {depth: 3}\n";
   const auto overrides = told(trained(then), "system: comformer\ndata: {path: b.csv}\n", now);
   EXPECT_EQ(overrides, (std::vector<std::string>{"data.targets=[\"E, eV\"]", "graph.max_neighbors=6", "model.depth=3"}));
@@ -66,10 +64,8 @@ TEST(TrainedOptions, WhatTheTrainingLeftToItsDataIsWhatItFoundThere) {
 }
 
 TEST(TrainedOptions, ADifferingValueIsRefusedWithBothValuesOfAllKeys) {
-  const std::string then =
-      "system: comformer\ngraph: {max_neighbors: 6, use_lattice: true}\ntrain: {epochs: 2}\ndata: {targets: [a, b]}\n";
-  const std::string now =
-      "system: comformer\ngraph: {max_neighbors: 12, use_lattice: true}\ntrain: {epochs: 9}\ndata: {targets: [b, a]}\n";
+  const std::string then = "system: comformer\ngraph: {max_neighbors: 6, use_lattice: true}\ntrain: {epochs: 2}\ndata: {targets: [a, b]}\n";
+  const std::string now = "system: comformer\ngraph: {max_neighbors: 12, use_lattice: true}\ntrain: {epochs: 9}\ndata: {targets: [b, a]}\n";
   const std::string message = refusal(then, now, now);
   EXPECT_NE(message.find("graph.max_neighbors: trained with 6, the input says 12"), std::string::npos) << message;
   EXPECT_NE(message.find("data.targets: trained with [a, b], the input says [b, a]"), std::string::npos) << message;
@@ -78,22 +74,19 @@ TEST(TrainedOptions, ADifferingValueIsRefusedWithBothValuesOfAllKeys) {
 }
 
 TEST(TrainedOptions, AnotherSystemIsRefusedBeforeAnyKey) {
-  EXPECT_NE(refusal("system: comformer\n", "system: hgnn_moe\n", "")
-                .find("a checkpoint of system comformer, the input says system: hgnn_moe"),
+  EXPECT_NE(refusal("system: comformer\n", "system: hgnn_moe\n", "").find("a checkpoint of system comformer, the input says system: hgnn_moe"),
             std::string::npos);
 }
 
 TEST(TrainedOptions, GivenAreTheKeysOfTheFileAndOfOverrides) {
-  const auto given =
-      given_options("model:\n  depth: 3\n", "in.yaml", {"graph.cutoff=5", "data={path: x, targets: [y]}", "bad", "k=[1"});
-  EXPECT_EQ(given, (std::map<std::string, std::string>{
-                       {"model.depth", "3"}, {"graph.cutoff", "5"}, {"data.path", "x"}, {"data.targets", "[y]"}}));
+  const auto given = given_options("model:\n  depth: 3\n", "in.yaml", {"graph.cutoff=5", "data={path: x, targets: [y]}", "bad", "k=[1"});
+  EXPECT_EQ(given, (std::map<std::string, std::string>{{"model.depth", "3"}, {"graph.cutoff", "5"}, {"data.path", "x"}, {"data.targets", "[y]"}}));
 }
 
 /// Options of `data` that say where records stand or how they are divided. A new option shapes the model until it stands here.
 TEST(TrainedOptions, EveryOptionOfModelGraphAndDataShapesTheModelUnlessItIsKnownNotTo) {
-  const std::set<std::string> shaping_data{
-      "targets", "descriptors", "notation", "task", "classes", "classification", "classification_threshold", "non_periodic"};
+  const std::set<std::string> shaping_data{"targets",     "descriptors", "notation", "task", "classes", "classification", "classification_threshold",
+                                           "non_periodic"};
   std::size_t seen = 0;
   for (const std::string& system : system_names()) {
     Config schema = Config::for_schema();

@@ -81,8 +81,8 @@ TEST(Trainer, LearnsAndWritesTheRunFolder) {
   ASSERT_EQ(result.parts.size(), 3u);
   EXPECT_GT(result.parts[0].regression[0].r2, 0.95);
   EXPECT_EQ(result.parts[0].regression[0].count, 23);
-  for (const char* name : {"resolved.yaml", "metrics.jsonl", "metrics.csv", "predictions.csv", "skipped.csv", "summary.json",
-                           "results.csv", "ids_train_val_test.json", "checkpoints/last.h5", "checkpoints/best.h5", "checkpoints/last.prev.h5"}) {
+  for (const char* name : {"resolved.yaml", "metrics.jsonl", "metrics.csv", "predictions.csv", "skipped.csv", "summary.json", "results.csv",
+                           "ids_train_val_test.json", "checkpoints/last.h5", "checkpoints/best.h5", "checkpoints/last.prev.h5"}) {
     EXPECT_TRUE(fs::exists(folder / "run" / name)) << name;
   }
   EXPECT_EQ(read_text(folder / "run" / "resolved.yaml"), kYaml);
@@ -213,8 +213,7 @@ TEST(Trainer, DivergenceNamesTheSamplesAndKeepsTheCheckpoint) {
   const test::TemporaryFolder folder;
   Settings s(folder / "run");
   Fake good;
-  const TrainResult stopped =
-      train<double>(good, s.run, s.train, Comm::self(), kYaml, {[](const TrainState& state) { return state.step == 5; }});
+  const TrainResult stopped = train<double>(good, s.run, s.train, Comm::self(), kYaml, {[](const TrainState& state) { return state.step == 5; }});
   ASSERT_EQ(stopped.exit, Exit::stopped);
   const std::string before = read_text(folder / "run" / "checkpoints" / "last.h5");
   std::set<std::int64_t> all;
@@ -311,14 +310,19 @@ TEST(Trainer, BatchesOfOneGraphUnderBatchNormAreRefusedWhateverMakesThem) {
     const char* cause;  ///< empty: it trains
   };
   int number = 0;
-  for (const Case& c : {Case{12, 1, false, 1, "train.batch_size is 1"}, {13, 4, true, 1, "leave a last batch of 1"}, {1, 4, false, 1, "one sample"},
-                        {13, 4, true, 2, ""}, {13, 4, false, 1, ""}, {14, 4, true, 1, ""}}) {
+  for (const Case& c : {Case{12, 1, false, 1, "train.batch_size is 1"},
+                        {13, 4, true, 1, "leave a last batch of 1"},
+                        {1, 4, false, 1, "one sample"},
+                        {13, 4, true, 2, ""},
+                        {13, 4, false, 1, ""},
+                        {14, 4, true, 1, ""}}) {
     Settings s((folder / std::to_string(number++)).string());
     s.train.batch_size = c.batch;
     s.train.keep_last_batch = c.keep;
     s.train.smallest_last_batch = c.smallest;
     s.train.epochs = 1;
-    Fake over_graphs({.train = c.samples, .normalised = NormalisedRows::graphs}), over_nodes({.train = c.samples, .normalised = NormalisedRows::nodes});
+    Fake over_graphs({.train = c.samples, .normalised = NormalisedRows::graphs}),
+        over_nodes({.train = c.samples, .normalised = NormalisedRows::nodes});
     std::string message;
     try {
       train<double>(over_graphs, s.run, s.train, Comm::self(), kYaml);
@@ -402,8 +406,10 @@ TEST(Trainer, MetricsHoldEachStepOnce) {
   int step = 0, epoch = 0;
   while (std::getline(file, line)) {
     const auto entry = nlohmann::json::parse(line);
-    if (entry["type"] == "step") EXPECT_EQ(entry["step"].get<int>(), ++step);
-    else EXPECT_EQ(entry["epoch"].get<int>(), ++epoch);
+    if (entry["type"] == "step")
+      EXPECT_EQ(entry["step"].get<int>(), ++step);
+    else
+      EXPECT_EQ(entry["epoch"].get<int>(), ++epoch);
   }
   EXPECT_EQ(step, 16);
   EXPECT_EQ(epoch, 4);

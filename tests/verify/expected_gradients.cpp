@@ -179,10 +179,7 @@ TEST(Walk, BoundsWhatAdamMakesOfNoise) {
 }
 
 TEST(Walk, ComesFromTheNumbersOfTheFile) {
-  File file({{"grads/bias", {1.0, 1e-17, -2e-16, 0.0}},
-             {"grads/zero", {1e-16}},
-             {"grads/dead", {0.0, 0.0}},
-             {"grads/large", {1.0, 0.5}}});
+  File file({{"grads/bias", {1.0, 1e-17, -2e-16, 0.0}}, {"grads/zero", {1e-16}}, {"grads/dead", {0.0, 0.0}}, {"grads/large", {1.0, 0.5}}});
   const ExpectedGradients g = file.gradients({{"bias", {4}}, {"zero", {1}}, {"dead", {2}}, {"large", {2}}});
   EXPECT_NEAR(g.walk("zero", steps()), steps().walk({16e-16}), 1e-15);                              // 16 times what the file shows
   EXPECT_NEAR(g.walk("bias", steps()), steps().walk({32e-16 + 0x1p-49, 32e-16 + 0x1p-49}), 1e-12);  // two of the four entries

@@ -52,25 +52,57 @@ TEST_P(Committed, Holds) {
   expect_verified(test::source_path("tests/data/" + std::get<0>(GetParam())), std::get<1>(GetParam()));
 }
 INSTANTIATE_TEST_SUITE_P(Golden, Committed,
-                         testing::Combine(testing::ValuesIn(files_of(test::source_path("tests/data"))),
-                                          testing::Values("double", "float")),
+                         testing::Combine(testing::ValuesIn(files_of(test::source_path("tests/data"))), testing::Values("double", "float")),
                          case_name);
 
 /// The files beside the repository of the systems that are built. Named here, as ctest wants the names before it knows whether the files are
 /// there; `Golden.EverySharedFileIsRun` sees to it that none is left out.
-const std::vector<std::string> kShared{
-    "comformer_graphs.h5", "comformer_misc.h5", "comformer_iCom_tiny.h5", "comformer_iCom_small.h5", "comformer_iCom_heads.h5",
-    "comformer_iCom_edge.h5", "comformer_iCom_eval.h5", "comformer_iCom_batch.h5",
-    "dmpnn_diffpool_batch64.h5", "dmpnn_diffpool_batch64_bn.h5", "dmpnn_diffpool_batch64_levels2.h5", "dmpnn_diffpool_edge.h5",
-    "dmpnn_diffpool_full300.h5", "dmpnn_diffpool_graphs.h5", "dmpnn_diffpool_hard.h5", "dmpnn_diffpool_multiclass.h5",
-    "dmpnn_diffpool_noedges.h5", "dmpnn_diffpool_plain.h5", "dmpnn_diffpool_tiny.h5", "dmpnn_diffpool_tiny_dense.h5",
-    "dmpnn_diffpool_tiny_legacy.h5", "dmpnn_diffpool_weighted.h5",
-    "hgnn_moe_coupler.h5", "hgnn_moe_curve_gnn.h5", "hgnn_moe_curve_hgnn.h5", "hgnn_moe_data.h5", "hgnn_moe_edge_cancelling_weights.h5",
-    "hgnn_moe_edge_masked_rows.h5", "hgnn_moe_edge_no_target.h5", "hgnn_moe_edge_one_expert_gnn.h5", "hgnn_moe_edge_one_expert_hgnn.h5",
-    "hgnn_moe_edge_two_experts_triplets.h5", "hgnn_moe_edge_unweighted.h5", "hgnn_moe_generate.h5", "hgnn_moe_ghost_two_active.h5",
-    "hgnn_moe_option_eval_with_dropout.h5", "hgnn_moe_option_orthogonality_mean.h5", "hgnn_moe_option_orthogonality_pool.h5",
-    "hgnn_moe_option_paper_norm.h5", "hgnn_moe_option_softplus.h5", "hgnn_moe_real_gnn.h5", "hgnn_moe_real_hgnn.h5", "hgnn_moe_tiny_gnn.h5",
-    "hgnn_moe_tiny_hgnn_pairs.h5", "hgnn_moe_tiny_hgnn_pairs4.h5", "hgnn_moe_tiny_hgnn_triplets.h5"};
+const std::vector<std::string> kShared{"comformer_graphs.h5",
+                                       "comformer_misc.h5",
+                                       "comformer_iCom_tiny.h5",
+                                       "comformer_iCom_small.h5",
+                                       "comformer_iCom_heads.h5",
+                                       "comformer_iCom_edge.h5",
+                                       "comformer_iCom_eval.h5",
+                                       "comformer_iCom_batch.h5",
+                                       "dmpnn_diffpool_batch64.h5",
+                                       "dmpnn_diffpool_batch64_bn.h5",
+                                       "dmpnn_diffpool_batch64_levels2.h5",
+                                       "dmpnn_diffpool_edge.h5",
+                                       "dmpnn_diffpool_full300.h5",
+                                       "dmpnn_diffpool_graphs.h5",
+                                       "dmpnn_diffpool_hard.h5",
+                                       "dmpnn_diffpool_multiclass.h5",
+                                       "dmpnn_diffpool_noedges.h5",
+                                       "dmpnn_diffpool_plain.h5",
+                                       "dmpnn_diffpool_tiny.h5",
+                                       "dmpnn_diffpool_tiny_dense.h5",
+                                       "dmpnn_diffpool_tiny_legacy.h5",
+                                       "dmpnn_diffpool_weighted.h5",
+                                       "hgnn_moe_coupler.h5",
+                                       "hgnn_moe_curve_gnn.h5",
+                                       "hgnn_moe_curve_hgnn.h5",
+                                       "hgnn_moe_data.h5",
+                                       "hgnn_moe_edge_cancelling_weights.h5",
+                                       "hgnn_moe_edge_masked_rows.h5",
+                                       "hgnn_moe_edge_no_target.h5",
+                                       "hgnn_moe_edge_one_expert_gnn.h5",
+                                       "hgnn_moe_edge_one_expert_hgnn.h5",
+                                       "hgnn_moe_edge_two_experts_triplets.h5",
+                                       "hgnn_moe_edge_unweighted.h5",
+                                       "hgnn_moe_generate.h5",
+                                       "hgnn_moe_ghost_two_active.h5",
+                                       "hgnn_moe_option_eval_with_dropout.h5",
+                                       "hgnn_moe_option_orthogonality_mean.h5",
+                                       "hgnn_moe_option_orthogonality_pool.h5",
+                                       "hgnn_moe_option_paper_norm.h5",
+                                       "hgnn_moe_option_softplus.h5",
+                                       "hgnn_moe_real_gnn.h5",
+                                       "hgnn_moe_real_hgnn.h5",
+                                       "hgnn_moe_tiny_gnn.h5",
+                                       "hgnn_moe_tiny_hgnn_pairs.h5",
+                                       "hgnn_moe_tiny_hgnn_pairs4.h5",
+                                       "hgnn_moe_tiny_hgnn_triplets.h5"};
 /// Systems that this build does not have.
 bool is_refused(const std::string& file) { return file.starts_with("comformer_eCom") || file.starts_with("gvp_") || file.starts_with("partoken_"); }
 
@@ -167,11 +199,11 @@ TEST(Golden, AlteredNumbersFail) {
                               {"dmpnn_diffpool_graphs.h5", "splits/kfold5_n103_seed42/fold2_val", 0.2},
                               {"dmpnn_diffpool_graphs.h5", "splits/holdout_n70_seed42/train", 0.2}}) {
     if (!readable(a.file)) continue;
-    std::filesystem::copy_file(test::source_path(std::string("tests/data/") + a.file), path,
-                               std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::copy_file(test::source_path(std::string("tests/data/") + a.file), path, std::filesystem::copy_options::overwrite_existing);
     alter(path, a.name, a.change);
     std::ostringstream text;
-    EXPECT_EQ(verify_command({path.string(), "double", /*failures_only=*/true}, golden_checks(), text), 1) << a.file << " " << a.name << "\n" << text.str();
+    EXPECT_EQ(verify_command({path.string(), "double", /*failures_only=*/true}, golden_checks(), text), 1) << a.file << " " << a.name << "\n"
+                                                                                                           << text.str();
   }
 }
 

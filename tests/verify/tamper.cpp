@@ -25,10 +25,7 @@ namespace {
 /// A copy of a golden file of tests/data that may be altered.
 class Copy {
  public:
-  explicit Copy(const std::string& name)
-      : source_(test::source_path("tests/data/" + name)), path_((folder_ / "altered.h5").string()) {
-    restore();
-  }
+  explicit Copy(const std::string& name) : source_(test::source_path("tests/data/" + name)), path_((folder_ / "altered.h5").string()) { restore(); }
 
   void restore() const { std::filesystem::copy_file(source_, path_, std::filesystem::copy_options::overwrite_existing); }
   const std::string& path() const { return path_; }
@@ -75,9 +72,9 @@ class Copy {
     const Hdf5Lock lock;
     const H5File file(H5Fopen(path_.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), path_);
     const H5Space space(H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr), name);
-    const H5Dataset set(H5Dcreate2(file.get(), name.c_str(), integers ? H5T_NATIVE_INT32 : H5T_NATIVE_DOUBLE, space.get(),
-                                   H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
-                        name);
+    const H5Dataset set(
+        H5Dcreate2(file.get(), name.c_str(), integers ? H5T_NATIVE_INT32 : H5T_NATIVE_DOUBLE, space.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+        name);
     EXPECT_GE(H5Dwrite(set.get(), H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), 0);
   }
 
@@ -103,10 +100,9 @@ Outcome verify(const Copy& copy, const std::string& precision = "double") {
 }
 
 /// One file of every system, kind and form of gradients.
-constexpr const char* kFiles[] = {"comformer_iCom_heads.h5",  "comformer_iCom_wide.h5",  "comformer_iCom_single.h5",
-                                  "comformer_graphs.h5",      "comformer_other.h5",      "dmpnn_diffpool_plain.h5",
-                                  "dmpnn_diffpool_pooled.h5", "dmpnn_diffpool_dense.h5", "dmpnn_diffpool_graphs.h5",
-                                  "hgnn_moe_pairs.h5",        "hgnn_moe_gnn.h5",         "hgnn_moe_ghosts.h5",
+constexpr const char* kFiles[] = {"comformer_iCom_heads.h5",  "comformer_iCom_wide.h5",  "comformer_iCom_single.h5", "comformer_graphs.h5",
+                                  "comformer_other.h5",       "dmpnn_diffpool_plain.h5", "dmpnn_diffpool_pooled.h5", "dmpnn_diffpool_dense.h5",
+                                  "dmpnn_diffpool_graphs.h5", "hgnn_moe_pairs.h5",       "hgnn_moe_gnn.h5",          "hgnn_moe_ghosts.h5",
                                   "hgnn_moe_couplers.h5",     "hgnn_moe_generate.h5"};
 
 bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
@@ -147,8 +143,7 @@ std::vector<std::string> sample(const std::vector<std::string>& names, std::size
   for (const std::string& name : names) {
     const std::size_t slash = name.find('/');
     const std::string first = name.substr(0, slash);
-    const bool nested =
-        first == "trajectory" || contains(name, "/expected/") || contains(name, "/outputs/") || contains(name, "/grads/");
+    const bool nested = first == "trajectory" || contains(name, "/expected/") || contains(name, "/outputs/") || contains(name, "/grads/");
     groups[nested ? name.substr(0, name.find('/', slash + 1)) : first].push_back(name);
   }
   std::vector<std::string> out;
@@ -259,16 +254,16 @@ TEST_P(Tamper, UnknownNamesAreNamed) {
 /// What must be there, by kind; a file without it is incomplete (exit code 3), and the message names it.
 const std::map<std::string, std::vector<std::string>> kRequired{
     {"comformer_iCom_heads.h5",
-     {"loss", "outputs", "outputs/prediction", "grads", "grads/fc_out.bias", "buffers_after",
-      "buffers_after/att_layers.0.bn.running_var", "inputs", "inputs/y", "inputs/structures", "trajectory/loss", "trajectory/lr",
-      "trajectory/beta1", "trajectory/final_norm", "trajectory/final_norm/fc_out.weight"}},
+     {"loss", "outputs", "outputs/prediction", "grads", "grads/fc_out.bias", "buffers_after", "buffers_after/att_layers.0.bn.running_var", "inputs",
+      "inputs/y", "inputs/structures", "trajectory/loss", "trajectory/lr", "trajectory/beta1", "trajectory/final_norm",
+      "trajectory/final_norm/fc_out.weight"}},
     {"comformer_iCom_wide.h5", {"grads_fingerprint/fc_out.weight"}},
     {"comformer_iCom_single.h5", {"loss", "grads/att_layers.3.bn_att.bias"}},
     {"comformer_graphs.h5", {"rutile/expected", "rutile/inputs", "rutile/expected/mult", "rutile/expected/lattice_vectors"}},
     {"comformer_other.h5", {"splits", "onecycle", "generator", "splits/n64_seed123/val", "onecycle/steps10/beta1"}},
     {"dmpnn_diffpool_plain.h5",
-     {"loss", "loss/main", "outputs/raw", "outputs/prediction", "params", "grads", "grads/predictor.ffn.0.0.bias",
-      "trajectory/loss", "trajectory/lr", "trajectory/final_norm"}},
+     {"loss", "loss/main", "outputs/raw", "outputs/prediction", "params", "grads", "grads/predictor.ffn.0.0.bias", "trajectory/loss", "trajectory/lr",
+      "trajectory/final_norm"}},
     {"dmpnn_diffpool_pooled.h5", {"loss/entropy", "loss/link", "inputs/V", "grads"}},
     {"dmpnn_diffpool_dense.h5", {"outputs/raw_eval", "outputs/running_mean", "outputs/running_var", "grads"}},
     {"dmpnn_diffpool_graphs.h5",
@@ -278,8 +273,7 @@ const std::map<std::string, std::vector<std::string>> kRequired{
       "trajectory/grad_norm", "trajectory/lr", "trajectory/final_norm"}},
     {"hgnn_moe_gnn.h5", {"grads", "loss/total", "inputs"}},
     {"hgnn_moe_ghosts.h5", {"outputs/saturation", "inputs/ghost_levels", "grads"}},
-    {"hgnn_moe_couplers.h5",
-     {"gnn_3/outputs/y", "gnn_3/grads", "gnn_3/grads/X", "all_pairs_4/outputs/hyperedge_ids", "all_pairs_4/grads"}},
+    {"hgnn_moe_couplers.h5", {"gnn_3/outputs/y", "gnn_3/grads", "gnn_3/grads/X", "all_pairs_4/outputs/hyperedge_ids", "all_pairs_4/grads"}},
     {"hgnn_moe_generate.h5", {"outputs/greedy", "outputs/logits", "filter", "params"}}};
 
 TEST_P(Tamper, WhatIsMissingIsNamed) {
@@ -325,8 +319,7 @@ INSTANTIATE_TEST_SUITE_P(Files, Tamper, testing::ValuesIn(kFiles), [](const test
 // Six true gradients of this file lie between 1e-9 and 1e-8 of the largest; set to zero, they once passed in single precision.
 TEST(Tampering, TensorsFarBelowTheLargestGradientAreCompared) {
   const Copy copy("comformer_iCom_single.h5");
-  for (const char* name :
-       {"bn_att.bias", "lin_value.bias", "bn_att.weight", "lin_query.bias", "lin_msg_update.0.bias", "lin_key.bias"}) {
+  for (const char* name : {"bn_att.bias", "lin_value.bias", "bn_att.weight", "lin_query.bias", "lin_msg_update.0.bias", "lin_key.bias"}) {
     const std::string full = std::string("grads/att_layers.3.") + name;
     copy.restore();
     copy.write(full, std::vector<double>(copy.read(full).values.size(), 0.0));

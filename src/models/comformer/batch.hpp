@@ -35,20 +35,20 @@ struct TableOptions {
 /// `in_ptr` is a CSR by target; the graph is symmetric, hence the edges leaving u are the `reverse` of the edges entering u.
 struct HostCrystalBatch : HostBatch {
   int num_graphs = 0, num_nodes = 0, num_edges = 0, num_targets = 1;
-  std::vector<int> graph_ptr;     ///< [G+1] atoms of each crystal
-  std::vector<int> node_graph;    ///< [N]
-  std::vector<int> atom_row;      ///< [N] atomic number Z (1..103)
-  std::vector<int> in_ptr;        ///< [N+1] edges entering each atom
-  std::vector<int> src, dst;      ///< [E] u and v
-  std::vector<int> reverse;       ///< [E] index of the edge v->u with the opposite image
-  std::vector<int> edge_graph;    ///< [E]
-  std::vector<int> edge_ptr;      ///< [G+1] edges of each crystal
-  std::vector<double> mult;       ///< [E] 1 or 2
-  std::vector<double> edge_vec;   ///< [E,3] r from u to v, angstrom
-  std::vector<double> lattice;    ///< [G,3,3] l1, l2, l3, angstrom
-  std::vector<double> target;     ///< [G,K] scaled; NaN where missing
-  HostRowMap distance;            ///< items are the E edges; argument s = -0.75/|r|; exact rows are unordered pairs
-  HostRowMap cosine;              ///< items are [E,3] (edge, slot); argument clamp(l_s.r/(|l_s||r|), -1, 1)
+  std::vector<int> graph_ptr;    ///< [G+1] atoms of each crystal
+  std::vector<int> node_graph;   ///< [N]
+  std::vector<int> atom_row;     ///< [N] atomic number Z (1..103)
+  std::vector<int> in_ptr;       ///< [N+1] edges entering each atom
+  std::vector<int> src, dst;     ///< [E] u and v
+  std::vector<int> reverse;      ///< [E] index of the edge v->u with the opposite image
+  std::vector<int> edge_graph;   ///< [E]
+  std::vector<int> edge_ptr;     ///< [G+1] edges of each crystal
+  std::vector<double> mult;      ///< [E] 1 or 2
+  std::vector<double> edge_vec;  ///< [E,3] r from u to v, angstrom
+  std::vector<double> lattice;   ///< [G,3,3] l1, l2, l3, angstrom
+  std::vector<double> target;    ///< [G,K] scaled; NaN where missing
+  HostRowMap distance;           ///< items are the E edges; argument s = -0.75/|r|; exact rows are unordered pairs
+  HostRowMap cosine;             ///< items are [E,3] (edge, slot); argument clamp(l_s.r/(|l_s||r|), -1, 1)
 };
 
 /// Completes `in_ptr`, `reverse`, `edge_graph`, `edge_ptr`, `distance` and `cosine` from the other members. Storage is reused.

@@ -24,7 +24,8 @@ void index_edges(HostCrystalBatch& b) {
     }
     if (e > 0 && b.dst[e] < b.dst[e - 1]) {
       throw Error(Exit::data, fmt::format("edge {} enters atom {} after an edge that enters atom {}; edges must be sorted by "
-                                          "target", e, b.dst[e], b.dst[e - 1]));
+                                          "target",
+                                          e, b.dst[e], b.dst[e - 1]));
     }
     const auto v = static_cast<std::size_t>(b.dst[e]);
     ++b.in_ptr[v + 1];
@@ -48,8 +49,7 @@ int search_reverse(const HostCrystalBatch& b, std::size_t e) {
     const auto k = static_cast<std::size_t>(i);
     if (b.src[k] == b.dst[e] && opposite(b, e, k)) return i;
   }
-  throw Error(Exit::data, fmt::format("edge {} from atom {} to atom {} has no reverse edge; crystal graphs are symmetric", e,
-                                      b.src[e], b.dst[e]));
+  throw Error(Exit::data, fmt::format("edge {} from atom {} to atom {} has no reverse edge; crystal graphs are symmetric", e, b.src[e], b.dst[e]));
 }
 
 /// In canonical order the edges u->v stand together, by ascending image; their reverses v->u have the opposite images, hence stand

@@ -25,7 +25,7 @@ struct GraphWorkspace : RecordSource::Workspace {
 Schema crystal_schema(std::size_t num_targets) {
   Schema schema{"crystal",
                 kSchemaVersion,
-                {{"lattice", Domain::graph, DType::f64, 9},          // rows a, b, c; angstrom
+                {{"lattice", Domain::graph, DType::f64, 9},         // rows a, b, c; angstrom
                  {"lattice_images", Domain::graph, DType::i32, 9},  // l1, l2, l3 in units of a, b, c
                  {"z", Domain::node, DType::u8, 1},
                  {"frac", Domain::node, DType::f64, 3},   // wrapped

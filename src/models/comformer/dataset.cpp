@@ -12,7 +12,9 @@ namespace gnn_hpc::comformer {
 
 CrystalDataset::CrystalDataset(DataOptions data, CrystalGraphOptions graph, TableOptions tables)
     : LabelledDataset({"crystals", "records", "data.classification: label", "use threshold"}, data.target_kind(), data.source.targets),
-      data_(std::move(data)), graph_(graph), tables_(tables) {}
+      data_(std::move(data)),
+      graph_(graph),
+      tables_(tables) {}
 
 void CrystalDataset::add_source(const std::vector<std::string>& paths, DataUse use, const Comm& comm, const std::string& options_text) {
   const bool prediction = use == DataUse::prediction;

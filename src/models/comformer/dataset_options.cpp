@@ -10,7 +10,8 @@ DataOptions DataOptions::parse(Config node) {
   node.list("targets", o.source.targets, "names of the quantities to learn");
   node.text("id_column", o.source.id_column, "where a record's id stands; empty: the usual names");
   node.text("cif_column", o.source.cif_column, "CSV column of the CIF text");
-  node.choice("non_periodic", o.source.non_periodic, {"refuse", "box"}, "extxyz frames with an F in pbc or no Lattice; box: a cell with vacuum around them");
+  node.choice("non_periodic", o.source.non_periodic, {"refuse", "box"},
+              "extxyz frames with an F in pbc or no Lattice; box: a cell with vacuum around them");
   node.text("index", o.source.index, "extxyz: frames to use, as a Python slice (:1000, ::10, -100:)");
   o.parse_split(node, "crystals", o.source.paths);
   node.text("cache_dir", o.cache_dir, "folder of graph caches, shared by runs; several data sets and options side by side");

@@ -26,7 +26,7 @@ std::vector<Chunk> make_chunks(const HostCrystalBatch& host) {
 std::vector<double> length_arguments(const HostCrystalBatch& host) {
   std::vector<double> s = host.distance.abscissa;
   for (std::size_t i = 0; i + 2 < host.lattice.size(); i += 3) {
-    const double *l = &host.lattice[i];
+    const double* l = &host.lattice[i];
     s.push_back(-0.75 / std::sqrt(l[0] * l[0] + l[1] * l[1] + l[2] * l[2]));
   }
   return s;
@@ -36,8 +36,7 @@ std::vector<double> length_arguments(const HostCrystalBatch& host) {
 
 template <class T>
 void CrystalBatch<T>::upload(const HostCrystalBatch& host, const Exec& exec) {
-  GNN_HPC_REQUIRE(host.in_ptr.size() == static_cast<std::size_t>(host.num_nodes) + 1 &&
-                      host.src.size() == static_cast<std::size_t>(host.num_edges),
+  GNN_HPC_REQUIRE(host.in_ptr.size() == static_cast<std::size_t>(host.num_nodes) + 1 && host.src.size() == static_cast<std::size_t>(host.num_edges),
                   "unfinished batch: {} nodes, {} edges", host.num_nodes, host.num_edges);
   exec.fence("gnn_hpc::CrystalBatch::upload");  // pinned staging of the previous batch may still be read
   num_graphs = host.num_graphs;

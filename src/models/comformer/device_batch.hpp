@@ -22,9 +22,9 @@ template <class T>
 struct CrystalBatch {
   int num_graphs = 0, num_nodes = 0, num_edges = 0, num_targets = 1;
   View1<int> graph_ptr, node_graph, atom_row, in_ptr, src, dst, reverse, edge_graph;
-  View1<T> mult;                ///< [E]
-  View1<double> node_mult;      ///< [N] sum of mult over the edges that enter
-  View2<double> target;         ///< [G,K]
+  View1<T> mult;            ///< [E]
+  View1<double> node_mult;  ///< [N] sum of mult over the edges that enter
+  View2<double> target;     ///< [G,K]
   RowMap<T> distance, cosine;
   View1<double> length_argument;  ///< [R + 3G] arguments of `rbf`: rows of the distance table, then the lattice vectors
   View1<double> cosine_argument;  ///< [Rc]

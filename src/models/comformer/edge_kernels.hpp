@@ -211,7 +211,8 @@ struct GateBackward {
   }
 };
 
-/// da = dhidden silu'(pre), in place of the derivative that `hidden_of` left in pre, with its sums over the slots of an edge and over the edges that enter v.
+/// da = dhidden silu'(pre), in place of the derivative that `hidden_of` left in pre, with its sums over the slots of an edge and over the edges that
+/// enter v.
 template <class T>
 struct PreGradient {
   View2<T> pre, dhidden, slot_sum, node_sum;
@@ -266,8 +267,8 @@ GateInput<T> gate_input(const CrystalBatch<T>& b, const typename EdgeLayer<T>::S
 }
 
 template <class T>
-void pre_activation(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& chunk, View2<T> pre, View2<T> hidden,
-                    View2<T> distance_table, View2<T> cosine_table, View2<T> lattice_term) {
+void pre_activation(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& chunk, View2<T> pre, View2<T> hidden, View2<T> distance_table,
+                    View2<T> cosine_table, View2<T> lattice_term) {
   const int begin = chunk.edge_begin, width = pre.extent_int(1) / kSlots;
   const auto edge_graph = b.edge_graph;
   const auto distance = b.distance, cosine = b.cosine;
@@ -275,8 +276,8 @@ void pre_activation(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk
       "gnn_hpc::EdgeLayer::pre_activation", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.num_edges(), Kokkos::AUTO),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int e = begin + team.league_rank();
-        each_strip(team, width, PreActivation<T>{pre, hidden, distance_table, cosine_table, lattice_term, distance, cosine, e,
-                                                 edge_graph(e), begin, width});
+        each_strip(team, width,
+                   PreActivation<T>{pre, hidden, distance_table, cosine_table, lattice_term, distance, cosine, e, edge_graph(e), begin, width});
       });
 }
 
@@ -284,13 +285,14 @@ template <class T>
 void mapped_rows(const Exec& exec, const RowMap<T>& map, View2<T> table, View2<T> y) {
   const int width = y.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::EdgeLayer::mapped_rows", Kokkos::TeamPolicy<Exec>(exec, map.num_items, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) { each_strip(team, width, Mapped<T>{map, table, y, team.league_rank()}); });
+      "gnn_hpc::EdgeLayer::mapped_rows", Kokkos::TeamPolicy<Exec>(exec, map.num_items, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+        each_strip(team, width, Mapped<T>{map, table, y, team.league_rank()});
+      });
 }
 
 template <class T>
-void att_moments(const ChunkExec& exec, const Chunk& chunk, const GateInput<T>& in, const KeyMessage<T>& update,
-                 View2<double> partial, bool training) {
+void att_moments(const ChunkExec& exec, const Chunk& chunk, const GateInput<T>& in, const KeyMessage<T>& update, View2<double> partial,
+                 bool training) {
   const auto key_bias = update.key.second.bias.value1(), message_bias = update.message.second.bias.value1();
   const int begin = chunk.node_begin, width = in.width;
   Kokkos::parallel_for(
@@ -334,8 +336,8 @@ void gate_backward(const ChunkExec& exec, const Chunk& chunk, const GateInput<T>
 }
 
 template <class T>
-void pre_gradient(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& chunk, View2<T> pre, View2<T> dhidden,
-                  View2<T> slot_sum, View2<T> node_sum) {
+void pre_gradient(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& chunk, View2<T> pre, View2<T> dhidden, View2<T> slot_sum,
+                  View2<T> node_sum) {
   const auto in_ptr = b.in_ptr;
   const int begin = chunk.node_begin, first_edge = chunk.edge_begin, width = slot_sum.extent_int(1);
   Kokkos::parallel_for(
@@ -351,8 +353,7 @@ template <class T>
 void add_slot_biases(const Exec& exec, View1<T> bias, View2<T> out) {
   const int width = out.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::EdgeLayer::slot_biases", Kokkos::TeamPolicy<Exec>(exec, out.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::EdgeLayer::slot_biases", Kokkos::TeamPolicy<Exec>(exec, out.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
         const int e = team.league_rank();
         each_channel(team, width, [&](const int c) { out(e, c) += T(kSlots) * bias(c); });
       });
@@ -381,8 +382,7 @@ View2<T> slot_rows(View2<T> x, int s) {
 template <class T>
 void add_scaled(const Exec& exec, View1<double> b, T factor, View1<T> a) {
   Kokkos::parallel_for(
-      "gnn_hpc::EdgeLayer::add_scaled", Rows(exec, 0, a.extent_int(0)),
-      KOKKOS_LAMBDA(const int c) { a(c) += factor * static_cast<T>(b(c)); });
+      "gnn_hpc::EdgeLayer::add_scaled", Rows(exec, 0, a.extent_int(0)), KOKKOS_LAMBDA(const int c) { a(c) += factor * static_cast<T>(b(c)); });
 }
 
 /// Weight of a node's partial moments: its edges with multiplicity, three slots and H heads each.

@@ -30,8 +30,7 @@ EdgeLayer<T>::EdgeLayer(ParamStore<T>& store, const std::string& name, int c, in
 }
 
 template <class T>
-View2<T> EdgeLayer<T>::forward(Step<T>& step, const CrystalBatch<T>& b, View2<T> table, View2<T> lengths, View2<T> angles,
-                               Saved& s) const {
+View2<T> EdgeLayer<T>::forward(Step<T>& step, const CrystalBatch<T>& b, View2<T> table, View2<T> lengths, View2<T> angles, Saved& s) const {
   Arena& arena = step.arena;
   const std::size_t edges = b.num_edges, graphs = b.num_graphs, c = width, hc = static_cast<std::size_t>(heads) * width;
   const auto by_head = [&](View2<T> m, std::size_t columns) { return reshape(m, m.size() / columns, columns); };
@@ -105,8 +104,8 @@ View2<T> EdgeLayer<T>::forward(Step<T>& step, const CrystalBatch<T>& b, View2<T>
 }
 
 template <class T>
-void EdgeLayer<T>::backward(Step<T>& step, const CrystalBatch<T>& b, Reduction reduction, Saved& s, View2<T> dy, View2<T> dtable,
-                            View2<T> dlengths, View2<T> dangles) const {
+void EdgeLayer<T>::backward(Step<T>& step, const CrystalBatch<T>& b, Reduction reduction, Saved& s, View2<T> dy, View2<T> dtable, View2<T> dlengths,
+                            View2<T> dangles) const {
   Arena& arena = step.arena;
   ArenaFrame frame(arena);
   const std::size_t edges = b.num_edges, graphs = b.num_graphs, c = width, hc = static_cast<std::size_t>(heads) * width;
@@ -187,8 +186,8 @@ void EdgeLayer<T>::backward(Step<T>& step, const CrystalBatch<T>& b, Reduction r
     Kokkos::deep_copy(step.exec, dterm, column_range(dlattice, begin, begin + static_cast<int>(2 * hc)));
     RowOps<T>::add_column_sums(step, dterm, View1<T>(dbias.data(), 2 * hc));
     const auto dkey = arena.matrix<T>(graphs, hc), dvalue = arena.matrix<T>(graphs, hc);
-    update.apply_block_backward(step, 1, by_head(rows(s.length_key), c), by_head(rows(s.length_value), c), by_head(dterm, 2 * c),
-                                by_head(dkey, c), by_head(dvalue, c), T(0));
+    update.apply_block_backward(step, 1, by_head(rows(s.length_key), c), by_head(rows(s.length_value), c), by_head(dterm, 2 * c), by_head(dkey, c),
+                                by_head(dvalue, c), T(0));
     lin_key_e[i].backward(step, slot_rows(s.lengths, i), dkey, slot_rows(dlengths, i));
     lin_value_e[i].backward(step, slot_rows(s.lengths, i), dvalue, slot_rows(dlengths, i), T(1));
   }

@@ -31,21 +31,20 @@ struct EdgeLayer {
   EdgeLayer(ParamStore<T>& store, const std::string& name, int width, int heads);
 
   struct Saved {
-    View2<T> table, lengths, angles;       ///< e [R,C]; len [3G,C] (crystal, slot); ang [Rc,C]
-    View2<T> distance_fold, cosine_fold;   ///< [H 2C, C]
-    View2<T> length_key, length_value;     ///< [3, G, HC] by slot: outputs of lin_key_e, lin_value_e
-    View2<T> query;                        ///< [E, HC]
-    View2<T> pre, key, message;            ///< [E, 3 H 2C], [E, 3 HC], [E, 3 HC]
+    View2<T> table, lengths, angles;      ///< e [R,C]; len [3G,C] (crystal, slot); ang [Rc,C]
+    View2<T> distance_fold, cosine_fold;  ///< [H 2C, C]
+    View2<T> length_key, length_value;    ///< [3, G, HC] by slot: outputs of lin_key_e, lin_value_e
+    View2<T> query;                       ///< [E, HC]
+    View2<T> pre, key, message;           ///< [E, 3 H 2C], [E, 3 HC], [E, 3 HC]
     typename BatchNorm<T>::Saved att_norm, norm;
-    View2<T> out, y;                       ///< [E,C]
+    View2<T> out, y;  ///< [E,C]
   };
 
   /// Returns y [E,C].
-  View2<T> forward(Step<T>& step, const CrystalBatch<T>& batch, View2<T> table, View2<T> lengths, View2<T> angles,
-                   Saved& saved) const;
+  View2<T> forward(Step<T>& step, const CrystalBatch<T>& batch, View2<T> table, View2<T> lengths, View2<T> angles, Saved& saved) const;
   /// dy [E,C] is used up; dtable [R,C] is added to; dlengths [3G,C] and dangles [Rc,C] are overwritten.
-  void backward(Step<T>& step, const CrystalBatch<T>& batch, Reduction reduction, Saved& saved, View2<T> dy, View2<T> dtable,
-                View2<T> dlengths, View2<T> dangles) const;
+  void backward(Step<T>& step, const CrystalBatch<T>& batch, Reduction reduction, Saved& saved, View2<T> dy, View2<T> dtable, View2<T> dlengths,
+                View2<T> dangles) const;
 };
 
 }  // namespace gnn_hpc::comformer

@@ -20,9 +20,7 @@ struct Gate {
   View1<double> from_beta, from_gamma;  ///< set for the backward pass only
 
   KOKKOS_INLINE_FUNCTION T value(T att, int c) const { return sigmoid(scale(c) * att + shift(c)); }
-  KOKKOS_INLINE_FUNCTION T normalised(T att, int c) const {
-    return (att - static_cast<T>(mean(c))) * static_cast<T>(rstd(c));
-  }
+  KOKKOS_INLINE_FUNCTION T normalised(T att, int c) const { return (att - static_cast<T>(mean(c))) * static_cast<T>(rstd(c)); }
   /// Gradient of att, from the gradient G at the norm's output (summed over copies) of a row of weight w.
   KOKKOS_INLINE_FUNCTION T att_gradient(T g, T w, T att, int c) const {
     return scale(c) * (g - w * (static_cast<T>(from_beta(c)) + normalised(att, c) * static_cast<T>(from_gamma(c))));
@@ -54,8 +52,7 @@ template <class T>
 void hidden_of(const ChunkExec& exec, View2<T> pre, View2<T> hidden) {
   const int width = pre.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::comformer::hidden", Kokkos::TeamPolicy<ChunkExec>(exec, pre.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::comformer::hidden", Kokkos::TeamPolicy<ChunkExec>(exec, pre.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         each_channel(team, width, [&](const int c) {
           const T x = pre(r, c), s = sigmoid(x);

@@ -57,8 +57,8 @@ void KeyMessage<T>::apply_block(Step<T>& step, int b, View2<T> key_in, View2<T> 
 }
 
 template <class T>
-void KeyMessage<T>::apply_block_backward(Step<T>& step, int b, View2<T> key_in, View2<T> message_in, View2<T> dout,
-                                         View2<T> dkey_in, View2<T> dmessage_in, T beta) const {
+void KeyMessage<T>::apply_block_backward(Step<T>& step, int b, View2<T> key_in, View2<T> message_in, View2<T> dout, View2<T> dkey_in,
+                                         View2<T> dmessage_in, T beta) const {
   const auto dkey = column_range(dout, 0, width), dmessage = column_range(dout, width, 2 * width);
   Matmul<T>::tn(step.exec, dkey, key_in, key.block_grad(b));
   Matmul<T>::tn(step.exec, dmessage, message_in, message.block_grad(b));
@@ -79,12 +79,10 @@ View2<T> KeyMessage<T>::fold(Step<T>& step, int b, const Linear<T>& key_lin, con
 }
 
 template <class T>
-void KeyMessage<T>::add_folded_bias(Step<T>& step, int b, const Linear<T>& key_lin, const Linear<T>& message_lin,
-                                    View2<T> bias) const {
+void KeyMessage<T>::add_folded_bias(Step<T>& step, int b, const Linear<T>& key_lin, const Linear<T>& message_lin, View2<T> bias) const {
   const int heads = bias.extent_int(0);
   Matmul<T>::nt(step.exec, reshape(key_lin.bias.value(), heads, width), key.block(b), column_range(bias, 0, width), T(1));
-  Matmul<T>::nt(step.exec, reshape(message_lin.bias.value(), heads, width), message.block(b),
-                column_range(bias, width, 2 * width), T(1));
+  Matmul<T>::nt(step.exec, reshape(message_lin.bias.value(), heads, width), message.block(b), column_range(bias, width, 2 * width), T(1));
 }
 
 template <class T>

@@ -37,8 +37,8 @@ struct KeyMessage {
   /// out[r, 0:C] = key_in[r] B_key', out[r, C:2C] = message_in[r] B_msg' with column blocks b of the first Linears.
   void apply_block(Step<T>& step, int b, View2<T> key_in, View2<T> message_in, View2<T> out) const;
   /// Gradients of the blocks; dkey_in and dmessage_in = beta * themselves + what comes back.
-  void apply_block_backward(Step<T>& step, int b, View2<T> key_in, View2<T> message_in, View2<T> dout, View2<T> dkey_in,
-                            View2<T> dmessage_in, T beta) const;
+  void apply_block_backward(Step<T>& step, int b, View2<T> key_in, View2<T> message_in, View2<T> dout, View2<T> dkey_in, View2<T> dmessage_in,
+                            T beta) const;
 
   /// The product of block b with a Linear in front of it, per head h: fold[h, 0:C, :] = B_key W_key[h], fold[h, C:2C, :] = B_msg
   /// W_msg[h]: [H 2C, C] for weights [H C, C]. The folded bias is that of `fold_bias`.
@@ -46,8 +46,7 @@ struct KeyMessage {
   /// bias[h, 0:C] += B_key b_key[h], bias[h, C:2C] += B_msg b_msg[h] for bias [H, 2C].
   void add_folded_bias(Step<T>& step, int b, const Linear<T>& key_lin, const Linear<T>& message_lin, View2<T> bias) const;
   /// From the gradients of the fold [H 2C, C] and of its output summed over rows [H 2C]: gradients of B, W and b.
-  void fold_backward(Step<T>& step, int b, const Linear<T>& key_lin, const Linear<T>& message_lin, View2<T> dfold,
-                     View2<T> dbias) const;
+  void fold_backward(Step<T>& step, int b, const Linear<T>& key_lin, const Linear<T>& message_lin, View2<T> dfold, View2<T> dbias) const;
 
   /// The first Linears' biases for H heads: [H, 2C].
   View2<T> first_bias(Step<T>& step, int heads) const;
@@ -56,8 +55,7 @@ struct KeyMessage {
   /// For one chunk: key = hidden[:, 0:C] W2', message = hidden[:, C:2C] W2', biases left to the caller.
   void second(const ChunkExec& exec, View2<T> hidden, View2<T> key, View2<T> message) const;
   /// For one chunk, from dkm [R, 2C]: dhidden, and adds to the gradients of the second Linears' weights (a lane's copies).
-  void second_backward(const ChunkExec& exec, View2<T> hidden, View2<T> dkm, View2<T> dhidden, View2<T> dkey_weight,
-                       View2<T> dmessage_weight) const;
+  void second_backward(const ChunkExec& exec, View2<T> hidden, View2<T> dkm, View2<T> dhidden, View2<T> dkey_weight, View2<T> dmessage_weight) const;
 };
 
 }  // namespace gnn_hpc::comformer

@@ -30,8 +30,8 @@ void check_structure(GoldenFile& file, const std::string& name, CrystalGraphWork
   std::vector<double> wrapped(frac.values), vec;
   for (double& f : wrapped) f = wrap_fraction(f);
   for (std::size_t e = 0; e < edges; ++e) {
-    const auto r = edge_vector(cell, &wrapped[3 * static_cast<std::size_t>(graph.u[e])],
-                               &wrapped[3 * static_cast<std::size_t>(graph.v[e])], &graph.image[3 * e]);
+    const auto r = edge_vector(cell, &wrapped[3 * static_cast<std::size_t>(graph.u[e])], &wrapped[3 * static_cast<std::size_t>(graph.v[e])],
+                               &graph.image[3 * e]);
     vec.insert(vec.end(), r.begin(), r.end());
   }
   std::vector<double> triple(9, 0.0);
@@ -42,9 +42,7 @@ void check_structure(GoldenFile& file, const std::string& name, CrystalGraphWork
   }
   const double allowed = Tolerances().input;
   const std::string expected = name + "/expected/";
-  const auto exact = [&](const char* what, IntegerTensor actual) {
-    report.compare_exact(expected + what, file.integers(expected + what), actual);
-  };
+  const auto exact = [&](const char* what, IntegerTensor actual) { report.compare_exact(expected + what, file.integers(expected + what), actual); };
   exact("u", to_tensor(graph.u, {edges}));
   exact("v", to_tensor(graph.v, {edges}));
   exact("image", to_tensor(graph.image, {edges, 3}));

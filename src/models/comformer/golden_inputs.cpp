@@ -61,8 +61,8 @@ void check_edges(GoldenFile& file, const std::vector<Structure>& structures, Rep
     std::vector<double> wrapped = structures[g].frac.values;
     for (double& f : wrapped) f = wrap_fraction(f);
     for (std::size_t e = 0; e < graph.u.size(); ++e) {
-      const auto r = edge_vector(cell, &wrapped[3 * static_cast<std::size_t>(graph.u[e])],
-                                 &wrapped[3 * static_cast<std::size_t>(graph.v[e])], &graph.image[3 * e]);
+      const auto r = edge_vector(cell, &wrapped[3 * static_cast<std::size_t>(graph.u[e])], &wrapped[3 * static_cast<std::size_t>(graph.v[e])],
+                                 &graph.image[3 * e]);
       for (int copy = 0; copy < graph.mult[e]; ++copy) {
         source.push_back(first_node + graph.u[e]);
         target.push_back(first_node + graph.v[e]);
@@ -104,12 +104,9 @@ RealTensor features_of(const std::vector<int>& z, std::size_t width) {
 }
 
 /// Merges equal edges: sorted by (target, source), copies and images in the order of the file.
-void merge_edges(GoldenFile& file, const std::vector<int>& source, const std::vector<int>& target,
-                 const std::vector<double>& vec, GoldenBatch& out) {
+void merge_edges(GoldenFile& file, const std::vector<int>& source, const std::vector<int>& target, const std::vector<double>& vec, GoldenBatch& out) {
   auto& host = out.host;
-  const auto key = [&](std::size_t e) {
-    return std::make_tuple(target[e], source[e], vec[3 * e], vec[3 * e + 1], vec[3 * e + 2]);
-  };
+  const auto key = [&](std::size_t e) { return std::make_tuple(target[e], source[e], vec[3 * e], vec[3 * e + 1], vec[3 * e + 2]); };
   const std::size_t edges = source.size();
   std::vector<std::size_t> order(edges), first_copy(edges);
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -181,8 +178,8 @@ GoldenBatch read_batch(GoldenFile& file, Report& report) {
   const std::vector<Structure> structures = read_structures(file);
   for (const Structure& s : structures) host.atom_row.insert(host.atom_row.end(), s.z.begin(), s.z.end());
   if (static_cast<std::int64_t>(structures.size()) != graphs || static_cast<std::int64_t>(host.atom_row.size()) != nodes) {
-    file.fail(fmt::format("inputs/structures holds {} crystals with {} atoms, the batch {} with {}", structures.size(),
-                          host.atom_row.size(), graphs, nodes));
+    file.fail(fmt::format("inputs/structures holds {} crystals with {} atoms, the batch {} with {}", structures.size(), host.atom_row.size(), graphs,
+                          nodes));
   }
   check_edges(file, structures, report);
   report.compare("inputs/x", x, features_of(host.atom_row, x.shape[1]), Tolerances().input);

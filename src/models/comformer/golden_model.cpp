@@ -49,18 +49,17 @@ class ModelCase final : public GoldenCase<T> {
         report_(report),
         options_(read_options(file)),
         input_(read_batch(file, report)),
-        model_(store, options_, gnn_hpc::comformer::atom_feature_table(options_.atom_input_features == 1 ? AtomFeatures::atomic_number
-                                                                                                         : AtomFeatures::cgcnn)) {
+        model_(store, options_,
+               gnn_hpc::comformer::atom_feature_table(options_.atom_input_features == 1 ? AtomFeatures::atomic_number : AtomFeatures::cgcnn)) {
     if (input_.host.num_targets != options_.output_features) {
-      file_.fail(fmt::format("inputs/y holds {} targets a crystal, config/output_features is {}", input_.host.num_targets,
-                             options_.output_features));
+      file_.fail(fmt::format("inputs/y holds {} targets a crystal, config/output_features is {}", input_.host.num_targets, options_.output_features));
     }
-    const std::string criterion =
-        file_.has_attribute("config", "criterion") ? file_.text_attribute("config", "criterion") : "mse";
+    const std::string criterion = file_.has_attribute("config", "criterion") ? file_.text_attribute("config", "criterion") : "mse";
     if (criterion != "mse" && criterion != "l1") {
       file_.fail(fmt::format("config/criterion is '{}', allowed are mse and l1", criterion));
     }
-    slices_.assign(static_cast<std::size_t>(options_.output_features), {criterion == "l1" ? TargetSlice::Kind::absolute : TargetSlice::Kind::regression, 1, 1.0});
+    slices_.assign(static_cast<std::size_t>(options_.output_features),
+                   {criterion == "l1" ? TargetSlice::Kind::absolute : TargetSlice::Kind::regression, 1, 1.0});
     mode_ = !file_.has_attribute("config", "train_mode") || file_.flag_attribute("config", "train_mode") ? Mode::train : Mode::evaluate;
   }
 
@@ -95,8 +94,7 @@ class ModelCase final : public GoldenCase<T> {
     Step<T> step{exec_, arena_, mode_, {}, comm_};
     const View2<T> prediction = model_.forward(step, batch_);
     const View2<T> dprediction = arena_.template matrix<T>(prediction.extent(0), prediction.extent(1));
-    const View1<double> loss = target_loss<T>(step, slices_, prediction, batch_.target,
-                                              static_cast<double>(input_.host.target.size()), dprediction);
+    const View1<double> loss = target_loss<T>(step, slices_, prediction, batch_.target, static_cast<double>(input_.host.target.size()), dprediction);
     if (traced != nullptr) {  // before backward, which reuses what forward saved
       *traced = trace(model_, batch_);
       for (std::size_t i = 0, n = traced->size(); i < n; ++i) {
@@ -191,8 +189,11 @@ void check(GoldenFile& file, Report& report) {
 
 void check_model(GoldenFile& file, bool single_precision, Report& report) {
   read_options(file);  // a model that this build cannot run is refused as such, whatever else is missing
-  Manifest(file).data({"x", "edge_index", "edge_vec", "edge_graph", "lattice", "batch", "y"}, "inputs/").group("inputs/structures")
-      .data({"outputs/prediction", "loss"}).finish();
+  Manifest(file)
+      .data({"x", "edge_index", "edge_vec", "edge_graph", "lattice", "batch", "y"}, "inputs/")
+      .group("inputs/structures")
+      .data({"outputs/prediction", "loss"})
+      .finish();
   single_precision ? check<float>(file, report) : check<double>(file, report);
 }
 

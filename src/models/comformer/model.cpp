@@ -12,8 +12,7 @@ template <class T>
 void gather_rows(const Exec& exec, View2<T> table, View1<int> row, View2<T> out) {
   const int width = table.extent_int(1), last = table.extent_int(0) - 1;
   Kokkos::parallel_for(
-      "gnn_hpc::Model::atom_features", Kokkos::TeamPolicy<Exec>(exec, out.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::Model::atom_features", Kokkos::TeamPolicy<Exec>(exec, out.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
         const int n = team.league_rank();
         const int r = row(n) < last ? row(n) : last;  // elements beyond the table share its last row
         each_channel(team, width, [&](const int c) { out(n, c) = table(r, c); });
@@ -43,8 +42,7 @@ Model<T>::Model(ParamStore<T>& store, const ModelOptions& o, const std::vector<d
       rbf_(store, "rbf", -4.0, 0.0, o.edge_features, o.node_features),
       rbf_angle_(store, "rbf_angle", -1.0, 1.0, o.triplet_input_features, o.node_features) {
   const auto columns = static_cast<std::size_t>(o.atom_input_features);
-  GNN_HPC_REQUIRE(columns > 0 && element_table.size() % columns == 0, "element table of {} numbers, {} a row",
-                  element_table.size(), columns);
+  GNN_HPC_REQUIRE(columns > 0 && element_table.size() % columns == 0, "element table of {} numbers, {} a row", element_table.size(), columns);
   element_table_ = View2<T>("gnn_hpc::Model::element_table", element_table.size() / columns, columns);
   const auto host = Kokkos::create_mirror_view(element_table_);
   for (std::size_t i = 0; i < element_table.size(); ++i) host.data()[i] = static_cast<T>(element_table[i]);

@@ -20,8 +20,8 @@ struct ModelOptions {
   int triplet_input_features = 256;  ///< bins of the angle expansion
   int fc_features = 256;
   int output_features = 1;
-  int node_layer_head = 1;           ///< H, of node and edge layers
-  int atom_input_features = 92;      ///< columns of the element table
+  int node_layer_head = 1;       ///< H, of node and edge layers
+  int atom_input_features = 92;  ///< columns of the element table
   Reduction reduction = Reduction::csr;
 };
 
@@ -48,11 +48,11 @@ class Model {
 
   /// What forward keeps; for tracing.
   struct Saved {
-    View2<T> features, x_embed;                                      ///< [N,F], [N,C]
+    View2<T> features, x_embed;  ///< [N,F], [N,C]
     typename RadialBasis<T>::Saved distance, angle;
     typename NodeLayer<T>::Saved nodes[kLayers];
     typename EdgeLayer<T>::Saved edge;
-    View2<T> pooled, hidden, activated, out;                         ///< [G,C], [G,F], [G,F], [G,K]
+    View2<T> pooled, hidden, activated, out;  ///< [G,C], [G,F], [G,F], [G,K]
   };
   const Saved& saved() const { return saved_; }
 

@@ -188,7 +188,8 @@ struct GateBackward {
   }
 };
 
-/// da = dhidden silu'(pre), in place of the derivative that `hidden_of` left in pre, and its sum over the edges that enter v: the gradient of the node's target term.
+/// da = dhidden silu'(pre), in place of the derivative that `hidden_of` left in pre, and its sum over the edges that enter v: the gradient of the
+/// node's target term.
 template <class T>
 struct PreGradient {
   View2<T> pre, dhidden, dtarget;
@@ -212,8 +213,8 @@ struct PreGradient {
 };
 
 template <class T>
-void pre_activation(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& chunk, const typename NodeLayer<T>::Saved& s,
-                    View2<T> target_term, View2<T> source_term, View2<T> table, View2<T> hidden) {
+void pre_activation(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& chunk, const typename NodeLayer<T>::Saved& s, View2<T> target_term,
+                    View2<T> source_term, View2<T> table, View2<T> hidden) {
   const auto pre = s.pre;
   const auto in_ptr = b.in_ptr, src = b.src;
   const bool mapped = s.edges.map != nullptr;
@@ -223,8 +224,7 @@ void pre_activation(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk
       "gnn_hpc::NodeLayer::pre_activation", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - begin, Kokkos::AUTO),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int v = begin + team.league_rank();
-        each_strip(team, width,
-                   PreActivation<T>{pre, hidden, target_term, source_term, table, map, in_ptr, src, mapped, v, first_edge});
+        each_strip(team, width, PreActivation<T>{pre, hidden, target_term, source_term, table, map, in_ptr, src, mapped, v, first_edge});
       });
 }
 
@@ -241,8 +241,8 @@ void att_moments(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& c
       "gnn_hpc::NodeLayer::att_moments", Kokkos::TeamPolicy<ChunkExec>(exec, (chunk.node_end - begin) * heads, Kokkos::AUTO),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int v = begin + team.league_rank() / heads, h = team.league_rank() % heads;
-        each_strip(team, width, AttMoments<T>{key, message, query, key_bias, message_bias, mult, partial, in_ptr, v, h, heads,
-                                              width, root, training});
+        each_strip(team, width,
+                   AttMoments<T>{key, message, query, key_bias, message_bias, mult, partial, in_ptr, v, h, heads, width, root, training});
       });
 }
 
@@ -251,16 +251,14 @@ template <class T>
 void residual_softplus(const Exec& exec, View2<T> x, View2<T> mixed, View1<T> scale, View1<T> shift, View2<T> y) {
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::NodeLayer::output", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::NodeLayer::output", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
         const int n = team.league_rank();
         each_channel(team, width, [&](const int c) { y(n, c) = softplus(x(n, c) + scale(c) * mixed(n, c) + shift(c)); });
       });
 }
 
 template <class T>
-void pre_gradient(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& chunk, View2<T> pre, View2<T> dhidden,
-                  View2<T> dtarget) {
+void pre_gradient(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& chunk, View2<T> pre, View2<T> dhidden, View2<T> dtarget) {
   const auto in_ptr = b.in_ptr;
   const int begin = chunk.node_begin, first_edge = chunk.edge_begin, width = pre.extent_int(1);
   Kokkos::parallel_for(
@@ -272,25 +270,22 @@ void pre_gradient(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& 
 }
 
 template <class T>
-void gate_gradient_sums(const Exec& exec, const CrystalBatch<T>& b, const typename NodeLayer<T>::Saved& s, View2<T> dagg,
-                        const Gate<T>& gate, View2<double> partial, int heads, int width) {
+void gate_gradient_sums(const Exec& exec, const CrystalBatch<T>& b, const typename NodeLayer<T>::Saved& s, View2<T> dagg, const Gate<T>& gate,
+                        View2<double> partial, int heads, int width) {
   const auto key = s.key, message = s.message, query = s.query;
   const auto mult = b.mult;
   const auto in_ptr = b.in_ptr;
   const T root = T(1) / std::sqrt(static_cast<T>(width));
   Kokkos::parallel_for(
-      "gnn_hpc::NodeLayer::gate_sums", Kokkos::TeamPolicy<Exec>(exec, b.num_nodes * heads, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::NodeLayer::gate_sums", Kokkos::TeamPolicy<Exec>(exec, b.num_nodes * heads, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
         const int v = team.league_rank() / heads, h = team.league_rank() % heads;
-        each_strip(team, width, GateGradientSums<T>{key, message, query, dagg, mult, in_ptr, partial, gate, v, h, heads, width,
-                                                    root});
+        each_strip(team, width, GateGradientSums<T>{key, message, query, dagg, mult, in_ptr, partial, gate, v, h, heads, width, root});
       });
 }
 
 template <class T>
-void gate_backward(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& chunk, const typename NodeLayer<T>::Saved& s,
-                   View2<T> dagg, const Gate<T>& gate, View2<T> dkm, View2<T> dquery, View2<double> partial, int heads,
-                   int width) {
+void gate_backward(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& chunk, const typename NodeLayer<T>::Saved& s, View2<T> dagg,
+                   const Gate<T>& gate, View2<T> dkm, View2<T> dquery, View2<double> partial, int heads, int width) {
   const auto key = s.key, message = s.message, query = s.query;
   const auto mult = b.mult;
   const auto in_ptr = b.in_ptr;
@@ -300,21 +295,19 @@ void gate_backward(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk&
       "gnn_hpc::NodeLayer::gate_backward", Kokkos::TeamPolicy<ChunkExec>(exec, (chunk.node_end - begin) * heads, Kokkos::AUTO),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int v = begin + team.league_rank() / heads, h = team.league_rank() % heads;
-        each_strip(team, width, GateBackward<T>{key, message, query, dagg, dkm, dquery, mult, in_ptr, partial, gate, v, h, heads,
-                                                width, first_edge, root});
+        each_strip(team, width,
+                   GateBackward<T>{key, message, query, dagg, dkm, dquery, mult, in_ptr, partial, gate, v, h, heads, width, first_edge, root});
       });
 }
 
 template <class T>
-void aggregate_csr(const Exec& exec, const CrystalBatch<T>& b, const typename NodeLayer<T>::Saved& s, const Gate<T>& gate,
-                   int heads, int width) {
+void aggregate_csr(const Exec& exec, const CrystalBatch<T>& b, const typename NodeLayer<T>::Saved& s, const Gate<T>& gate, int heads, int width) {
   const auto key = s.key, message = s.message, query = s.query, agg = s.agg;
   const auto mult = b.mult;
   const auto in_ptr = b.in_ptr;
   const T root = T(1) / std::sqrt(static_cast<T>(width));
   Kokkos::parallel_for(
-      "gnn_hpc::NodeLayer::aggregate", Kokkos::TeamPolicy<Exec>(exec, b.num_nodes * heads, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::NodeLayer::aggregate", Kokkos::TeamPolicy<Exec>(exec, b.num_nodes * heads, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
         const int v = team.league_rank() / heads, h = team.league_rank() % heads;
         each_strip(team, width, Aggregate<T>{key, message, query, agg, mult, in_ptr, gate, v, h, width, root});
       });
@@ -322,15 +315,14 @@ void aggregate_csr(const Exec& exec, const CrystalBatch<T>& b, const typename No
 
 /// mult msg gate of every edge, for the sum through ScatterView.
 template <class T>
-void gated_messages(const Exec& exec, const CrystalBatch<T>& b, const typename NodeLayer<T>::Saved& s, const Gate<T>& gate,
-                    int heads, int width, View2<T> out) {
+void gated_messages(const Exec& exec, const CrystalBatch<T>& b, const typename NodeLayer<T>::Saved& s, const Gate<T>& gate, int heads, int width,
+                    View2<T> out) {
   const auto key = s.key, message = s.message, query = s.query;
   const auto mult = b.mult;
   const auto dst = b.dst;
   const T root = T(1) / std::sqrt(static_cast<T>(width));
   Kokkos::parallel_for(
-      "gnn_hpc::NodeLayer::gated_messages", Kokkos::TeamPolicy<Exec>(exec, b.num_edges * heads, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::NodeLayer::gated_messages", Kokkos::TeamPolicy<Exec>(exec, b.num_edges * heads, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
         const int e = team.league_rank() / heads, at = team.league_rank() % heads * width;
         each_channel(team, width, [&](const int c) {
           out(e, at + c) = mult(e) * message(e, at + c) * gate.value(query(dst(e), at + c) * key(e, at + c) * root, c);

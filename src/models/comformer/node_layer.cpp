@@ -37,8 +37,8 @@ void NodeLayer<T>::aggregate(Step<T>& step, const CrystalBatch<T>& b, Reduction 
 }
 
 template <class T>
-View2<T> NodeLayer<T>::forward(Step<T>& step, const CrystalBatch<T>& b, Reduction reduction, View2<T> x,
-                               const EdgeFeatures<T>& edges, Saved& s) const {
+View2<T> NodeLayer<T>::forward(Step<T>& step, const CrystalBatch<T>& b, Reduction reduction, View2<T> x, const EdgeFeatures<T>& edges,
+                               Saved& s) const {
   Arena& arena = step.arena;
   const std::size_t nodes = b.num_nodes, num_edges = b.num_edges, hc = static_cast<std::size_t>(heads) * width;
   s.x = x;
@@ -94,8 +94,8 @@ View2<T> NodeLayer<T>::forward(Step<T>& step, const CrystalBatch<T>& b, Reductio
 }
 
 template <class T>
-void NodeLayer<T>::backward(Step<T>& step, const CrystalBatch<T>& b, Reduction reduction, Saved& s, View2<T> dy, View2<T> dx,
-                            View2<T> dedges, bool accumulate) const {
+void NodeLayer<T>::backward(Step<T>& step, const CrystalBatch<T>& b, Reduction reduction, Saved& s, View2<T> dy, View2<T> dx, View2<T> dedges,
+                            bool accumulate) const {
   Arena& arena = step.arena;
   ArenaFrame frame(arena);
   const std::size_t nodes = b.num_nodes, hc = static_cast<std::size_t>(heads) * width;
@@ -134,8 +134,7 @@ void NodeLayer<T>::backward(Step<T>& step, const CrystalBatch<T>& b, Reduction r
       const auto dkm = dkm_rows(lane, chunk.num_edges() * heads);
       gate_backward(exec, b, chunk, s, dagg, gate, dkm, dquery, partial, heads, width);
       hidden_of(exec, rows(s.pre), hidden);
-      update.second_backward(exec, by_head(hidden, 2 * width), dkm, by_head(dhidden, 2 * width), dkey_weight(lane),
-                             dmessage_weight(lane));
+      update.second_backward(exec, by_head(hidden, 2 * width), dkm, by_head(dhidden, 2 * width), dkey_weight(lane), dmessage_weight(lane));
       pre_gradient(exec, b, chunk, s.pre, dhidden, dtarget);  // s.pre now holds da
       if (!s.edges.map) {
         Matmul<T>::tn(exec, rows(s.pre), rows(s.edges.dense), dfold_sum(lane));
@@ -166,10 +165,8 @@ void NodeLayer<T>::backward(Step<T>& step, const CrystalBatch<T>& b, Reduction r
 
   const auto dkey_in = arena.matrix<T>(nodes, hc), dvalue = arena.matrix<T>(nodes, hc);
   const auto key_rows = by_head(s.key_in, width), value_rows = by_head(s.value, width);
-  update.apply_block_backward(step, 0, key_rows, value_rows, by_head(dtarget, 2 * width), by_head(dkey_in, width),
-                              by_head(dvalue, width), T(0));
-  update.apply_block_backward(step, 1, key_rows, value_rows, by_head(dsource, 2 * width), by_head(dkey_in, width),
-                              by_head(dvalue, width), T(1));
+  update.apply_block_backward(step, 0, key_rows, value_rows, by_head(dtarget, 2 * width), by_head(dkey_in, width), by_head(dvalue, width), T(0));
+  update.apply_block_backward(step, 1, key_rows, value_rows, by_head(dsource, 2 * width), by_head(dkey_in, width), by_head(dvalue, width), T(1));
   lin_query.backward(step, s.x, dquery, dx, T(1));
   lin_key.backward(step, s.x, dkey_in, dx, T(1));
   lin_value.backward(step, s.x, dvalue, dx, T(1));

@@ -11,8 +11,8 @@ namespace gnn_hpc::comformer {
 /// Edge features [E,C] as a node layer reads them: an array of their own, or rows of a table shared by edges of equal length.
 template <class T>
 struct EdgeFeatures {
-  View2<T> dense;               ///< [E,C]; empty if mapped
-  View2<T> table;               ///< [R,C] with `map`
+  View2<T> dense;  ///< [E,C]; empty if mapped
+  View2<T> table;  ///< [R,C] with `map`
   const RowMap<T>* map = nullptr;
 };
 
@@ -38,19 +38,18 @@ struct NodeLayer {
   struct Saved {
     View2<T> x, query, key_in, value;  ///< [N,C], then [N,HC] each
     EdgeFeatures<T> edges;
-    View2<T> fold;                     ///< [H 2C, C]
-    View2<T> pre, key, message;        ///< [E, H 2C], [E, HC], [E, HC]
+    View2<T> fold;               ///< [H 2C, C]
+    View2<T> pre, key, message;  ///< [E, H 2C], [E, HC], [E, HC]
     typename BatchNorm<T>::Saved att_norm, norm;
-    View2<T> agg, mixed, y;            ///< [N,HC], [N,C], [N,C]
+    View2<T> agg, mixed, y;  ///< [N,HC], [N,C], [N,C]
   };
 
   /// Returns y [N,C].
-  View2<T> forward(Step<T>& step, const CrystalBatch<T>& batch, Reduction reduction, View2<T> x, const EdgeFeatures<T>& edges,
-                   Saved& saved) const;
+  View2<T> forward(Step<T>& step, const CrystalBatch<T>& batch, Reduction reduction, View2<T> x, const EdgeFeatures<T>& edges, Saved& saved) const;
   /// dy [N,C] is used up. dx [N,C] is overwritten. Gradient of the edge features: `dedges` has the shape of what forward read
   /// ([E,C] or the table's [R,C]) and is overwritten, or added to if `accumulate`.
-  void backward(Step<T>& step, const CrystalBatch<T>& batch, Reduction reduction, Saved& saved, View2<T> dy, View2<T> dx,
-                View2<T> dedges, bool accumulate) const;
+  void backward(Step<T>& step, const CrystalBatch<T>& batch, Reduction reduction, Saved& saved, View2<T> dy, View2<T> dx, View2<T> dedges,
+                bool accumulate) const;
 
  private:
   void aggregate(Step<T>& step, const CrystalBatch<T>& batch, Reduction reduction, const Saved& saved) const;

@@ -82,7 +82,8 @@ View1<double> ComformerTask<T>::loss(Step<T>& step, double divisor) {
 template <class T>
 void ComformerTask<T>::measure(const HostBatch& batch, Step<T>& step, Measures& sums) {
   step.exec.fence("gnn_hpc::ComformerTask::measure");
-  measures().add(batch.samples, host_values(prediction_), [this](std::int64_t s) { return dataset_.labels(s); }, {}, sums);
+  measures().add(
+      batch.samples, host_values(prediction_), [this](std::int64_t s) { return dataset_.labels(s); }, {}, sums);
 }
 
 template <class T>

@@ -21,8 +21,8 @@ struct NetworkOptions {
   ModelOptions model;
   AtomFeatures atom_features = AtomFeatures::cgcnn;
   TargetSlice::Kind criterion = TargetSlice::Kind::regression;  ///< or absolute; a classification has its own
-  std::string tables = "auto";           ///< auto | on | off
-  int distance_points = 512, cosine_points = 1024;  ///< errors about 5e-9 and 1e-8, specification section 7 item 4
+  std::string tables = "auto";                                  ///< auto | on | off
+  int distance_points = 512, cosine_points = 1024;              ///< errors about 5e-9 and 1e-8, specification section 7 item 4
   static NetworkOptions parse(Config node);
   /// Interpolate functions of a distance or an angle? `auto`: in float, where the error is below rounding.
   TableOptions table_options(bool single_precision) const;

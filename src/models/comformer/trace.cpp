@@ -27,8 +27,8 @@ Values map_rows(const RowMap<T>& map, const Values& table, std::size_t width) {
 
 /// att = q key / sqrt(C) and gate = sigmoid(bn(att)) for rows [R,C]; query_row(r) says which row of q belongs to row r.
 template <class T, class QueryRow>
-void add_gate(std::vector<TracedTensor>& out, const std::string& prefix, const std::vector<std::size_t>& shape,
-              const Values& query, const Values& key, const typename BatchNorm<T>::Saved& norm, QueryRow query_row) {
+void add_gate(std::vector<TracedTensor>& out, const std::string& prefix, const std::vector<std::size_t>& shape, const Values& query,
+              const Values& key, const typename BatchNorm<T>::Saved& norm, QueryRow query_row) {
   const std::size_t c = shape.back();
   const auto scale = host_values(norm.scale), shift = host_values(norm.shift);
   Values att(key.size()), gate(key.size());
@@ -75,8 +75,7 @@ std::vector<TracedTensor> trace(const Model<T>& model, const CrystalBatch<T>& b)
   }
   const std::vector<std::size_t> shape{edges, 3, h, c};
   const Values key = host_values(s.edge.key);
-  add_gate<T>(out, "edge", shape, host_values(s.edge.query), key, s.edge.att_norm,
-              [&](std::size_t r) { return r / (3 * h) * h + r % h; });
+  add_gate<T>(out, "edge", shape, host_values(s.edge.query), key, s.edge.att_norm, [&](std::size_t r) { return r / (3 * h) * h + r % h; });
   add("edge/key", shape, key, true);
   add("edge/msg", shape, host_values(s.edge.message), true);
   add("edge/sum", {edges, c}, host_values(s.edge.out), true);

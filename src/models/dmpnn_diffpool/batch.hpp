@@ -21,11 +21,11 @@ struct HostMoleculeBatch : HostBatch {
 
   /// Nodes of each graph at level l: [levels + 1] of [G+1]; level 0 are the atoms, level l + 1 the clusters of level l.
   std::vector<std::vector<int>> node_ptr;
-  std::vector<int> node_graph;     ///< [N]
-  std::vector<int> edge_ptr;       ///< [G+1]
-  std::vector<int> src, dst;       ///< [M]; the reverse of e is e xor 1
-  std::vector<int> bond_type;      ///< [M]
-  HostGather edges_out;            ///< [N] edges that leave each atom, ascending
+  std::vector<int> node_graph;  ///< [N]
+  std::vector<int> edge_ptr;    ///< [G+1]
+  std::vector<int> src, dst;    ///< [M]; the reverse of e is e xor 1
+  std::vector<int> bond_type;   ///< [M]
+  HostGather edges_out;         ///< [N] edges that leave each atom, ascending
 
   // Rows of the encoder of level 0.
   std::vector<int> h0_atom, h0_bond;  ///< [R0] rows of the feature tables
@@ -34,15 +34,15 @@ struct HostMoleculeBatch : HostBatch {
     HostGather in, out;         ///< [R] rows of the layer before with coefficients, and its transpose
     HostGather residual_out;    ///< transpose of `residual`
   };
-  std::vector<Layer> steps;      ///< [depth-1]
-  Layer nodes;                   ///< rows of z
+  std::vector<Layer> steps;           ///< [depth-1]
+  Layer nodes;                        ///< rows of z
   HostGather h0_by_atom, h0_by_bond;  ///< transposes of h0_atom and h0_bond
-  std::vector<int> node_row;     ///< [N] row of z of each atom
-  HostGather row_nodes;          ///< its transpose
-  HostGather pool, pool_out;     ///< [G] rows of z of the last level with the read-out's coefficients, and the transpose
+  std::vector<int> node_row;          ///< [N] row of z of each atom
+  HostGather row_nodes;               ///< its transpose
+  HostGather pool, pool_out;          ///< [G] rows of z of the last level with the read-out's coefficients, and the transpose
 
-  std::vector<double> target;      ///< [G,K] scaled; NaN where missing
-  std::vector<double> descriptors; ///< [G,d_xd]
+  std::vector<double> target;       ///< [G,K] scaled; NaN where missing
+  std::vector<double> descriptors;  ///< [G,d_xd]
 
   // Scratch of `collate`, kept for its memory.
   std::vector<std::vector<int>> class_rows, class_used;
@@ -57,7 +57,7 @@ struct HostMoleculeBatch : HostBatch {
 /// @param num_atom_types, num_bond_types   rows of the data set's feature tables
 /// `loss_weight` becomes the number of targets present.
 /// Throws Error(Exit::data) for indices out of range or molecules that disagree in their numbers of targets or descriptors.
-void collate(const ModelOptions& options, std::span<const MoleculeView> views, std::span<const std::int64_t> samples,
-             const MoleculeClasses* classes, int num_atom_types, int num_bond_types, HostMoleculeBatch& batch);
+void collate(const ModelOptions& options, std::span<const MoleculeView> views, std::span<const std::int64_t> samples, const MoleculeClasses* classes,
+             int num_atom_types, int num_bond_types, HostMoleculeBatch& batch);
 
 }  // namespace gnn_hpc::dmpnn

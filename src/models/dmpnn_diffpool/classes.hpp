@@ -33,8 +33,8 @@ class MoleculeClasses {
 
   int depth() const { return static_cast<int>(steps_.size()) + 1; }
   std::int64_t num_molecules() const { return static_cast<std::int64_t>(atom_ptr_.size()) - 1; }
-  const std::vector<int>& h0_atom() const { return h0_atom_; }  ///< atom type of each class of h^0
-  const std::vector<int>& h0_bond() const { return h0_bond_; }  ///< bond type
+  const std::vector<int>& h0_atom() const { return h0_atom_; }                        ///< atom type of each class of h^0
+  const std::vector<int>& h0_bond() const { return h0_bond_; }                        ///< bond type
   const Layer& step(int t) const { return steps_[static_cast<std::size_t>(t) - 1]; }  ///< t = 1 .. depth-1
   const Layer& nodes() const { return nodes_; }
   /// Class of z of every atom of a molecule.

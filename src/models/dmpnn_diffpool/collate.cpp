@@ -209,8 +209,8 @@ void pool_rows(const ModelOptions& options, std::span<const MoleculeView> views,
 
 }  // namespace
 
-void collate(const ModelOptions& options, std::span<const MoleculeView> views, std::span<const std::int64_t> samples,
-             const MoleculeClasses* classes, int num_atom_types, int num_bond_types, HostMoleculeBatch& b) {
+void collate(const ModelOptions& options, std::span<const MoleculeView> views, std::span<const std::int64_t> samples, const MoleculeClasses* classes,
+             int num_atom_types, int num_bond_types, HostMoleculeBatch& b) {
   GNN_HPC_REQUIRE(views.size() == samples.size(), "{} molecules, {} samples", views.size(), samples.size());
   b.samples.assign(samples.begin(), samples.end());
   b.shared = classes != nullptr && options.shares();

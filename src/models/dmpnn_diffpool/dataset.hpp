@@ -73,8 +73,8 @@ class MoleculeDataset final : public LabelledDataset {
   std::vector<double> edge_weight_, atom_weight_, dop_;          ///< [M], [N], [G]; empty unless weighted
   FeatureTable atom_table_, bond_table_;
 
-  std::vector<double> raw_descriptors_;         ///< [G,D] as they stand in the file
-  std::vector<double> targets_, descriptors_;   ///< [G,K], [G,d_xd] scaled
+  std::vector<double> raw_descriptors_;        ///< [G,D] as they stand in the file
+  std::vector<double> targets_, descriptors_;  ///< [G,K], [G,d_xd] scaled
   DescriptorScaler descriptor_scaler_;
 };
 

@@ -34,7 +34,8 @@ void append_resident(const GraphCache& cache, int column, std::vector<double>& o
 }
 
 /// Columns `wanted` of a table [rows, names], NaN where `names` lacks one.
-std::vector<double> select(const std::vector<double>& table, const std::vector<std::string>& names, const std::vector<std::string>& wanted, std::int64_t rows) {
+std::vector<double> select(const std::vector<double>& table, const std::vector<std::string>& names, const std::vector<std::string>& wanted,
+                           std::int64_t rows) {
   std::vector<double> out(at(rows) * wanted.size(), std::numeric_limits<double>::quiet_NaN());
   for (std::size_t w = 0; w < wanted.size(); ++w) {
     const auto c = static_cast<std::size_t>(std::find(names.begin(), names.end(), wanted[w]) - names.begin());

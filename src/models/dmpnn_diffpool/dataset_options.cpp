@@ -11,14 +11,17 @@ namespace gnn_hpc::dmpnn {
 
 DataOptions DataOptions::parse(Config node) {
   DataOptions o;
-  node.paths("path", o.paths, "molecules: CSV files with a header (plain or .gz) that hold SMILES, with wildcards * for repeat units, or polymers in text");
+  node.paths("path", o.paths,
+             "molecules: CSV files with a header (plain or .gz) that hold SMILES, with wildcards * for repeat units, or polymers in text");
   node.text("smiles", o.smiles, "column of the molecules");
-  node.choice("notation", o.notation, {"auto", "smiles", "polymer"}, "of that column; polymer: fragments|weights|<rules~Xn; auto: polymer if the first has a |");
+  node.choice("notation", o.notation, {"auto", "smiles", "polymer"},
+              "of that column; polymer: fragments|weights|<rules~Xn; auto: polymer if the first has a |");
   node.list("targets", o.targets, "columns to learn; empty: every column of numbers that no other option names");
   node.list("ignore", o.ignore, "columns that are no targets");
   node.list("descriptors", o.descriptors, "columns of further inputs to the head; name*: all that begin so");
   node.text("id_column", o.id_column, "names of the molecules in predictions; empty: the SMILES");
-  node.choice("task", o.task, {"regression", "binary", "multiclass"}, "what the targets are: numbers, 0 and 1, or names of classes (whole numbers or words)");
+  node.choice("task", o.task, {"regression", "binary", "multiclass"},
+              "what the targets are: numbers, 0 and 1, or names of classes (whole numbers or words)");
   node.number("classes", o.classes, non_negative, "of a multiclass target; 0: as many as there are different labels");
   o.parse_split(node, "molecules", o.paths);
   node.text("cache_dir", o.cache_dir, "folder of graph caches, shared by runs; several data sets and options side by side");

@@ -11,7 +11,8 @@
 namespace gnn_hpc::dmpnn {
 
 /// Preprocessing of descriptor columns, fitted on training samples: a missing value becomes the column's median; columns that are
-/// constant or never there, and columns that correlate with |r| >= 0.9 with an earlier one that varies (dropped or not), are dropped; the rest is standardised,
+/// constant or never there, and columns that correlate with |r| >= 0.9 with an earlier one that varies (dropped or not), are dropped; the rest is
+/// standardised,
 ///   x' = (x - mean) / std    with mean and population standard deviation of the imputed training values.
 struct DescriptorScaler {
   std::vector<double> kept;               ///< [d] positions of the columns that stay, ascending

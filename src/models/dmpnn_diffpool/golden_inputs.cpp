@@ -138,7 +138,8 @@ GoldenMolecules read_molecules(GoldenFile& file, Report& report) {
   m.edge_ptr.assign(1, 0);
   for (std::int64_t i = 0; i < edges; ++i) {
     const std::int64_t src = edge_index.values[static_cast<std::size_t>(i)], dst = edge_index.values[static_cast<std::size_t>(edges + i)];
-    if (src < 0 || dst < 0 || src >= atoms || dst >= atoms || batch.values[static_cast<std::size_t>(src)] != batch.values[static_cast<std::size_t>(dst)]) {
+    if (src < 0 || dst < 0 || src >= atoms || dst >= atoms ||
+        batch.values[static_cast<std::size_t>(src)] != batch.values[static_cast<std::size_t>(dst)]) {
       file.fail(fmt::format("inputs/edge_index: edge {} joins atoms {} and {} of {}, which must be in one molecule", i, src, dst, atoms));
     }
     if (rev.values[static_cast<std::size_t>(i)] != (i ^ 1)) file.fail(fmt::format("inputs/rev: the reverse of edge {} must be {}", i, i ^ 1));
@@ -203,7 +204,8 @@ ModelOptions read_model_options(const GoldenFile& file) {
   flag("undirected", o.undirected);
   flag("batch_norm", o.batch_norm);
   flag("use_mean", o.use_mean);
-  if (!(o.diffpool_ratio > 0.0 && o.diffpool_ratio <= 1.0)) file.fail(fmt::format("config/diffpool_ratio is {}, allowed is (0, 1]", o.diffpool_ratio));
+  if (!(o.diffpool_ratio > 0.0 && o.diffpool_ratio <= 1.0))
+    file.fail(fmt::format("config/diffpool_ratio is {}, allowed is (0, 1]", o.diffpool_ratio));
   if (o.dropout != 0.0 || o.ffn_dropout != 0.0) file.fail("config: dropout above 0 cannot be compared, random numbers differ");
   if (o.levels() > 0 && o.head_width == 0) file.fail("config/head_width must be above 0 for a model with pooling");
   const std::vector<TargetSlice> slices = read_slices(file);

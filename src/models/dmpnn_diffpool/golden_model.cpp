@@ -204,8 +204,11 @@ void check(GoldenFile& file, Report& report) {
 
 void check_model(GoldenFile& file, bool single_precision, Report& report) {
   read_model_options(file);  // a model that this build cannot run is refused as such, whatever else is missing
-  Manifest(file).data({"V", "E", "edge_index", "rev", "batch", "y"}, "inputs/").data({"raw", "prediction"}, "outputs/")
-      .data({"total", "main", "link", "entropy"}, "loss/").finish();
+  Manifest(file)
+      .data({"V", "E", "edge_index", "rev", "batch", "y"}, "inputs/")
+      .data({"raw", "prediction"}, "outputs/")
+      .data({"total", "main", "link", "entropy"}, "loss/")
+      .finish();
   single_precision ? check<float>(file, report) : check<double>(file, report);
 }
 

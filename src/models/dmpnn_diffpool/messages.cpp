@@ -24,8 +24,8 @@ void MoleculeMessages::set(const MoleculeView& m, bool undirected) {
   if (m.dst.size() != edges || m.bond_type.size() != edges || edges % 2 != 0 || (!m.edge_weight.empty() && m.edge_weight.size() != edges) ||
       (!m.atom_weight.empty() && m.atom_weight.size() != atoms)) {
     throw Error(Exit::data, fmt::format("a molecule of {} atoms and {} directed edges has {} ends, {} bond types, {} edge and {} atom weights; "
-                                        "edges must come in pairs", atoms, edges, m.dst.size(), m.bond_type.size(), m.edge_weight.size(),
-                                        m.atom_weight.size()));
+                                        "edges must come in pairs",
+                                        atoms, edges, m.dst.size(), m.bond_type.size(), m.edge_weight.size(), m.atom_weight.size()));
   }
   for (std::size_t e = 0; e < edges; ++e) {
     if (m.src[e] < 0 || m.dst[e] < 0 || static_cast<std::size_t>(m.src[e]) >= atoms || m.src[e] != m.dst[e ^ 1]) {

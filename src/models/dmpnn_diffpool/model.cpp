@@ -55,16 +55,23 @@ void join_features(const ChunkExec& exec, View2<T> pooled, View1<T> scale, View1
 /// total = main + link + entropy, with the sums of the auxiliary losses over the graphs times `factor`.
 void add_losses(const Exec& exec, View1<double> main, View1<double> sums, double factor, bool train, View1<double> total, View1<double> link,
                 View1<double> entropy) {
-  Kokkos::parallel_for("gnn_hpc::Model::loss", Rows(exec, 0, 1), KOKKOS_LAMBDA(int) {
-    link(0) = factor * sums(0);
-    entropy(0) = factor * sums(1);
-    if (train) total(0) = main(0) + link(0) + entropy(0);
-  });
+  Kokkos::parallel_for(
+      "gnn_hpc::Model::loss", Rows(exec, 0, 1), KOKKOS_LAMBDA(int) {
+        link(0) = factor * sums(0);
+        entropy(0) = factor * sums(1);
+        if (train) total(0) = main(0) + link(0) + entropy(0);
+      });
 }
 
 PoolOptions pool_options(const ModelOptions& o) {
-  return {o.diffpool_topk, o.assign == Assign::batch, o.coarse_edge == CoarseEdge::adjacency, o.coarse_graph == CoarseGraph::legacy,
-          o.adjacency_scale, o.lp_max_nodes, o.lambda_lp, o.lambda_ent};
+  return {o.diffpool_topk,
+          o.assign == Assign::batch,
+          o.coarse_edge == CoarseEdge::adjacency,
+          o.coarse_graph == CoarseGraph::legacy,
+          o.adjacency_scale,
+          o.lp_max_nodes,
+          o.lambda_lp,
+          o.lambda_ent};
 }
 
 }  // namespace
@@ -123,8 +130,8 @@ View2<T> Model<T>::forward(Step<T>& step, const MoleculeBatch<T>& b) {
     for (int l = 1; l <= levels; ++l) {
       if (b.level_nodes[static_cast<std::size_t>(l)] > options_.head_width) {
         throw Error(Exit::usage, fmt::format("assign: batch needs a head column for each of the batch's {} clusters, head_width is {}; raise "
-                                             "head_width, shrink the batch, or use assign: shared", b.level_nodes[static_cast<std::size_t>(l)],
-                                             options_.head_width));
+                                             "head_width, shrink the batch, or use assign: shared",
+                                             b.level_nodes[static_cast<std::size_t>(l)], options_.head_width));
       }
     }
   }
@@ -164,9 +171,8 @@ void Model<T>::read_out(Step<T>& step, const MoleculeBatch<T>& b) {
   Arena& arena = step.arena;
   const View2<T> z = s.levels.back().encoder.z;
   s.pooled = arena.matrix<T>(b.num_graphs, options_.hidden_dim);
-  for_each_row_chunk(step.exec, b.num_graphs, [&](int, const ChunkExec& space, const int begin, const int end) {
-    gather_rows(space, b.pool, z, s.pooled, begin, end);
-  });
+  for_each_row_chunk(step.exec, b.num_graphs,
+                     [&](int, const ChunkExec& space, const int begin, const int end) { gather_rows(space, b.pool, z, s.pooled, begin, end); });
   s.norm = {};
   if (normalises()) s.norm = bn_.statistics_of(step, s.pooled, {});
   GNN_HPC_REQUIRE(b.descriptors.extent_int(1) == options_.descriptors || b.num_graphs == 0, "{} descriptors a molecule, the model's are {}",

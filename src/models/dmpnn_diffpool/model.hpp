@@ -56,20 +56,20 @@ class Model {
     typename BondMessage<T>::Saved encoder;
     MessagePlan<T> plan;
     PoolLevel<T> level;
-    View2<T> hidden, logits;   ///< [Rz,C], [Rz,head]
+    View2<T> hidden, logits;  ///< [Rz,C], [Rz,head]
     Assignment assignment;
     CoarseEdges<T> edges;
-    View2<double> auxiliary;   ///< [G,2] link, entropy
-    View2<T> pooled;           ///< [C,width] V'; not formed at the last level
-    bool assigned = false;     ///< S exists: not needed at the last level when evaluating
+    View2<double> auxiliary;  ///< [G,2] link, entropy
+    View2<T> pooled;          ///< [C,width] V'; not formed at the last level
+    bool assigned = false;    ///< S exists: not needed at the last level when evaluating
   };
   struct Saved {
     std::vector<LevelSaved> levels;
-    View2<T> pooled, features;        ///< [G,d_h] H, [G,d_h+d_xd] F
+    View2<T> pooled, features;  ///< [G,d_h] H, [G,d_h+d_xd] F
     typename BatchNorm<T>::Saved norm;
-    std::vector<View2<T>> ffn;        ///< outputs of the FFN's Linears; hidden ones after relu and dropout
+    std::vector<View2<T>> ffn;  ///< outputs of the FFN's Linears; hidden ones after relu and dropout
     View2<T> doutput;
-    double auxiliary_factor = 0.0;    ///< of the auxiliary losses in the total
+    double auxiliary_factor = 0.0;  ///< of the auxiliary losses in the total
   };
   const Saved& saved() const { return saved_; }
 

@@ -29,11 +29,16 @@ int charge_place(int charge) {
 
 int order_place(BondOrder order) {
   switch (order) {
-    case BondOrder::single: return 1;
-    case BondOrder::twofold: return 2;
-    case BondOrder::triple: return 3;
-    case BondOrder::aromatic: return 4;
-    case BondOrder::other: break;
+    case BondOrder::single:
+      return 1;
+    case BondOrder::twofold:
+      return 2;
+    case BondOrder::triple:
+      return 3;
+    case BondOrder::aromatic:
+      return 4;
+    case BondOrder::other:
+      break;
   }
   return 0;
 }
@@ -41,8 +46,9 @@ int order_place(BondOrder order) {
 }  // namespace
 
 std::int32_t atom_code(const MoleculeAtom& atom) {
-  const std::array<int, 6> places{atomic_number_place(atom.atomic_number), up_to(atom.degree, 5), charge_place(atom.charge), up_to(atom.chirality, 3),
-                                  up_to(atom.hydrogens, 4), static_cast<int>(atom.hybridisation)};
+  const std::array<int, 6> places{
+      atomic_number_place(atom.atomic_number), up_to(atom.degree, 5), charge_place(atom.charge), up_to(atom.chirality, 3), up_to(atom.hydrogens, 4),
+      static_cast<int>(atom.hybridisation)};
   std::int32_t code = 0;
   for (std::size_t b = 0; b < places.size(); ++b) code = code * kAtomBlocks[b] + places[b];
   return 2 * code + (atom.aromatic ? 1 : 0);

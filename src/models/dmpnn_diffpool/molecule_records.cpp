@@ -121,10 +121,13 @@ std::size_t MoleculeRecords::convert_labels(const Row& row, Buffers& b) const {
     }
     const auto name = label_name(row.targets[k]);
     const auto place = name ? place_of(table_.labels[k], *name) : std::nullopt;
-    if (place) b.targets[k] = static_cast<double>(*place);
-    else if (name) reject(row.row, table_.targets[k], "a label that was not there when the file was read first; do not change it meanwhile");
+    if (place)
+      b.targets[k] = static_cast<double>(*place);
+    else if (name)
+      reject(row.row, table_.targets[k], "a label that was not there when the file was read first; do not change it meanwhile");
     else if (!table_.targets_optional) {
-      reject(row.row, table_.targets[k], fmt::format("no label of a class: {}; data.task: multiclass takes whole numbers and words", quote_for_message(row.targets[k])));
+      reject(row.row, table_.targets[k],
+             fmt::format("no label of a class: {}; data.task: multiclass takes whole numbers and words", quote_for_message(row.targets[k])));
     }
   }
   return missing;
@@ -143,13 +146,15 @@ void MoleculeRecords::convert_row(const Row& row, Buffers& b) const {
         values[k] = *value;
       } else if (!optional) {
         const bool binary = table_.type == TargetKind::probability && &names == &table_.targets;
-        reject(row.row, names[k], (value ? fmt::format("not finite: {}", quote_for_message(texts[k])) : no_number(texts[k])) +
-                                      (binary ? "; data.task: binary allows only 0 and 1, multiclass takes words" : ""));
+        reject(row.row, names[k],
+               (value ? fmt::format("not finite: {}", quote_for_message(texts[k])) : no_number(texts[k])) +
+                   (binary ? "; data.task: binary allows only 0 and 1, multiclass takes words" : ""));
       }
     }
     return missing;
   };
-  const std::size_t missing = table_.type == TargetKind::classes ? convert_labels(row, b) : numbers(table_.targets, row.targets, table_.targets_optional, b.targets);
+  const std::size_t missing =
+      table_.type == TargetKind::classes ? convert_labels(row, b) : numbers(table_.targets, row.targets, table_.targets_optional, b.targets);
   if (missing > 0 && missing == row.targets.size() && !table_.targets_optional) {
     reject(row.row, join_names(table_.targets, 5), missing == 1 ? "no target" : "none of the targets is there");
   }

@@ -15,16 +15,17 @@ namespace gnn_hpc::dmpnn {
 /// Columns of a molecule in the cache. Its edges are bonds: two directed edges each. A column that a schema lacks has position -1.
 struct MoleculeColumns {
   Schema schema;
-  int atom_code = -1, atom_mass = -1;            ///< per atom: `atom_code`, unified atomic mass units
-  int bond_code = -1, begin = -1, end = -1;      ///< per bond: `bond_code`, atoms
-  int bond_weights = -1;                         ///< polymers, per bond: weights of begin -> end and of end -> begin
-  int atom_weight = -1, dop = -1;                ///< polymers: per atom; 1 + log10(Xn)
+  int atom_code = -1, atom_mass = -1;        ///< per atom: `atom_code`, unified atomic mass units
+  int bond_code = -1, begin = -1, end = -1;  ///< per bond: `bond_code`, atoms
+  int bond_weights = -1;                     ///< polymers, per bond: weights of begin -> end and of end -> begin
+  int atom_weight = -1, dop = -1;            ///< polymers: per atom; 1 + log10(Xn)
   int targets = -1, descriptors = -1;
   explicit MoleculeColumns(const MoleculeTable& table);
 };
 
 /// Rows of CSV files converted to molecules. A row is bad, with its number in the file and the column to blame, if the molecule cannot be
-/// understood, a target or descriptor is no finite number (multi-class: no label, see label_names.hpp), or all targets are missing (one of several may be: NaN; and any descriptor).
+/// understood, a target or descriptor is no finite number (multi-class: no label, see label_names.hpp), or all targets are missing (one of several
+/// may be: NaN; and any descriptor).
 class MoleculeRecords final : public RecordSource {
  public:
   explicit MoleculeRecords(MoleculeTable table);

@@ -32,14 +32,16 @@ std::vector<std::string> expand(const std::vector<std::string>& patterns, const 
       if (column.starts_with(beginning) && !contains(out, column)) out.push_back(column);
     }
     if (out.size() == before) {
-      throw Error(Exit::data, fmt::format("{}:1: no column begins with {} (columns: {}); correct data.descriptors", path, quote_for_message(beginning), join_names(columns)));
+      throw Error(Exit::data, fmt::format("{}:1: no column begins with {} (columns: {}); correct data.descriptors", path,
+                                          quote_for_message(beginning), join_names(columns)));
     }
   }
   return out;
 }
 
 MoleculeTable read_table(const DataOptions& options, const std::vector<std::string>& paths, bool prediction) {
-  MoleculeTable out{paths, options.smiles, options.id_column, options.notation == "polymer", options.targets, {}, options.target_kind(), {}, prediction};
+  MoleculeTable out{paths, options.smiles, options.id_column, options.notation == "polymer", options.targets, {}, options.target_kind(),
+                    {},    prediction};
   CsvReader reader(paths.front());
   CsvReader::Row row;
   if (!reader.next(row)) throw Error(Exit::data, fmt::format("{}: the file is empty; a header line is needed", paths.front()));
@@ -77,7 +79,8 @@ MoleculeTable read_table(const DataOptions& options, const std::vector<std::stri
     if (tally[c].looks_like_an_id(name)) ids.push_back(name);
   }
   if (out.targets.empty() && !prediction) {
-    throw Error(Exit::data, fmt::format("{}: no column of numbers is left to learn (columns: {}); name one in data.targets", paths.front(), join_names(columns)));
+    throw Error(Exit::data,
+                fmt::format("{}: no column of numbers is left to learn (columns: {}); name one in data.targets", paths.front(), join_names(columns)));
   }
   if (!prediction) announce_targets(out.targets, ids);
   return out;
@@ -100,8 +103,8 @@ std::vector<std::vector<std::string>> find_labels(const MoleculeTable& table) {
         if (places[k] == header.size() || is_missing_value(row.fields[places[k]])) continue;
         if (auto name = label_name(row.fields[places[k]])) found[k].insert(std::move(*name));
         if (found[k].size() <= kMostClasses) continue;
-        throw Error(Exit::data, fmt::format("{}:{}: target {} has more than {} different labels; of numbers learn data.task: regression", path, row.line,
-                                            quote_for_message(table.targets[k]), kMostClasses));
+        throw Error(Exit::data, fmt::format("{}:{}: target {} has more than {} different labels; of numbers learn data.task: regression", path,
+                                            row.line, quote_for_message(table.targets[k]), kMostClasses));
       }
     }
   }

@@ -38,7 +38,7 @@ struct ModelOptions {
 
   int diffpool_depth = 1;  ///< pooling levels
   double diffpool_ratio = 0.5;
-  int diffpool_topk = 3;   ///< 0: dense
+  int diffpool_topk = 3;  ///< 0: dense
   Assign assign = Assign::shared;
   CoarseEdge coarse_edge = CoarseEdge::bond_mean;
   CoarseGraph coarse_graph = CoarseGraph::clean;
@@ -46,9 +46,9 @@ struct ModelOptions {
   int lp_max_nodes = 0;          ///< graphs with more nodes have no link loss; 0: no limit
   double lambda_lp = 0.5, lambda_ent = 1e-3;
   AuxReduction aux_reduction = AuxReduction::mean;
-  bool use_mean = true;          ///< H = mean over the clusters of the last level, else the sum
-  int head_width = 0;            ///< columns of the assignment heads; 0: the task takes the largest c_g of the training set
-  bool detach = false;           ///< seed era: no gradient through H, only the predictor learns
+  bool use_mean = true;  ///< H = mean over the clusters of the last level, else the sum
+  int head_width = 0;    ///< columns of the assignment heads; 0: the task takes the largest c_g of the training set
+  bool detach = false;   ///< seed era: no gradient through H, only the predictor learns
 
   /// Compute equal states once (colour refinement at load time): the same result to rounding. Off with dropout.
   bool sharing = true;

@@ -33,8 +33,9 @@ bool DmpnnTask<T>::open_data(const Comm& comm, DataUse use) {
 template <class T>
 void DmpnnTask<T>::shape_model() {
   if (dataset_.weighted() && options_.levels() > 0) {  // parallel edges and loops: the link loss is defined for 0/1 adjacency
-    throw Error(Exit::usage, "model.encoder: diffpool pools plain molecules, but the data are stochastic polymers (fragments|weights|<rules); "
-                             "set model.encoder: wdmpnn");
+    throw Error(Exit::usage,
+                "model.encoder: diffpool pools plain molecules, but the data are stochastic polymers (fragments|weights|<rules); "
+                "set model.encoder: wdmpnn");
   }
   if (options_.levels() > 0 && options_.head_width == 0) {
     std::vector<int> nodes;
@@ -69,8 +70,9 @@ void DmpnnTask<T>::set_data_state(const DataState& state) {
   if (options_.levels() > 0) {
     const std::vector<double>& width = state.number("head_width");
     if (width.size() != 1 || !(width[0] >= 1.0)) {
-      throw Error(Exit::data, "the checkpoint does not hold the width of the assignment heads (data_state/head_width); it belongs to a "
-                              "model without pooling: set model.encoder as it was in training");
+      throw Error(Exit::data,
+                  "the checkpoint does not hold the width of the assignment heads (data_state/head_width); it belongs to a "
+                  "model without pooling: set model.encoder as it was in training");
     }
     options_.head_width = static_cast<int>(width[0]);
   }
@@ -144,7 +146,8 @@ template <class T>
 void DmpnnTask<T>::measure(const HostBatch& batch, Step<T>& step, Measures& sums) {
   step.exec.fence("gnn_hpc::DmpnnTask::measure");
   const std::vector<double> features = sums.keep_embeddings ? host_values(model_->fingerprint()) : std::vector<double>{};
-  measures().add(batch.samples, host_values(output_), [this](std::int64_t s) { return dataset_.labels(s); }, features, sums);
+  measures().add(
+      batch.samples, host_values(output_), [this](std::int64_t s) { return dataset_.labels(s); }, features, sums);
 }
 
 template <class T>

@@ -94,7 +94,7 @@ class DmpnnTask final : public Task<T>, public LabelledRecords, public InputDige
   std::optional<Model<T>> model_;
   std::optional<MoleculeClasses> classes_;  ///< of all molecules; none where the options do not share
   MoleculeBatch<T> batch_;
-  View2<T> output_;  ///< [G,columns] of the last batch, in the step's arena
+  View2<T> output_;            ///< [G,columns] of the last batch, in the step's arena
   View1<double> target_loss_;  ///< [1] likewise, without auxiliary terms
   bool for_prediction_ = false;
 };

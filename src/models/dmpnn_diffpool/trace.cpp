@@ -38,7 +38,8 @@ void trace_edges(const std::string& prefix, const CoarseEdges<T>& edges, const s
         src.push_back(turn == 0 ? begin[i] : end[i]);
         dst.push_back(turn == 0 ? end[i] : begin[i]);
         reverse.push_back(doubled ? static_cast<double>(reverse.size() ^ 1U) : back[i]);
-        rows.insert(rows.end(), feature.begin() + static_cast<std::ptrdiff_t>(i * width), feature.begin() + static_cast<std::ptrdiff_t>((i + 1) * width));
+        rows.insert(rows.end(), feature.begin() + static_cast<std::ptrdiff_t>(i * width),
+                    feature.begin() + static_cast<std::ptrdiff_t>((i + 1) * width));
       }
     }
   }

@@ -46,10 +46,10 @@ void fill_buckets(HostTokenBatch& b, int vocab_size) {
 
 void finish_batch(HostTokenBatch& b, int vocab_size, bool pack) {
   const std::size_t cells = static_cast<std::size_t>(b.num_sequences) * static_cast<std::size_t>(b.length);
-  GNN_HPC_REQUIRE(b.ids.size() == cells && (b.mask.empty() || b.mask.size() == cells), "{} ids and {} mask bytes for {} x {} tokens",
-                  b.ids.size(), b.mask.size(), b.num_sequences, b.length);
-  GNN_HPC_REQUIRE(b.samples.empty() || b.samples.size() == static_cast<std::size_t>(b.num_sequences), "{} samples for {} sequences",
-                  b.samples.size(), b.num_sequences);
+  GNN_HPC_REQUIRE(b.ids.size() == cells && (b.mask.empty() || b.mask.size() == cells), "{} ids and {} mask bytes for {} x {} tokens", b.ids.size(),
+                  b.mask.size(), b.num_sequences, b.length);
+  GNN_HPC_REQUIRE(b.samples.empty() || b.samples.size() == static_cast<std::size_t>(b.num_sequences), "{} samples for {} sequences", b.samples.size(),
+                  b.num_sequences);
   require_ids(b, vocab_size);
   const auto real = [&](std::size_t i) { return b.mask.empty() || b.mask[i] != 0; };
   b.seq_ptr.assign(1, 0);

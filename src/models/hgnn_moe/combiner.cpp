@@ -10,13 +10,12 @@ namespace gnn_hpc::hgnn_moe {
 namespace {
 
 template <class T>
-void activate_rows(const ChunkExec& exec, View2<T> u, View1<T> bias, View1<T> gamma, View1<T> beta, View2<T> hat, View1<T> rdev,
-                   View2<T> base, View2<T> y) {
+void activate_rows(const ChunkExec& exec, View2<T> u, View1<T> bias, View1<T> gamma, View1<T> beta, View2<T> hat, View1<T> rdev, View2<T> base,
+                   View2<T> y) {
   const int width = u.extent_int(1);
   const bool has_base = base.extent(1) > 0;
   Kokkos::parallel_for(
-      "gnn_hpc::Combiner::forward", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::Combiner::forward", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         T *at = &u(r, 0), *x = &hat(r, 0), *out = &y(r, 0);
         const T* b = bias.data();
@@ -44,8 +43,7 @@ template <class T>
 void gradient_rows(const ChunkExec& exec, View2<T> u, View1<T> gamma, View2<T> hat, View1<T> rdev, View2<T> dy) {
   const int width = u.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::Combiner::backward", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::Combiner::backward", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         T* at = &u(r, 0);
         const T *x = &hat(r, 0), *g = &dy(r, 0), *w = gamma.data();
@@ -98,8 +96,7 @@ Combiner<T>::Combiner(ParamStore<T>& store, const std::string& name, int width)
       norm(store, name + ".2", width) {}
 
 template <class T>
-void Combiner<T>::forward(const ChunkExec& exec, View2<T> u, View1<T> folded_bias, View2<T> hat, View1<T> rdev, View2<T> base,
-                          View2<T> y) const {
+void Combiner<T>::forward(const ChunkExec& exec, View2<T> u, View1<T> folded_bias, View2<T> hat, View1<T> rdev, View2<T> base, View2<T> y) const {
   activate_rows(exec, u, folded_bias, norm.weight.value1(), norm.bias.value1(), hat, rdev, base, y);
 }
 

@@ -38,9 +38,7 @@ constexpr double kMuch = 0.1;  ///< of a text: more than this left out is a warn
 TokenDataset::TokenDataset(DataOptions options) : options_(std::move(options)) {}
 
 void TokenDataset::add_source(const std::vector<std::string>& paths, bool read_only, const Comm& comm, const std::string& options_text) {
-  const auto open = [paths, cut = options_.cut, vocabulary = options_.vocabulary] {
-    return std::make_unique<TokenRecords>(paths, cut, vocabulary);
-  };
+  const auto open = [paths, cut = options_.cut, vocabulary = options_.vocabulary] { return std::make_unique<TokenRecords>(paths, cut, vocabulary); };
   CacheRequest request;
   request.schema = token_schema();
   request.key = [open] { return open()->key(); };
@@ -65,15 +63,19 @@ void TokenDataset::say_what_is_used(std::size_t cache_number, const std::vector<
   const std::string name = join_names(paths, 3), total = format_count(static_cast<long long>(all));
   std::string text;
   if (options_.cut.mode == TextMode::lines) {
-    text = fmt::format("{}: of {} bytes of text, {} are used; {} are cut off because their lines are longer than model.max_seq_length = {} bytes; {} are not "
-                       "used because their lines have no more than data.min_chars = {} characters", name, total, share_text(used, all),
-                       share_text(cut, all), options_.cut.length, share_text(passed, all), options_.cut.min_chars);
+    text = fmt::format(
+        "{}: of {} bytes of text, {} are used; {} are cut off because their lines are longer than model.max_seq_length = {} bytes; {} are not "
+        "used because their lines have no more than data.min_chars = {} characters",
+        name, total, share_text(used, all), share_text(cut, all), options_.cut.length, share_text(passed, all), options_.cut.min_chars);
   } else {
-    text = fmt::format("{}: of {} bytes of text, {} are used; {} at the ends of files are not used: less than a window of model.max_seq_length = {} bytes",
-                       name, total, share_text(used, all), share_text(passed, all), options_.cut.length);
+    text = fmt::format(
+        "{}: of {} bytes of text, {} are used; {} at the ends of files are not used: less than a window of model.max_seq_length = {} bytes", name,
+        total, share_text(used, all), share_text(passed, all), options_.cut.length);
   }
-  if (static_cast<double>(cut + passed) <= kMuch * static_cast<double>(all)) log_info("{}", text);
-  else log_warning("{}{}", text, options_.cut.mode == TextMode::lines ? ". data.mode: stream uses the whole text" : "");
+  if (static_cast<double>(cut + passed) <= kMuch * static_cast<double>(all))
+    log_info("{}", text);
+  else
+    log_warning("{}{}", text, options_.cut.mode == TextMode::lines ? ". data.mode: stream uses the whole text" : "");
 }
 
 std::vector<std::uint64_t> TokenDataset::input_digests() const {
@@ -102,7 +104,8 @@ void TokenDataset::keep_together(std::vector<std::int64_t>& order, std::int64_t&
   const auto middle = order.end() - held;
   std::set<std::uint64_t> validates;
   for (auto s = middle; s != order.end(); ++s) validates.insert(digest[static_cast<std::size_t>(*s)]);
-  const auto first = std::stable_partition(order.begin(), middle, [&](std::int64_t s) { return !validates.contains(digest[static_cast<std::size_t>(s)]); });
+  const auto first =
+      std::stable_partition(order.begin(), middle, [&](std::int64_t s) { return !validates.contains(digest[static_cast<std::size_t>(s)]); });
   held = order.end() - first;
 }
 
@@ -110,8 +113,10 @@ void TokenDataset::split() {
   splits_ = {};
   const std::int64_t n = samples_.caches().front()->num_samples();
   std::vector<std::int64_t> order(static_cast<std::size_t>(n));
-  if (options_.shuffle) order = python_shuffled(n, options_.split_seed);
-  else std::iota(order.begin(), order.end(), std::int64_t{0});
+  if (options_.shuffle)
+    order = python_shuffled(n, options_.split_seed);
+  else
+    std::iota(order.begin(), order.end(), std::int64_t{0});
   std::int64_t held = 0;
   if (options_.validation.empty()) {
     held = static_cast<std::int64_t>(std::ceil(options_.validation_ratio * static_cast<double>(n) - 1e-9));
@@ -134,8 +139,8 @@ void TokenDataset::split() {
   limit(splits_.validation, options_.num_eval_samples);
   if (splits_.train.empty() || splits_.validation.empty()) {
     throw Error(Exit::data, fmt::format("{} sequences give {} for training and {} for validation; none may be empty: use more text, a "
-                                        "smaller data.min_chars, another data.validation_ratio, or data.validation", num_samples(),
-                                        splits_.train.size(), splits_.validation.size()));
+                                        "smaller data.min_chars, another data.validation_ratio, or data.validation",
+                                        num_samples(), splits_.train.size(), splits_.validation.size()));
   }
 }
 

@@ -19,7 +19,8 @@ DataOptions DataOptions::parse(Config node) {
   node.number("validation_ratio", o.validation_ratio, open_fraction, "share of the sequences that validate, without data.validation");
   node.flag("shuffle", o.shuffle, "before the split; false: the end of the text validates");
   node.number("split_seed", o.split_seed, any_number, "of that shuffle");
-  node.paths("split_file", o.split_file, "instead: JSON with ids or numbers of sequences for train and val (and test, which is left out), or three files of "
+  node.paths("split_file", o.split_file,
+             "instead: JSON with ids or numbers of sequences for train and val (and test, which is left out), or three files of "
              "numbers from 0");
   node.choice("group_by", o.group_by, {"none", "input"}, "input: equal sequences stay in one part");
   node.number("num_train_samples", o.num_train_samples, Range{-1.0, kInfinity}, "use only so many sequences for training; -1 = all");
@@ -33,7 +34,8 @@ DataOptions DataOptions::parse(Config node) {
   if (o.num_train_samples == 0) node.problem("num_train_samples", "found 0, allowed: -1 (all) or an integer >= 1");
   if (o.num_eval_samples == 0) node.problem("num_eval_samples", "found 0, allowed: -1 (all) or an integer >= 1");
   if (!o.split_file.empty() && o.split_file.size() != 1 && o.split_file.size() != 3) {
-    node.problem("split_file", fmt::format("{} file(s) named; allowed: one JSON file, or three files of numbers (train, validation, test)", o.split_file.size()));
+    node.problem("split_file",
+                 fmt::format("{} file(s) named; allowed: one JSON file, or three files of numbers (train, validation, test)", o.split_file.size()));
   }
   if (!o.split_file.empty() && !o.validation.empty()) node.problem("split_file", "takes all parts from data.path, but data.validation names a file");
   if (!o.split_file.empty() && o.group_by != "none") node.problem("group_by", "data.split_file says itself which part a sequence belongs to");

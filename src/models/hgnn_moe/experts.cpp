@@ -97,8 +97,8 @@ void ExpertBank<T>::forward(Step<T>& step, const TokenBatch& batch, RandomKey ke
   s.qkv = arena.matrix<T>(rows, 3 * d * static_cast<std::size_t>(count_));
   s.expert.resize(static_cast<std::size_t>(count_));
   for (ExpertSaved& e : s.expert) {
-    e = {arena.matrix<T>(rows, d), arena.matrix<T>(rows, d), arena.matrix<T>(rows, 4 * d), arena.array<T>(rows), arena.array<T>(rows),
-         arena.array<T>(rows * static_cast<std::size_t>(heads_))};
+    e = {arena.matrix<T>(rows, d), arena.matrix<T>(rows, d), arena.matrix<T>(rows, 4 * d),
+         arena.array<T>(rows),     arena.array<T>(rows),     arena.array<T>(rows * static_cast<std::size_t>(heads_))};
   }
   ArenaFrame frame(arena);
   const CausalAttention<T> attention(arena, batch.longest, width_ / heads_, false);

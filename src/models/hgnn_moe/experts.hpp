@@ -57,12 +57,12 @@ class ExpertBank {
     View1<T> lse;                     ///< [R heads]: sequence by sequence, head by head
   };
   struct Saved {
-    View2<T> x, hat;                  ///< input, and normalised
+    View2<T> x, hat;  ///< input, and normalised
     View1<T> rdev;
-    View2<T> qkv;                     ///< [R, 3 D E] without bias
-    View2<T> qkv_weight;              ///< [3 D E, D] folded
+    View2<T> qkv;         ///< [R, 3 D E] without bias
+    View2<T> qkv_weight;  ///< [3 D E, D] folded
     View1<T> qkv_bias;
-    std::vector<View2<T>> w1;         ///< folded
+    std::vector<View2<T>> w1;  ///< folded
     std::vector<View1<T>> b1;
     std::vector<ExpertSaved> expert;
   };
@@ -72,10 +72,10 @@ class ExpertBank {
 
   /// What attention reads and writes of one sequence and expert; for the passes and for tracing.
   struct Sequence {
-    int begin = 0, end = 0;           ///< rows
+    int begin = 0, end = 0;  ///< rows
     View2<T> qkv, context;
     View1<T> bias, lse;
-    View1<std::uint8_t> key;          ///< empty: all allowed
+    View1<std::uint8_t> key;  ///< empty: all allowed
   };
   Sequence sequence(const TokenBatch& batch, int q, int e) const;
 
@@ -90,8 +90,8 @@ class ExpertBank {
   RandomMask mask(const Step<T>& step, RandomKey key, int expert, int site) const;
   void attend(Step<T>& step, const TokenBatch& batch, RandomKey key, const CausalAttention<T>& attention, int lane, const ChunkExec& exec,
               const TokenChunk& chunk, int e) const;
-  void feed_forward(Step<T>& step, const RowSites& sites, RandomKey key, const ChunkExec& exec, int begin, int end, int e,
-                    View2<T> normalised, View2<T> w1, View1<T> b1, View2<T> gelu, View2<T> scratch, View2<T> out) const;
+  void feed_forward(Step<T>& step, const RowSites& sites, RandomKey key, const ChunkExec& exec, int begin, int end, int e, View2<T> normalised,
+                    View2<T> w1, View1<T> b1, View2<T> gelu, View2<T> scratch, View2<T> out) const;
   void expert_backward(Step<T>& step, const TokenBatch& batch, RandomKey key, int e, const OutputGradient<T>& gradient,
                        const CausalAttention<T>& attention, View2<T> dx);
 

@@ -45,7 +45,9 @@ void ExpertBank<T>::expert_backward(Step<T>& step, const TokenBatch& batch, Rand
     const TokenChunk& chunk = batch.chunks[static_cast<std::size_t>(i)];
     const int begin = chunk.row_begin, end = chunk.row_end, n = end - begin;
     const auto at = [&](View2<T> m) { return m.extent(1) > 0 ? row_range(m, begin, end) : m; };
-    const auto streams = [&](const RandomMask& m) { return RowStreams{m, elements(batch.row_key, begin, end), elements(batch.position, begin, end)}; };
+    const auto streams = [&](const RandomMask& m) {
+      return RowStreams{m, elements(batch.row_key, begin, end), elements(batch.position, begin, end)};
+    };
     const auto g = g_rows(lane, n), dg = dg_rows(lane, n), df = df_rows(lane, n), dh = dh_rows(lane, n), dhat = dhat_rows(lane, n);
     const auto u = at(s.hidden), h = at(s.after), context = at(s.context);
     output_gradient(exec, at(gradient.common), gradient.factor, at(gradient.each), e, streams(output), df, dh);
@@ -60,8 +62,8 @@ void ExpertBank<T>::expert_backward(Step<T>& step, const TokenBatch& batch, Rand
     Matmul<T>::nn(exec, dh, p.out_weight.value(), dhat);  // of the context
     for (int q = chunk.seq_begin; q < chunk.seq_end; ++q) {
       const Sequence sq = sequence(batch, q, e);
-      attention.backward(lane, exec, sq.qkv, sq.bias, sq.key, heads_, sq.context, sq.lse, row_range(dhat, sq.begin - begin, sq.end - begin),
-                         dropped, batch.sequence_key[static_cast<std::size_t>(q)]);
+      attention.backward(lane, exec, sq.qkv, sq.bias, sq.key, heads_, sq.context, sq.lse, row_range(dhat, sq.begin - begin, sq.end - begin), dropped,
+                         batch.sequence_key[static_cast<std::size_t>(q)]);
     }
     add_rows(exec, dh, at(dx));
     column_sums(exec, df, sums.row(i, 0, 1));

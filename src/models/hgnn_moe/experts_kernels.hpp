@@ -22,8 +22,7 @@ template <class T>
 void add_bias_to(const ChunkExec& exec, View2<T> x, View1<T> bias, View2<T> y) {
   const int width = y.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::ExpertBank::residual", Kokkos::TeamPolicy<ChunkExec>(exec, y.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::ExpertBank::residual", Kokkos::TeamPolicy<ChunkExec>(exec, y.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         const T *from = &x(r, 0), *b = bias.data();
         T* to = &y(r, 0);
@@ -39,8 +38,7 @@ void activate(const ChunkExec& exec, View2<T> u, View1<T> bias, const RowStreams
   const auto key = streams.key;
   const auto position = streams.position;
   Kokkos::parallel_for(
-      "gnn_hpc::ExpertBank::activate", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::ExpertBank::activate", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         T *at = &u(r, 0), *out = &g(r, 0);
         const T* b = bias.data();
@@ -99,8 +97,7 @@ void add_dropped(const ChunkExec& exec, View2<T> h, View2<T> f, View1<T> bias, c
   const auto key = streams.key;
   const auto position = streams.position;
   Kokkos::parallel_for(
-      "gnn_hpc::ExpertBank::add_dropped", Kokkos::TeamPolicy<ChunkExec>(exec, y.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::ExpertBank::add_dropped", Kokkos::TeamPolicy<ChunkExec>(exec, y.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         const T *from = &h(r, 0), *add = &f(r, 0), *b = bias.data();
         T* to = &y(r, 0);
@@ -147,8 +144,7 @@ template <class T>
 void add_rows(const ChunkExec& exec, View2<T> x, View2<T> y) {
   const int width = y.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::ExpertBank::add_rows", Kokkos::TeamPolicy<ChunkExec>(exec, y.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::ExpertBank::add_rows", Kokkos::TeamPolicy<ChunkExec>(exec, y.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         const T* from = &x(r, 0);
         T* to = &y(r, 0);

@@ -33,7 +33,9 @@ class GhostLayer final : public Layer<T> {
 
  private:
   enum Mix : int { kPrimary, kGhost, kMixed, kMixes };
-  RandomKey key(const Step<T>& step, int bank) const { return step.key.fold(static_cast<std::uint64_t>(index_) + 1).fold(static_cast<std::uint64_t>(bank)); }
+  RandomKey key(const Step<T>& step, int bank) const {
+    return step.key.fold(static_cast<std::uint64_t>(index_) + 1).fold(static_cast<std::uint64_t>(bank));
+  }
   double saturation(Step<T>& step, View2<T> x) const;
   std::vector<double> levels() const;
   void advance(bool saturated);
@@ -45,16 +47,16 @@ class GhostLayer final : public Layer<T> {
   double threshold_;
   ExpertBank<T> primary_, ghost_;
   HgnnCoupler<T> primary_coupler_, ghost_coupler_, mixed_coupler_;
-  Param<T> weights_;                 ///< coupling_weights [3]
-  Buffer<T> count_;                  ///< [G] 0 asleep, 1..99 waking, 100 awake
+  Param<T> weights_;  ///< coupling_weights [3]
+  Buffer<T> count_;   ///< [G] 0 asleep, 1..99 waking, 100 awake
 
   struct Saved {
-    View2<T> all;                    ///< [R, (E+G) D]: primaries, then active ghosts times their levels
-    View2<T> ghosts;                 ///< [R, G D] unscaled
-    View2<T> mix[kMixes];            ///< [R,D]
-    View1<T> share;                  ///< [3] softmax of the weights
+    View2<T> all;          ///< [R, (E+G) D]: primaries, then active ghosts times their levels
+    View2<T> ghosts;       ///< [R, G D] unscaled
+    View2<T> mix[kMixes];  ///< [R,D]
+    View1<T> share;        ///< [3] softmax of the weights
     std::vector<int> active;
-    std::vector<double> level;       ///< [G] that scaled
+    std::vector<double> level;  ///< [G] that scaled
     double saturation = 0.0;
   } saved_;
 };

@@ -44,8 +44,7 @@ void add_receiver_sums(const Exec& exec, View1<double> sums, View1<T> dbias) {
 }  // namespace
 
 template <class T>
-GnnCoupler<T>::GnnCoupler(ParamStore<T>& store, const std::string& name, const ModelOptions& o)
-    : experts_(o.num_experts), width_(o.embed_dim) {
+GnnCoupler<T>::GnnCoupler(ParamStore<T>& store, const std::string& name, const ModelOptions& o) : experts_(o.num_experts), width_(o.embed_dim) {
   const auto d = static_cast<std::size_t>(width_), e = static_cast<std::size_t>(experts_);
   const Init normal = Init::normal(0.02), zero = Init::constant(0.0);
   const bool neighbours = experts_ > 1;

@@ -34,11 +34,11 @@ class GnnCoupler final : public Coupler<T> {
   Combiner<T> combiner_;
 
   struct Saved {
-    std::vector<View2<T>> x;        ///< [n] of [R, E D], input of every layer
-    std::vector<View2<T>> u;        ///< [n] of [R E, D] with bias
-    std::vector<View2<T>> weight;   ///< [Wn | Ws] [D,2D], or Ws alone
-    std::vector<View1<T>> bias;     ///< bn + bs
-    View2<T> pooled, v, hat;        ///< [R,D] z, argument of the combiner's gelu, normalised
+    std::vector<View2<T>> x;       ///< [n] of [R, E D], input of every layer
+    std::vector<View2<T>> u;       ///< [n] of [R E, D] with bias
+    std::vector<View2<T>> weight;  ///< [Wn | Ws] [D,2D], or Ws alone
+    std::vector<View1<T>> bias;    ///< bn + bs
+    View2<T> pooled, v, hat;       ///< [R,D] z, argument of the combiner's gelu, normalised
     View1<T> rdev;
   } saved_;
 };

@@ -12,9 +12,9 @@ namespace gnn_hpc::hgnn_moe::gnn_kernels {
 /// The gate of a pair: c in (0,1) from both experts, a = sigmoid(adjacency) c.
 template <class T>
 struct GateParams {
-  View2<T> adjacency;   ///< [E,E]
-  View1<T> message;     ///< [2D] w_r, w_s
-  View1<T> bias;        ///< [1]
+  View2<T> adjacency;  ///< [E,E]
+  View1<T> message;    ///< [2D] w_r, w_s
+  View1<T> bias;       ///< [1]
 };
 
 /// dots[r,e] = (x_e . w_r, x_e . w_s)
@@ -66,8 +66,7 @@ template <class T>
 void residual_gelu(const ChunkExec& exec, View2<T> x, View2<T> u, View1<T> bias, int experts, View2<T> next) {
   const int width = u.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::GnnCoupler::residual_gelu", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::GnnCoupler::residual_gelu", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int row = team.league_rank(), r = row / experts, i = row % experts;
         T *at = &u(row, 0), *to = &next(r, i * width);
         const T *from = &x(r, i * width), *b = bias.data();
@@ -84,8 +83,7 @@ template <class T>
 void gelu_gradient(const ChunkExec& exec, View2<T> dx, int experts, View2<T> u) {
   const int width = u.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::GnnCoupler::gelu_gradient", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::GnnCoupler::gelu_gradient", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int row = team.league_rank(), r = row / experts, i = row % experts;
         T* at = &u(row, 0);
         const T* d = &dx(r, i * width);
@@ -119,8 +117,8 @@ void gate_gradient(const ChunkExec& exec, View2<T> x, View2<T> dots, View2<T> dj
 
 /// dx_i += (du Ws)_i + sum over k != i of a_ki dm_k + (sum_j q_ij) w_r + (sum_k q_ki) w_s; sums[r, 2i] and [r, 2i+1] keep the two sums.
 template <class T>
-void input_gradient(const ChunkExec& exec, View2<T> djoined, View2<T> dots, View2<T> q, const GateParams<T>& gate, int experts,
-                    View2<T> sums, View2<T> dx) {
+void input_gradient(const ChunkExec& exec, View2<T> djoined, View2<T> dots, View2<T> q, const GateParams<T>& gate, int experts, View2<T> sums,
+                    View2<T> dx) {
   const int width = dx.extent_int(1) / experts;
   const View2<T> adjacency = gate.adjacency;
   const View1<T> bias = gate.bias, message = gate.message;
@@ -161,8 +159,7 @@ void mean_rows(const ChunkExec& exec, View2<T> x, View2<T> z) {
   const int width = z.extent_int(1), experts = x.extent_int(1) / width;
   const T share = T(1) / static_cast<T>(experts);
   Kokkos::parallel_for(
-      "gnn_hpc::GnnCoupler::mean_rows", Kokkos::TeamPolicy<ChunkExec>(exec, z.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::GnnCoupler::mean_rows", Kokkos::TeamPolicy<ChunkExec>(exec, z.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         T* to = &z(r, 0);
         for (int e = 0; e < experts; ++e) {
@@ -182,8 +179,7 @@ void spread_rows(const ChunkExec& exec, View2<T> dz, View2<T> dx) {
   const int width = dz.extent_int(1), experts = dx.extent_int(1) / width;
   const T share = T(1) / static_cast<T>(experts);
   Kokkos::parallel_for(
-      "gnn_hpc::GnnCoupler::spread_rows", Kokkos::TeamPolicy<ChunkExec>(exec, dz.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::GnnCoupler::spread_rows", Kokkos::TeamPolicy<ChunkExec>(exec, dz.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         const T* from = &dz(r, 0);
         for (int e = 0; e < experts; ++e) {
@@ -229,8 +225,9 @@ template <class T>
 void message_sums(const ChunkExec& exec, View2<T> x, View2<T> sums, int experts, View1<double> out) {
   const int width = x.extent_int(1) / experts;
   Kokkos::parallel_for(
-      "gnn_hpc::GnnCoupler::message_sums", Kokkos::TeamPolicy<ChunkExec>(exec, 1, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) { each_strip(team, width, MessageSums<T>{x, sums, out, experts, width}); });
+      "gnn_hpc::GnnCoupler::message_sums", Kokkos::TeamPolicy<ChunkExec>(exec, 1, Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+        each_strip(team, width, MessageSums<T>{x, sums, out, experts, width});
+      });
 }
 
 }  // namespace gnn_hpc::hgnn_moe::gnn_kernels

@@ -69,21 +69,25 @@ ModelOptions read_options(const GoldenFile& file, const std::string& group) {
   a.integer("num_experts", o.num_experts, 1);
   a.integer("gnn_layers", o.gnn_layers, 0);
   a.word<CouplerType>("coupler_type", o.coupler_type, {{"GNN", CouplerType::gnn}, {"HGNN", CouplerType::hgnn}});
-  a.word<HyperedgeStrategy>("static_hyperedge_strategy", o.strategy, {{"all_pairs", HyperedgeStrategy::all_pairs},
-                            {"all_triplets", HyperedgeStrategy::all_triplets}, {"all", HyperedgeStrategy::all}});
+  a.word<HyperedgeStrategy>(
+      "static_hyperedge_strategy", o.strategy,
+      {{"all_pairs", HyperedgeStrategy::all_pairs}, {"all_triplets", HyperedgeStrategy::all_triplets}, {"all", HyperedgeStrategy::all}});
   a.flag("hgnn_learnable_edge_weights", o.learnable_edge_weights);
   a.word<HypergraphNorm>("hgnn_norm", o.norm, {{"pyg", HypergraphNorm::pyg}, {"paper", HypergraphNorm::paper}});
   a.word<WeightTransform>("hgnn_weight_transform", o.weight_transform, {{"none", WeightTransform::none}, {"softplus", WeightTransform::softplus}});
   a.flag("apply_orthogonality_loss", o.orthogonality.outputs);
   a.number("orthogonality_loss_weight", o.orthogonality.output_weight);
   a.word<Aggregation>("orthogonality_aggregation", o.orthogonality.aggregation, {{"mean", Aggregation::mean}, {"pool", Aggregation::pool}});
-  a.word<OrthogonalityType>("orthogonality_loss_type", o.orthogonality.type, {{"gram_identity", OrthogonalityType::gram_identity},
-                            {"cosine_similarity", OrthogonalityType::cosine_similarity}});
+  a.word<OrthogonalityType>("orthogonality_loss_type", o.orthogonality.type,
+                            {{"gram_identity", OrthogonalityType::gram_identity}, {"cosine_similarity", OrthogonalityType::cosine_similarity}});
   a.integer("orthogonality_warmup_steps", o.orthogonality.warmup_steps, 0);
   a.flag("apply_weight_orthogonality_loss", o.orthogonality.weights);
   a.number("weight_orthogonality_loss_weight", o.orthogonality.weight_weight);
-  a.word<WeightTarget>("weight_orthogonality_target_layer", o.orthogonality.weight_target, {{"ffn_input", WeightTarget::ffn_input},
-                       {"ffn_output", WeightTarget::ffn_output}, {"attention", WeightTarget::attention}, {"combined", WeightTarget::combined}});
+  a.word<WeightTarget>("weight_orthogonality_target_layer", o.orthogonality.weight_target,
+                       {{"ffn_input", WeightTarget::ffn_input},
+                        {"ffn_output", WeightTarget::ffn_output},
+                        {"attention", WeightTarget::attention},
+                        {"combined", WeightTarget::combined}});
   a.integer("num_ghost_experts", o.num_ghost_experts, 0);
   a.number("ghost_activation_threshold", o.ghost_activation_threshold);
   for (const auto& problem : o.problems()) file.fail(fmt::format("{}/{}: {}", group, problem.option, problem.message));

@@ -41,12 +41,14 @@ HostTokenBatch read_batch(GoldenFile& file, const ModelOptions& o, bool pack) {
   for (std::size_t i = 0; i < ids.values.size(); ++i) {
     const std::int64_t id = ids.values[i];
     if (id < 0 || id >= o.vocab_size) {
-      file.fail(fmt::format("inputs/input_ids: row {}, column {} holds {}, allowed are 0 to {}", i / ids.shape[1], i % ids.shape[1], id, o.vocab_size - 1));
+      file.fail(
+          fmt::format("inputs/input_ids: row {}, column {} holds {}, allowed are 0 to {}", i / ids.shape[1], i % ids.shape[1], id, o.vocab_size - 1));
     }
     b.ids.push_back(static_cast<int>(id));
   }
   if (file.has("inputs/attention_mask")) {
-    const IntegerTensor mask = file.integers("inputs/attention_mask", {static_cast<std::int64_t>(ids.shape[0]), static_cast<std::int64_t>(ids.shape[1])});
+    const IntegerTensor mask =
+        file.integers("inputs/attention_mask", {static_cast<std::int64_t>(ids.shape[0]), static_cast<std::int64_t>(ids.shape[1])});
     for (const std::int64_t m : mask.values) b.mask.push_back(m != 0 ? 1 : 0);
   }
   finish_batch(b, o.vocab_size, pack);
@@ -63,7 +65,8 @@ bool made_with(const GoldenFile& file, const std::string& word) {
 std::int64_t step_index(GoldenFile& file) {
   if (!file.has("inputs/step")) return 0;
   const IntegerTensor step = file.integers("inputs/step");
-  if (step.values.size() != 1 || step.values[0] < 0) file.fail(fmt::format("inputs/step has shape {}, expected one number from 0", shape_text(step.shape)));
+  if (step.values.size() != 1 || step.values[0] < 0)
+    file.fail(fmt::format("inputs/step has shape {}, expected one number from 0", shape_text(step.shape)));
   return step.values[0];
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/hgnn_moe/golden.hpp"
 
-
 #include <algorithm>
 
 namespace gnn_hpc::verify::hgnn_moe {
@@ -15,7 +14,9 @@ void check_other(GoldenFile& file, bool single_precision, Report& report) {
   if (file.has("inputs/prompt")) return check_generate(file, single_precision, report);
   if (file.has("inputs/batches")) return check_curve(file, single_precision, report);
   if (holds("/inputs/X")) return check_coupler(file, single_precision, report);
-  file.fail("neither texts (raw), a prompt (inputs/prompt), batches (inputs/batches) nor expert outputs (inputs/X) in it: nothing that this build can check");
+  file.fail(
+      "neither texts (raw), a prompt (inputs/prompt), batches (inputs/batches) nor expert outputs (inputs/X) in it: nothing that this build can "
+      "check");
 }
 
 }  // namespace gnn_hpc::verify::hgnn_moe

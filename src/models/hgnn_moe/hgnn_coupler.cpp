@@ -30,8 +30,13 @@ View2<T> as_row(const View1<T>& x) {
 
 template <class T>
 HgnnCoupler<T>::HgnnCoupler(ParamStore<T>& store, const std::string& name, const ModelOptions& o, int experts, bool ghost, bool used)
-    : experts_(experts), width_(o.embed_dim), form_(ghost ? HypergraphForm::collapsed : o.form), strategy_(o.strategy),
-      paper_(o.norm == HypergraphNorm::paper), softplus_(o.weight_transform == WeightTransform::softplus), layers_(o.gnn_layers) {
+    : experts_(experts),
+      width_(o.embed_dim),
+      form_(ghost ? HypergraphForm::collapsed : o.form),
+      strategy_(o.strategy),
+      paper_(o.norm == HypergraphNorm::paper),
+      softplus_(o.weight_transform == WeightTransform::softplus),
+      layers_(o.gnn_layers) {
   set_present(experts);
   const int edges = operator_.graph.num_edges;
   const auto d = static_cast<std::size_t>(width_);
@@ -251,9 +256,8 @@ std::vector<CouplerTap> HgnnCoupler<T>::taps(Step<T>& step) const {
       const auto k = static_cast<std::size_t>(l);
       const auto next = step.arena.template matrix<T>(pooled.extent(0), d);
       Matmul<T>::nt(step.exec, pooled, convs_[k - 1].weight.value(), next);
-      for_each_chunk(step.exec, 1, [&](int, const ChunkExec& exec, int) {
-        add_scaled_bias(exec, operator_.power_sum, n - l, convs_[k - 1].bias.value1(), next);
-      });
+      for_each_chunk(step.exec, 1,
+                     [&](int, const ChunkExec& exec, int) { add_scaled_bias(exec, operator_.power_sum, n - l, convs_[k - 1].bias.value1(), next); });
       pooled = next;
     }
   }

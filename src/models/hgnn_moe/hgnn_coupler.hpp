@@ -20,8 +20,7 @@ class HgnnCoupler final : public Coupler<T> {
  public:
   /// Parameters of a convolution are `name.hgnn_layers_module.k.conv.{lin.weight,bias}`; of a ghost layer's couplers without `conv.`, and
   /// there weights exist but take no part (all ones). `experts` is the largest number that can be present.
-  HgnnCoupler(ParamStore<T>& store, const std::string& name, const ModelOptions& options, int experts, bool ghost = false,
-              bool used = true);
+  HgnnCoupler(ParamStore<T>& store, const std::string& name, const ModelOptions& options, int experts, bool ghost = false, bool used = true);
 
   void forward(Step<T>& step, View2<T> x, View2<T> base, View2<T> y) override;
   OutputGradient<T> backward(Step<T>& step, View2<T> dy) override;
@@ -59,14 +58,14 @@ class HgnnCoupler final : public Coupler<T> {
   MixingOperator operator_;
 
   struct Saved {
-    View2<T> x;                     ///< as given
-    View2<T> s, u, hat;             ///< [R,D]; u with bias
-    View1<T> rdev, bias, factor;    ///< [R], [D], [E] v_n
+    View2<T> x;                   ///< as given
+    View2<T> s, u, hat;           ///< [R,D]; u with bias
+    View1<T> rdev, bias, factor;  ///< [R], [D], [E] v_n
     bool folded = false;
-    std::vector<View2<T>> maps;     ///< C_0 .. C_n
-    std::vector<View2<T>> chain;    ///< s, p_1 .. p_n; or X_0 .. X_n of the other forms
-    std::vector<View2<T>> products; ///< Z_l [R E, D] of the other forms
-    std::vector<View2<T>> edges;    ///< [R, m D] of the incidence form
+    std::vector<View2<T>> maps;      ///< C_0 .. C_n
+    std::vector<View2<T>> chain;     ///< s, p_1 .. p_n; or X_0 .. X_n of the other forms
+    std::vector<View2<T>> products;  ///< Z_l [R E, D] of the other forms
+    std::vector<View2<T>> edges;     ///< [R, m D] of the incidence form
   } saved_;
 };
 

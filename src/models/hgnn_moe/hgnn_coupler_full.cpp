@@ -106,8 +106,7 @@ void HgnnCoupler<T>::full_forward(Step<T>& step, View2<T> x, View2<T> base, View
     } else {
       const auto edge_rows = arena.matrix<T>(rows, edges * d);
       mix_sparse(step.exec, operator_.edge_ptr, operator_.edge_node, factor, View1<double>(), z, View1<T>(), edge_rows);
-      mix_sparse(step.exec, operator_.node_ptr, operator_.node_edge, operator_.inverse_degree, numerator, edge_rows,
-                 conv.bias.value1(), next);
+      mix_sparse(step.exec, operator_.node_ptr, operator_.node_edge, operator_.inverse_degree, numerator, edge_rows, conv.bias.value1(), next);
       s.edges.push_back(edge_rows);
     }
     s.products.push_back(z);
@@ -137,9 +136,8 @@ OutputGradient<T> HgnnCoupler<T>::full_backward(Step<T>& step, View2<T> dy) {
   ArenaFrame frame(arena);
   const auto partial = arena.matrix<double>(1, 3 * d);
   const auto dz = arena.matrix<T>(rows, d);
-  for_each_chunk(step.exec, 1, [&](int, const ChunkExec& exec, int) {
-    combiner_.backward(exec, s.u, s.hat, s.rdev, dy, View1<double>(partial.data(), 3 * d));
-  });
+  for_each_chunk(step.exec, 1,
+                 [&](int, const ChunkExec& exec, int) { combiner_.backward(exec, s.u, s.hat, s.rdev, dy, View1<double>(partial.data(), 3 * d)); });
   combiner_.norm.add_partials(step, column_range(partial, 0, 2 * width_));
   add_sums(step.exec, row_elements(partial, 0, 2 * width_, d), combiner_.bias.grad1());
   Matmul<T>::tn(step.exec, s.u, s.s, combiner_.weight.grad());

@@ -14,8 +14,7 @@ template <class T>
 void weighted_sum(const ChunkExec& exec, View2<T> x, View1<T> factor, View2<T> s) {
   const int width = s.extent_int(1), experts = factor.extent_int(0);
   Kokkos::parallel_for(
-      "gnn_hpc::HgnnCoupler::weighted_sum", Kokkos::TeamPolicy<ChunkExec>(exec, s.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::HgnnCoupler::weighted_sum", Kokkos::TeamPolicy<ChunkExec>(exec, s.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         T* to = &s(r, 0);
         for (int e = 0; e < experts; ++e) {
@@ -65,8 +64,7 @@ template <class T>
 void add_mapped_bias(const Exec& exec, View1<double> a, int l, View2<T> map, View1<T> b, View1<T> bias) {
   const int width = map.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::HgnnCoupler::add_mapped_bias", Kokkos::TeamPolicy<Exec>(exec, map.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::HgnnCoupler::add_mapped_bias", Kokkos::TeamPolicy<Exec>(exec, map.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
         const int d = team.league_rank();
         const T* row = &map(d, 0);
         const T sum = sum_channels<T>(team, width, [&](const int k) { return row[k] * b(k); });
@@ -106,8 +104,7 @@ void mix_dense(const Exec& exec, View2<double> m, bool transposed, View2<T> x, V
   const int experts = m.extent_int(0), width = y.extent_int(1) / (experts > 0 ? experts : 1);
   const bool has_bias = bias.extent(0) > 0;
   Kokkos::parallel_for(
-      "gnn_hpc::HgnnCoupler::mix_dense", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0) * experts, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::HgnnCoupler::mix_dense", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0) * experts, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank() / experts, v = team.league_rank() % experts;
         T* to = &y(r, v * width);
         each_channel(team, width, [&](const int c) { to[c] = has_bias ? bias(c) : T(0); });
@@ -121,14 +118,13 @@ void mix_dense(const Exec& exec, View2<double> m, bool transposed, View2<T> x, V
 
 /// y[r,i] = bias + row_factor[i] sum over members j of row i of the CSR (ptr, item) of item_factor[j] x[r,j]; empty factors are 1.
 template <class T>
-void mix_sparse(const Exec& exec, View1<int> ptr, View1<int> item, View1<double> row_factor, View1<double> item_factor, View2<T> x,
-                View1<T> bias, View2<T> y) {
+void mix_sparse(const Exec& exec, View1<int> ptr, View1<int> item, View1<double> row_factor, View1<double> item_factor, View2<T> x, View1<T> bias,
+                View2<T> y) {
   const int outputs = ptr.extent_int(0) - 1;
   const int width = y.extent_int(1) / (outputs > 0 ? outputs : 1);
   const bool has_bias = bias.extent(0) > 0, row_given = row_factor.extent(0) > 0, item_given = item_factor.extent(0) > 0;
   Kokkos::parallel_for(
-      "gnn_hpc::HgnnCoupler::mix_sparse", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0) * outputs, Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::HgnnCoupler::mix_sparse", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0) * outputs, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank() / outputs, i = team.league_rank() % outputs;
         T* to = &y(r, i * width);
         each_channel(team, width, [&](const int c) { to[c] = has_bias ? bias(c) : T(0); });

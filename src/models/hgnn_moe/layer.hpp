@@ -28,7 +28,7 @@ class Layer {
 
   /// Experts in groups with the names that intermediates carry: "expert" (all), or "primary" and "ghost".
   virtual std::vector<std::pair<std::string, const ExpertBank<T>*>> banks() const = 0;
-  virtual View2<T> outputs(const std::string& bank) const = 0;   ///< X [R, E D] of the last forward
+  virtual View2<T> outputs(const std::string& bank) const = 0;  ///< X [R, E D] of the last forward
   /// Intermediates of the couplers (`coupler.` in front), and `saturation` of a ghost layer. Fences.
   virtual std::vector<CouplerTap> taps(Step<T>& step) const = 0;
   virtual std::vector<CouplerTap> report() const = 0;

@@ -85,9 +85,7 @@ bool contains(const std::string& name, const char* part) { return name.find(part
 
 template <class T>
 Model<T>::Model(ParamStore<T>& store, const ModelOptions& o)
-    : options_(o),
-      token_emb_(store, "token_emb", o.vocab_size, o.embed_dim),
-      pos_emb_(store, "pos_emb", o.max_seq_length, o.embed_dim) {
+    : options_(o), token_emb_(store, "token_emb", o.vocab_size, o.embed_dim), pos_emb_(store, "pos_emb", o.max_seq_length, o.embed_dim) {
   for (const ModelOptions::Problem& p : o.problems()) throw Error(Exit::usage, fmt::format("model.{}: {}", p.option, p.message));
   for (int l = 0; l < o.num_layers; ++l) layers_.push_back(make_layer(store, "model_layers." + std::to_string(l), o, l));
   output_norm_ = LayerNorm<T>(store, "output_norm", o.embed_dim);
@@ -106,8 +104,8 @@ ParameterCounts Model<T>::parameter_counts(const ParamStore<T>& store) {
 template <class T>
 void Model<T>::forward(Step<T>& step, const TokenBatch& batch) {
   if (batch.longest > options_.max_seq_length) {
-    throw Error(Exit::data, fmt::format("a sequence of {} tokens: model.max_seq_length is {}; cut the text or raise it", batch.longest,
-                                        options_.max_seq_length));
+    throw Error(Exit::data,
+                fmt::format("a sequence of {} tokens: model.max_seq_length is {}; cut the text or raise it", batch.longest, options_.max_seq_length));
   }
   Arena& arena = step.arena;
   const auto rows = static_cast<std::size_t>(batch.num_rows), d = static_cast<std::size_t>(options_.embed_dim);
@@ -143,8 +141,8 @@ View1<double> Model<T>::loss(Step<T>& step, const TokenBatch& batch, double divi
 template <class T>
 void Model<T>::backward(Step<T>& step, const TokenBatch& batch) {
   const View2<T> dx = saved_.dx;
-  GNN_HPC_REQUIRE(dx.extent_int(0) == batch.num_rows && dx.extent_int(1) == options_.embed_dim, "backward without loss: {} of {} rows",
-                  dx.extent(0), batch.num_rows);
+  GNN_HPC_REQUIRE(dx.extent_int(0) == batch.num_rows && dx.extent_int(1) == options_.embed_dim, "backward without loss: {} of {} rows", dx.extent(0),
+                  batch.num_rows);
   for (auto layer = layers_.rbegin(); layer != layers_.rend(); ++layer) (*layer)->backward(step, batch, dx);
   const RandomMask mask = embedding_mask(step, options_.dropout_rate);
   if (mask.active()) drop_rows(step.exec, batch, mask, dx);
@@ -174,9 +172,10 @@ std::vector<std::string> Model<T>::degree_warnings() const {
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     const double smallest = layers_[l]->smallest_degree(Exec());
     if (smallest >= 1e-3) continue;
-    out.push_back(fmt::format("layer {}: the weights of an expert's hyperedges add up to {:.2g} in magnitude, so that its couplings are very "
-                              "large; model.hgnn_weight_transform: softplus keeps them positive",
-                              l, smallest));
+    out.push_back(
+        fmt::format("layer {}: the weights of an expert's hyperedges add up to {:.2g} in magnitude, so that its couplings are very "
+                    "large; model.hgnn_weight_transform: softplus keeps them positive",
+                    l, smallest));
   }
   return out;
 }

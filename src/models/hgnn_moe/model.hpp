@@ -23,14 +23,14 @@ class DecodeCache {
  public:
   DecodeCache(const ModelOptions& options, int sequences);
   int num_sequences() const { return sequences_; }
-  int length() const { return length_; }             ///< tokens of every sequence so far
+  int length() const { return length_; }  ///< tokens of every sequence so far
   void reset() { length_ = 0; }
 
  private:
   template <class U>
   friend class Model;
   int sequences_, length_ = 0;
-  std::vector<View2<T>> layers_;                     ///< of every layer [B max_seq_length, 3 D (E + G)]: q, k, v of the experts
+  std::vector<View2<T>> layers_;  ///< of every layer [B max_seq_length, 3 D (E + G)]: q, k, v of the experts
 };
 
 /// How many numbers belong to what (`num_parameters` of each group).
@@ -82,12 +82,12 @@ class Model {
 
   /// What forward keeps; for tracing.
   struct Saved {
-    std::vector<View2<T>> x;           ///< [layers + 1] of [R,D]: the embedding after dropout, then the output of every layer
-    View2<T> embedding;                ///< [R,D] before dropout
-    View2<T> output_hat;               ///< [R,D] final x normalised, without the affine map
-    View1<T> output_rdev;              ///< [R]
-    View2<T> dx;                       ///< [R,D] gradient of the last x, made by `loss`
-    View1<double> extra;               ///< specialisation losses so far; empty: none wanted
+    std::vector<View2<T>> x;  ///< [layers + 1] of [R,D]: the embedding after dropout, then the output of every layer
+    View2<T> embedding;       ///< [R,D] before dropout
+    View2<T> output_hat;      ///< [R,D] final x normalised, without the affine map
+    View1<T> output_rdev;     ///< [R]
+    View2<T> dx;              ///< [R,D] gradient of the last x, made by `loss`
+    View1<double> extra;      ///< specialisation losses so far; empty: none wanted
   };
   const Saved& saved() const { return saved_; }
   const std::vector<std::unique_ptr<Layer<T>>>& layers() const { return layers_; }

@@ -46,8 +46,8 @@ DecodeCache<T>::DecodeCache(const ModelOptions& o, int sequences) : sequences_(s
 template <class T>
 View2<T> Model<T>::decode(Step<T>& step, DecodeCache<T>& cache, std::span<const int> ids) {
   const int sequences = cache.sequences_, past = cache.length_, capacity = options_.max_seq_length;
-  GNN_HPC_REQUIRE(sequences > 0 && !ids.empty() && ids.size() % static_cast<std::size_t>(sequences) == 0, "{} tokens for {} sequences",
-                  ids.size(), sequences);
+  GNN_HPC_REQUIRE(sequences > 0 && !ids.empty() && ids.size() % static_cast<std::size_t>(sequences) == 0, "{} tokens for {} sequences", ids.size(),
+                  sequences);
   GNN_HPC_REQUIRE(cache.layers_.size() == layers_.size(), "a cache of {} layers for a model of {}", cache.layers_.size(), layers_.size());
   const int new_tokens = static_cast<int>(ids.size()) / sequences;
   if (past + new_tokens > capacity) {

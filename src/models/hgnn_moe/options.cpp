@@ -41,8 +41,9 @@ ModelOptions ModelOptions::parse(Config node) {
   node.done();
   o.num_heads = heads > 0 ? heads : default_num_heads(o.embed_dim);
   o.coupler_type = coupler == "HGNN" ? CouplerType::hgnn : CouplerType::gnn;
-  o.strategy = strategy == "all" ? HyperedgeStrategy::all : strategy == "all_triplets" ? HyperedgeStrategy::all_triplets
-                                                                                        : HyperedgeStrategy::all_pairs;
+  o.strategy = strategy == "all"            ? HyperedgeStrategy::all
+               : strategy == "all_triplets" ? HyperedgeStrategy::all_triplets
+                                            : HyperedgeStrategy::all_pairs;
   o.norm = norm == "paper" ? HypergraphNorm::paper : HypergraphNorm::pyg;
   o.weight_transform = transform == "softplus" ? WeightTransform::softplus : WeightTransform::none;
   o.form = form == "dense" ? HypergraphForm::dense : form == "incidence" ? HypergraphForm::incidence : HypergraphForm::collapsed;
@@ -67,8 +68,8 @@ std::vector<ModelOptions::Problem> ModelOptions::problems() const {
     out.push_back({"num_ghost_experts", fmt::format("{} ghosts need coupler_type HGNN: their couplers are hypergraph couplers", num_ghost_experts)});
   }
   if (num_ghost_experts > 0 && orthogonality.any()) {
-    out.push_back({"num_ghost_experts", fmt::format("{} ghosts exclude apply_orthogonality_loss and apply_weight_orthogonality_loss",
-                                                    num_ghost_experts)});
+    out.push_back(
+        {"num_ghost_experts", fmt::format("{} ghosts exclude apply_orthogonality_loss and apply_weight_orthogonality_loss", num_ghost_experts)});
   }
   return out;
 }

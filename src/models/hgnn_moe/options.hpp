@@ -24,13 +24,13 @@ enum class WeightTarget { ffn_input, ffn_output, attention, combined };
 
 /// Specialisation losses (specification, section 5); off by default.
 struct OrthogonalityOptions {
-  bool outputs = false;                                      ///< apply_orthogonality_loss
-  double output_weight = 0.1;                                ///< orthogonality_loss_weight
+  bool outputs = false;        ///< apply_orthogonality_loss
+  double output_weight = 0.1;  ///< orthogonality_loss_weight
   Aggregation aggregation = Aggregation::mean;
   OrthogonalityType type = OrthogonalityType::gram_identity;
-  std::int64_t warmup_steps = 1000;                          ///< factor min(1, step / warmup_steps); 0: always 1
-  bool weights = false;                                      ///< apply_weight_orthogonality_loss
-  double weight_weight = 0.05;                               ///< weight_orthogonality_loss_weight
+  std::int64_t warmup_steps = 1000;  ///< factor min(1, step / warmup_steps); 0: always 1
+  bool weights = false;              ///< apply_weight_orthogonality_loss
+  double weight_weight = 0.05;       ///< weight_orthogonality_loss_weight
   WeightTarget weight_target = WeightTarget::ffn_input;
   bool any() const { return outputs || weights; }
 };
@@ -38,13 +38,13 @@ struct OrthogonalityOptions {
 /// The block `model` of a language model; names of the input file are those of the published program.
 struct ModelOptions {
   int vocab_size = 256;
-  int max_seq_length = 128;        ///< L at most; rows of the table of positions
-  int embed_dim = 256;             ///< D
+  int max_seq_length = 128;  ///< L at most; rows of the table of positions
+  int embed_dim = 256;       ///< D
   int num_layers = 4;
-  int num_heads = 4;               ///< h; where the file says nothing: D/64 if D is a multiple of 64, else 8
+  int num_heads = 4;  ///< h; where the file says nothing: D/64 if D is a multiple of 64, else 8
   double dropout_rate = 0.1;
-  int num_experts = 4;             ///< E
-  int gnn_layers = 2;              ///< n, convolutions of a coupler
+  int num_experts = 4;  ///< E
+  int gnn_layers = 2;   ///< n, convolutions of a coupler
   CouplerType coupler_type = CouplerType::gnn;
   HyperedgeStrategy strategy = HyperedgeStrategy::all_pairs;
   bool learnable_edge_weights = true;
@@ -52,7 +52,7 @@ struct ModelOptions {
   WeightTransform weight_transform = WeightTransform::none;
   HypergraphForm form = HypergraphForm::collapsed;
   OrthogonalityOptions orthogonality;
-  int num_ghost_experts = 0;       ///< G
+  int num_ghost_experts = 0;  ///< G
   double ghost_activation_threshold = 0.7;
 
   /// Reads and checks the block; problems are collected in the node as everywhere.

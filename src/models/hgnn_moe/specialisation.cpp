@@ -55,8 +55,7 @@ void gram_of_means(const Exec& exec, View1<double> mean, int width, bool cosine,
 }
 
 /// out = dx of the (normalised) mean rows.
-void mean_gradient(const Exec& exec, View1<double> mean, View1<double> inverse, View2<double> coupling, int width, bool cosine,
-                   View1<double> out) {
+void mean_gradient(const Exec& exec, View1<double> mean, View1<double> inverse, View2<double> coupling, int width, bool cosine, View1<double> out) {
   const int experts = inverse.extent_int(0);
   Kokkos::parallel_for(
       "gnn_hpc::OutputOrthogonality::mean_gradient", Rows(exec, 0, experts), KOKKOS_LAMBDA(const int i) {
@@ -76,8 +75,7 @@ void mean_gradient(const Exec& exec, View1<double> mean, View1<double> inverse, 
 void scale_by_last(const Exec& exec, View1<double> sums) {
   const int n = sums.extent_int(0) - 1;
   Kokkos::parallel_for(
-      "gnn_hpc::OutputOrthogonality::scale", Rows(exec, 0, n),
-      KOKKOS_LAMBDA(const int i) { sums(i) = sums(n) > 0.0 ? sums(i) / sums(n) : 0.0; });
+      "gnn_hpc::OutputOrthogonality::scale", Rows(exec, 0, n), KOKKOS_LAMBDA(const int i) { sums(i) = sums(n) > 0.0 ? sums(i) / sums(n) : 0.0; });
 }
 
 void per_row(const Exec& exec, double rows, View1<double> gradient) {
@@ -90,8 +88,7 @@ template <class T>
 void add_to_rows(const Exec& exec, View1<double> row, View2<T> dx) {
   const int width = dx.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::OutputOrthogonality::add_to_rows", Kokkos::TeamPolicy<Exec>(exec, dx.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::OutputOrthogonality::add_to_rows", Kokkos::TeamPolicy<Exec>(exec, dx.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
         T* to = &dx(team.league_rank(), 0);
         each_channel(team, width, [&](const int c) { to[c] += static_cast<T>(row(c)); });
       });

@@ -36,9 +36,9 @@ class OutputOrthogonality {
 
   bool pool_ = false, cosine_ = false;
   int experts_ = 0, width_ = 0;
-  View1<double> row_gradient_;    ///< mean: [E D], the same for every row
-  View2<double> coupling_;        ///< pool: K [E,E]
-  View2<double> inverse_norm_;    ///< pool with cosines: [R,E]
+  View1<double> row_gradient_;  ///< mean: [E D], the same for every row
+  View2<double> coupling_;      ///< pool: K [E,E]
+  View2<double> inverse_norm_;  ///< pool with cosines: [R,E]
 };
 
 /// Distance of weight matrices from being orthogonal: W_1 .. W_N flattened (shorter ones padded with zeros), G = W W',

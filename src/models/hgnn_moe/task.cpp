@@ -14,16 +14,16 @@
 namespace gnn_hpc::hgnn_moe {
 
 template <class T>
-LanguageTask<T>::LanguageTask(DataOptions data, const ModelOptions& model, std::uint64_t seed)
-    : dataset_(std::move(data)), model_(store_, model) {
+LanguageTask<T>::LanguageTask(DataOptions data, const ModelOptions& model, std::uint64_t seed) : dataset_(std::move(data)), model_(store_, model) {
   store_.finalize(seed);
 }
 
 template <class T>
 bool LanguageTask<T>::open_data(const Comm& comm, DataUse use) {
   if (use == DataUse::prediction) {
-    throw Error(Exit::usage, "system hgnn_moe is a language model: it has no values to predict by sample; continue a text with "
-                             "gnn_hpc generate RUN --prompt TEXT");
+    throw Error(Exit::usage,
+                "system hgnn_moe is a language model: it has no values to predict by sample; continue a text with "
+                "gnn_hpc generate RUN --prompt TEXT");
   }
   return dataset_.open(comm, use);
 }
@@ -37,8 +37,9 @@ template <class T>
 void LanguageTask<T>::set_data_state(const DataState& state) {
   const auto digest = state.numbers.find("data_digest");
   if (digest != state.numbers.end() && digest->second != digest_numbers(dataset_.digest())) {
-    throw Error(Exit::data, "the text or the way it is cut changed since the checkpoint was written; restore it, or start anew in another "
-                            "run.dir (restart: never)");
+    throw Error(Exit::data,
+                "the text or the way it is cut changed since the checkpoint was written; restore it, or start anew in another "
+                "run.dir (restart: never)");
   }
 }
 

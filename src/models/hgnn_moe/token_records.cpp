@@ -53,8 +53,8 @@ void TokenRecords::open_next() {
     return;
   }
   if (vocabulary_ < kByteVocabulary) {
-    throw Error(Exit::usage, fmt::format("model.vocab_size={}, but the tokens of a text are its bytes: it must be at least {}", vocabulary_,
-                                         kByteVocabulary));
+    throw Error(Exit::usage,
+                fmt::format("model.vocab_size={}, but the tokens of a text are its bytes: it must be at least {}", vocabulary_, kByteVocabulary));
   }
   text_ = std::make_unique<TextSource>(path, /*keep_mark=*/true);
   cutter_ = std::make_unique<TextCutter>(

@@ -47,12 +47,12 @@ class TokenRecords final : public RecordSource {
   std::vector<std::string> paths_;
   TextCut cut_;
   int vocabulary_;
-  std::size_t file_ = 0;     ///< files opened so far
+  std::size_t file_ = 0;  ///< files opened so far
   std::int64_t found_ = 0;
   std::unique_ptr<SequenceRecord> ahead_;  ///< read before it is asked for, to know what is left over behind the one before
   bool begun_ = false, has_ahead_ = false;
-  std::int64_t left_over_ = 0;             ///< bytes behind the last sequence of a file, not yet told
-  bool pending_ = false;     ///< bytes of `text_` handed out, not yet consumed
+  std::int64_t left_over_ = 0;  ///< bytes behind the last sequence of a file, not yet told
+  bool pending_ = false;        ///< bytes of `text_` handed out, not yet consumed
   std::unique_ptr<TextSource> text_;
   std::unique_ptr<TextCutter> cutter_;
   std::unique_ptr<TokenTable> table_;

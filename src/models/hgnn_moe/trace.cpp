@@ -22,7 +22,10 @@ template <class T>
 class Tracer {
  public:
   Tracer(const Model<T>& model, Step<T>& step, const TokenBatch& batch)
-      : model_(model), step_(step), batch_(batch), sequences_(static_cast<std::size_t>(batch.num_sequences)),
+      : model_(model),
+        step_(step),
+        batch_(batch),
+        sequences_(static_cast<std::size_t>(batch.num_sequences)),
         length_(sequences_ > 0 ? static_cast<std::size_t>(batch.num_rows) / sequences_ : 0),
         width_(static_cast<std::size_t>(model.options().embed_dim)) {
     GNN_HPC_REQUIRE(sequences_ * length_ == static_cast<std::size_t>(batch.num_rows) && batch.longest == static_cast<int>(length_),

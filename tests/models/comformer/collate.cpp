@@ -42,7 +42,8 @@ HostCrystalBatch random_batch(int graphs, std::uint64_t seed, double compression
       b.src.push_back(offset + graph.u[e]);
       b.dst.push_back(offset + graph.v[e]);
       b.mult.push_back(graph.mult[e]);
-      const auto r = edge_vector(cell, &frac[3 * static_cast<std::size_t>(graph.u[e])], &frac[3 * static_cast<std::size_t>(graph.v[e])], &graph.image[3 * e]);
+      const auto r =
+          edge_vector(cell, &frac[3 * static_cast<std::size_t>(graph.u[e])], &frac[3 * static_cast<std::size_t>(graph.v[e])], &graph.image[3 * e]);
       b.edge_vec.insert(b.edge_vec.end(), r.begin(), r.end());
     }
     for (int s = 0; s < 3; ++s) {

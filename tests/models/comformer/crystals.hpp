@@ -68,7 +68,8 @@ inline HostCrystalBatch batch_of(const std::vector<TestCrystal>& crystals, const
       b.src.push_back(offset + graph.u[e]);
       b.dst.push_back(offset + graph.v[e]);
       b.mult.push_back(graph.mult[e]);
-      const auto r = edge_vector(c.cell, &wrapped[3 * static_cast<std::size_t>(graph.u[e])], &wrapped[3 * static_cast<std::size_t>(graph.v[e])], &graph.image[3 * e]);
+      const auto r = edge_vector(c.cell, &wrapped[3 * static_cast<std::size_t>(graph.u[e])], &wrapped[3 * static_cast<std::size_t>(graph.v[e])],
+                                 &graph.image[3 * e]);
       b.edge_vec.insert(b.edge_vec.end(), r.begin(), r.end());
     }
     for (std::size_t i = 0; i < 9; ++i) {

@@ -24,11 +24,12 @@ std::string csv_of(int count, double shift = 0.0) {
   for (int i = 0; i < count; ++i) {
     const double a = 3.0 + 0.01 * i + shift;
     const std::string second = i == 5 ? "Xx" : "Cl";
-    out += fmt::format("m{},{},{},\"data_m\n_cell_length_a {}\n_cell_length_b {}\n_cell_length_c {}\n_cell_angle_alpha 90\n"
-                       "_cell_angle_beta 90\n_cell_angle_gamma {}\nloop_\n_atom_site_type_symbol\n_atom_site_label\n"
-                       "_atom_site_symmetry_multiplicity\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n"
-                       "_atom_site_occupancy\nCs Cs0 1 0.0 0.0 0.0 1\n{} {}1 1 0.5 0.5 {} 1\n\"\n",
-                       i, i == 15 ? "not a number" : std::to_string(i), i % 7 == 3 ? "" : std::to_string(-i), a, a, a, 90, second, second, i % 2 ? 0.5 : 1.5);
+    out += fmt::format(
+        "m{},{},{},\"data_m\n_cell_length_a {}\n_cell_length_b {}\n_cell_length_c {}\n_cell_angle_alpha 90\n"
+        "_cell_angle_beta 90\n_cell_angle_gamma {}\nloop_\n_atom_site_type_symbol\n_atom_site_label\n"
+        "_atom_site_symmetry_multiplicity\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n"
+        "_atom_site_occupancy\nCs Cs0 1 0.0 0.0 0.0 1\n{} {}1 1 0.5 0.5 {} 1\n\"\n",
+        i, i == 15 ? "not a number" : std::to_string(i), i % 7 == 3 ? "" : std::to_string(-i), a, a, a, 90, second, second, i % 2 ? 0.5 : 1.5);
   }
   return out;
 }
@@ -49,9 +50,7 @@ class Dataset : public ::testing::Test {
     dataset.open(Comm::self(), DataUse::training, "task: comformer\n");
     return dataset;
   }
-  std::size_t caches() const {
-    return static_cast<std::size_t>(std::distance(fs::directory_iterator(options.cache_dir), fs::directory_iterator()));
-  }
+  std::size_t caches() const { return static_cast<std::size_t>(std::distance(fs::directory_iterator(options.cache_dir), fs::directory_iterator())); }
 
   test::TemporaryFolder folder;
   DataOptions options;
@@ -114,10 +113,12 @@ TEST_F(Dataset, BatchEqualsTheGraphsBuiltDirectly) {
       EXPECT_EQ(b.src[edge], expected.u[e] + b.graph_ptr[g]);
       EXPECT_EQ(b.dst[edge], expected.v[e] + b.graph_ptr[g]);
       EXPECT_EQ(b.mult[edge], expected.mult[e]);
-      const auto r = edge_vector(cell, &frac[3 * static_cast<std::size_t>(expected.u[e])], &frac[3 * static_cast<std::size_t>(expected.v[e])], &expected.image[3 * e]);
+      const auto r = edge_vector(cell, &frac[3 * static_cast<std::size_t>(expected.u[e])], &frac[3 * static_cast<std::size_t>(expected.v[e])],
+                                 &expected.image[3 * e]);
       for (std::size_t c = 0; c < 3; ++c) EXPECT_NEAR(b.edge_vec[3 * edge + c], r[c], 1e-12);
     }
-    for (std::size_t s = 0; s < 3; ++s) EXPECT_NEAR(std::hypot(b.lattice[9 * g + 3 * s], b.lattice[9 * g + 3 * s + 1], b.lattice[9 * g + 3 * s + 2]), a, 1e-12);
+    for (std::size_t s = 0; s < 3; ++s)
+      EXPECT_NEAR(std::hypot(b.lattice[9 * g + 3 * s], b.lattice[9 * g + 3 * s + 1], b.lattice[9 * g + 3 * s + 2]), a, 1e-12);
     EXPECT_DOUBLE_EQ(b.target[g], d.scaler().scale(i, 0));
   }
   EXPECT_EQ(edge, static_cast<std::size_t>(b.num_edges));
@@ -196,8 +197,9 @@ TEST_F(Dataset, PartsFromFiles) {
   HostCrystalBatch b;
   d.collate(std::vector<std::int64_t>{0, 38, 1}, b);  // from both caches
   EXPECT_EQ(b.num_graphs, 3);
-  EXPECT_NEAR(b.lattice[9] + b.lattice[12] + b.lattice[15] + b.lattice[10] + b.lattice[13] + b.lattice[16] + b.lattice[11] + b.lattice[14] + b.lattice[17],
-              3 * 3.5, 1e-9);
+  EXPECT_NEAR(
+      b.lattice[9] + b.lattice[12] + b.lattice[15] + b.lattice[10] + b.lattice[13] + b.lattice[16] + b.lattice[11] + b.lattice[14] + b.lattice[17],
+      3 * 3.5, 1e-9);
   options.test = {(folder / "val.csv").string()};
   const auto e = opened();
   EXPECT_EQ(e.splits().test.size(), 7U);

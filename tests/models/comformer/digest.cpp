@@ -18,9 +18,9 @@ TEST(CrystalDigest, OrderOfAtomsWholeCellsAndTurnsDoNotCount) {
   const std::vector<std::uint8_t> z{11, 17, 17};
   const std::vector<double> frac{0.0, 0.5, 0.25, 1.0 / 3.0, 2.0 / 3.0, 0.1, 0.9, 0.0, 0.75};
   const auto expected = crystal_digest(cell, z, frac);
-  EXPECT_EQ(crystal_digest(cell, std::vector<std::uint8_t>{17, 11, 17},
-                           std::vector<double>{0.9, 0.0, 0.75, 0.0, 0.5, 0.25, 1.0 / 3.0, 2.0 / 3.0, 0.1}),
-            expected);
+  EXPECT_EQ(
+      crystal_digest(cell, std::vector<std::uint8_t>{17, 11, 17}, std::vector<double>{0.9, 0.0, 0.75, 0.0, 0.5, 0.25, 1.0 / 3.0, 2.0 / 3.0, 0.1}),
+      expected);
   std::vector<double> moved = frac;
   moved[0] += 1.0;
   moved[4] -= 2.0;

@@ -25,8 +25,8 @@ inline std::string extxyz_of(int count) {
     const int atoms = 1 + i % 4;
     const double edge = 2.8 * std::cbrt(atoms) + 0.3 * key.uniform(0);
     const double b = 0.3 * edge * key.uniform(1), c = 0.3 * edge * key.uniform(2);
-    out += fmt::format("{}\nLattice=\"{} 0 0 {} {} 0 0 {} {}\" Properties=species:S:1:pos:R:3 id=c{} a={:.6f}", atoms, edge, b, edge, c, 1.1 * edge, i,
-                       edge + 0.1 * atoms);
+    out += fmt::format("{}\nLattice=\"{} 0 0 {} {} 0 0 {} {}\" Properties=species:S:1:pos:R:3 id=c{} a={:.6f}", atoms, edge, b, edge, c, 1.1 * edge,
+                       i, edge + 0.1 * atoms);
     if (i % 4 != 2) out += fmt::format(" b={:.6f}", key.normal(3));
     out += " pbc=\"T T T\"\n";
     Crystal crystal;

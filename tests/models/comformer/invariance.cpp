@@ -81,8 +81,8 @@ std::array<double, 9> rotation(std::uint64_t seed) {
   const double length = test::norm(q);
   for (double& x : q) x /= length;
   const double w = q[0], x = q[1], y = q[2], z = q[3];
-  return {1 - 2 * (y * y + z * z), 2 * (x * y - w * z),     2 * (x * z + w * y),     2 * (x * y + w * z),    1 - 2 * (x * x + z * z),
-          2 * (y * z - w * x),     2 * (x * z - w * y),     2 * (y * z + w * x),     1 - 2 * (x * x + y * y)};
+  return {1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y), 2 * (x * y + w * z),    1 - 2 * (x * x + z * z),
+          2 * (y * z - w * x),     2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)};
 }
 
 TEST(Invariance, Rotation) {
@@ -138,7 +138,8 @@ TEST(Invariance, TheRestOfTheBatchInEvaluationMode) {
     EXPECT_LT(test::relative_difference(alone, together), kTolerance);
     const auto reversed = network({all.rbegin(), all.rend()}, Mode::evaluate, {points, points});
     for (std::size_t g = all.size(); g-- > 0;) {
-      backwards.insert(backwards.end(), reversed.begin() + static_cast<std::ptrdiff_t>(2 * g), reversed.begin() + static_cast<std::ptrdiff_t>(2 * g + 2));
+      backwards.insert(backwards.end(), reversed.begin() + static_cast<std::ptrdiff_t>(2 * g),
+                       reversed.begin() + static_cast<std::ptrdiff_t>(2 * g + 2));
     }
     EXPECT_LT(test::relative_difference(backwards, together), kTolerance);
   }
@@ -150,7 +151,8 @@ TEST(Invariance, TheOrderOfTheBatchInTrainingMode) {
   const auto forwards = network(all, Mode::train), reversed = network({all.rbegin(), all.rend()}, Mode::train);
   std::vector<double> backwards;
   for (std::size_t g = all.size(); g-- > 0;) {
-    backwards.insert(backwards.end(), reversed.begin() + static_cast<std::ptrdiff_t>(2 * g), reversed.begin() + static_cast<std::ptrdiff_t>(2 * g + 2));
+    backwards.insert(backwards.end(), reversed.begin() + static_cast<std::ptrdiff_t>(2 * g),
+                     reversed.begin() + static_cast<std::ptrdiff_t>(2 * g + 2));
   }
   EXPECT_LT(test::relative_difference(backwards, forwards), kTolerance);
 }

@@ -104,8 +104,7 @@ INSTANTIATE_TEST_SUITE_P(
                       LayerCase{.name = "one_crystal_without_edges", .heads = 2, .atoms = {3, -2, 2}},
                       LayerCase{.name = "no_edges", .atoms = {-2, -3}}, LayerCase{.name = "no_edges_dense", .atoms = {-3}, .edges = Edges::dense},
                       LayerCase{.name = "no_edges_table", .atoms = {-3}, .edges = Edges::table, .reduction = Reduction::scatter},
-                      LayerCase{.name = "no_crystals", .atoms = {}},
-                      LayerCase{.name = "no_crystals_evaluate", .atoms = {}, .mode = Mode::evaluate}),
+                      LayerCase{.name = "no_crystals", .atoms = {}}, LayerCase{.name = "no_crystals_evaluate", .atoms = {}, .mode = Mode::evaluate}),
     name_of);
 
 INSTANTIATE_TEST_SUITE_P(
@@ -116,8 +115,7 @@ INSTANTIATE_TEST_SUITE_P(
                       LayerCase{.name = "evaluate", .heads = 2, .edges = Edges::table, .mode = Mode::evaluate},
                       LayerCase{.name = "one_atom", .atoms = {1}}, LayerCase{.name = "one_crystal_without_edges", .heads = 2, .atoms = {3, -2, 2}},
                       LayerCase{.name = "no_edges", .atoms = {-2, -3}}, LayerCase{.name = "no_edges_table", .atoms = {-3}, .edges = Edges::table},
-                      LayerCase{.name = "no_crystals", .atoms = {}},
-                      LayerCase{.name = "no_crystals_evaluate", .atoms = {}, .mode = Mode::evaluate}),
+                      LayerCase{.name = "no_crystals", .atoms = {}}, LayerCase{.name = "no_crystals_evaluate", .atoms = {}, .mode = Mode::evaluate}),
     name_of);
 
 }  // namespace

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gradients of the whole network, and the error of its tables.
-#include "models/comformer/crystals.hpp"
 #include "models/comformer/model.hpp"
+#include "models/comformer/crystals.hpp"
 #include "nn/target_losses.hpp"
 #include "support/gradcheck.hpp"
 
@@ -70,7 +70,8 @@ TEST_P(ModelGradients, MatchDifferences) {
   c.forward = [&] {
     out = model.forward(step, batch);
     dout = step.arena.matrix<double>(out.extent(0), out.extent(1));
-    const auto loss = target_loss<double>(step, std::vector<TargetSlice>(static_cast<std::size_t>(p.targets), {p.criterion, 1, 1.0}), out, batch.target, host.loss_weight, dout);
+    const auto loss = target_loss<double>(step, std::vector<TargetSlice>(static_cast<std::size_t>(p.targets), {p.criterion, 1, 1.0}), out,
+                                          batch.target, host.loss_weight, dout);
     return View2<double>(loss.data(), 1, 1);
   };
   c.backward = [&](View2<double> dloss) {
@@ -138,8 +139,10 @@ TEST(ModelTables, ErrorAgainstTheExactForm) {
     return std::array{test::relative_difference(o.prediction, reference.prediction), test::relative_difference(o.gradients, reference.gradients)};
   };
   const auto t = errors(tabulated), s = errors(single), b = errors(both);
-  std::printf("error against double, exact (prediction, gradients; of the largest entry):\n"
-              "  double, tables %.1e %.1e\n  float, exact   %.1e %.1e\n  float, tables  %.1e %.1e\n", t[0], t[1], s[0], s[1], b[0], b[1]);
+  std::printf(
+      "error against double, exact (prediction, gradients; of the largest entry):\n"
+      "  double, tables %.1e %.1e\n  float, exact   %.1e %.1e\n  float, tables  %.1e %.1e\n",
+      t[0], t[1], s[0], s[1], b[0], b[1]);
   EXPECT_LT(t[0], 1e-7);
   EXPECT_LT(t[1], 1e-6);
   EXPECT_LT(s[0], 1e-4);

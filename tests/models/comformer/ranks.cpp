@@ -13,7 +13,8 @@ namespace {
 using comformer::ComformerTask;
 
 /// Trains on 14 of 20 crystals; graphs are read from, or built into, `folder`.
-test::TrainedNumbers train_in(const std::string& folder, const std::string& run_name, int batch, int epochs, int heads, Reduction reduction, const Comm& comm) {
+test::TrainedNumbers train_in(const std::string& folder, const std::string& run_name, int batch, int epochs, int heads, Reduction reduction,
+                              const Comm& comm) {
   comformer::DataOptions data = comformer::data_options(folder, 0, false);
   data.source.index = ":20";
   data.train_ratio = 0.7;  // 14 crystals

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The task as the trainer drives it: memory, threads, empty shares.
-#include "models/comformer/files.hpp"
 #include "models/comformer/task.hpp"
+#include "models/comformer/files.hpp"
 #include "support/task_steps.hpp"
 #include "support/views.hpp"
 
@@ -135,15 +135,18 @@ struct Numbers {
 };
 
 Numbers numbers_with_threads(int threads, const fs::path& file) {
-  const std::string command = fmt::format("OMP_NUM_THREADS={} OMP_PROC_BIND=false GNN_HPC_TEST_NUMBERS='{}' '{}' --gtest_filter=ComformerThreads.WriteNumbers > /dev/null",
-                                          threads, file.string(), fs::read_symlink("/proc/self/exe").string());
+  const std::string command =
+      fmt::format("OMP_NUM_THREADS={} OMP_PROC_BIND=false GNN_HPC_TEST_NUMBERS='{}' '{}' --gtest_filter=ComformerThreads.WriteNumbers > /dev/null",
+                  threads, file.string(), fs::read_symlink("/proc/self/exe").string());
   EXPECT_EQ(std::system(command.c_str()), 0) << command;
   Numbers n;
   std::ifstream in(file);
   auto* out = &n.of_double;
   for (std::string line; std::getline(in, line);) {
-    if (line == "float") out = &n.of_float;
-    else out->push_back(std::stod(line));
+    if (line == "float")
+      out = &n.of_float;
+    else
+      out->push_back(std::stod(line));
   }
   return n;
 }

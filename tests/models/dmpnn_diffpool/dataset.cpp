@@ -22,7 +22,8 @@ namespace fs = std::filesystem;
 std::string alkanes(int count) {
   std::string out = "name,repeat unit,a,b,kind,note\n";
   for (int i = 1; i <= count; ++i) {
-    out += fmt::format("m{},*{},{},{},{},\"x, {}\"\n", i, std::string(static_cast<std::size_t>(i), 'C'), i, i % 4 == 0 ? "" : std::to_string(-i), i % 3, i);
+    out += fmt::format("m{},*{},{},{},{},\"x, {}\"\n", i, std::string(static_cast<std::size_t>(i), 'C'), i, i % 4 == 0 ? "" : std::to_string(-i),
+                       i % 3, i);
   }
   return out;
 }
@@ -52,9 +53,7 @@ class Molecules : public testing::Test {
     }
     return "opened";
   }
-  std::size_t caches() const {
-    return static_cast<std::size_t>(std::distance(fs::directory_iterator(options.cache_dir), fs::directory_iterator()));
-  }
+  std::size_t caches() const { return static_cast<std::size_t>(std::distance(fs::directory_iterator(options.cache_dir), fs::directory_iterator())); }
 
   test::TemporaryFolder folder;
   DataOptions options;
@@ -178,8 +177,12 @@ TEST_F(Molecules, BadRowsAreNamedAndLeftOut) {
   ASSERT_EQ(d.num_samples(), 4);
   const auto bad = d.skipped();
   ASSERT_EQ(bad.size(), 6U);
-  const char* reasons[] = {"row 2, column smiles: invalid SMILES 'C(': syntax error", "row 3, column smiles: empty SMILES", "row 4, column a: no target",
-                           "row 5, column a: not a number: 'x'", "row 6, column a: not finite: 'inf'", "row 7: 2 fields, but the header has 3"};
+  const char* reasons[] = {"row 2, column smiles: invalid SMILES 'C(': syntax error",
+                           "row 3, column smiles: empty SMILES",
+                           "row 4, column a: no target",
+                           "row 5, column a: not a number: 'x'",
+                           "row 6, column a: not finite: 'inf'",
+                           "row 7: 2 fields, but the header has 3"};
   for (std::size_t i = 0; i < 6; ++i) {
     EXPECT_EQ(bad[i].reason, reasons[i]);
     EXPECT_EQ(bad[i].line, static_cast<std::int64_t>(i) + 3);
@@ -311,7 +314,8 @@ TEST_F(Molecules, Classifications) {
 TEST_F(Molecules, PolymersHaveWeights) {
   std::string text = "poly,y\n";
   for (int i = 1; i <= 12; ++i) {
-    text += fmt::format("\"[*:1]{}[*:2].[*:3]CO[*:4]|0.25|0.75|<1-3:1:1<2-4:0.5:1<2-2:0.5:1<4-4:0.5:0.5~{}\",{}\n", std::string(static_cast<std::size_t>(i), 'C'), 10 * i, i);
+    text += fmt::format("\"[*:1]{}[*:2].[*:3]CO[*:4]|0.25|0.75|<1-3:1:1<2-4:0.5:1<2-2:0.5:1<4-4:0.5:0.5~{}\",{}\n",
+                        std::string(static_cast<std::size_t>(i), 'C'), 10 * i, i);
   }
   put("data.csv", text);
   options.smiles = "poly";
@@ -409,11 +413,11 @@ TEST(MoleculesWithoutRdkit, OneClearError) {
 TEST(DescriptorScaler, DropsImputesAndStandardises) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   // a; constant; 2a + 1; never there; independent with a gap; outside the training samples only
-  const std::vector<double> values{1, 7, 3, nan, 4, 0,   //
-                                   2, 7, 5, nan, nan, 0,  //
-                                   3, 7, 7, nan, 0, 0,    //
-                                   4, 7, 9, nan, 1, 0,    //
-                                   100, 8, 1, 5, nan, 9};
+  const std::vector<double> values{1,   7, 3, nan, 4,   0,  //
+                                   2,   7, 5, nan, nan, 0,  //
+                                   3,   7, 7, nan, 0,   0,  //
+                                   4,   7, 9, nan, 1,   0,  //
+                                   100, 8, 1, 5,   nan, 9};
   const std::vector<std::int64_t> train{0, 1, 2, 3};
   const auto scaler = DescriptorScaler::fit(values, 6, train);
   EXPECT_EQ(scaler.kept, (std::vector<double>{0, 4}));

@@ -68,8 +68,7 @@ class Labels : public testing::Test {
     std::string text = "smiles,colour,size\n";
     const Names colours{"red", "deep, blue", "no/colour"};
     for (int i = 1; i <= 30; ++i) {
-      text += fmt::format("{},\"{}\",{}\n", std::string(static_cast<std::size_t>(i), 'C'), colours[static_cast<std::size_t>(i) % 3],
-                          1 + i % 2);
+      text += fmt::format("{},\"{}\",{}\n", std::string(static_cast<std::size_t>(i), 'C'), colours[static_cast<std::size_t>(i) % 3], 1 + i % 2);
     }
     put("data.csv", text);
   }
@@ -138,8 +137,7 @@ TEST_F(Labels, OfAPredictionAreThoseOfTheModel) {
   EXPECT_EQ(d.labels(2)[0], 0.0);
   EXPECT_TRUE(std::isnan(d.labels(2)[1]));
   ASSERT_EQ(d.unknown_labels().size(), 1U);
-  EXPECT_NE(d.unknown_labels()[0].reason.find("row 2, column colour: the label 'purple' is none of the model's classes"),
-            std::string::npos);
+  EXPECT_NE(d.unknown_labels()[0].reason.find("row 2, column colour: the label 'purple' is none of the model's classes"), std::string::npos);
 }
 
 TEST_F(Labels, OfARunThatContinuesMustHaveTheSameTable) {

@@ -31,10 +31,11 @@ TEST(LongTexts, AColumnOfTextsTakesTheirBytesInMemoryAndInTheFile) {
   const std::string path = (folder.path() / "texts.h5").string();
   const std::vector<std::string> texts = one_long_among_many();
   EXPECT_LT(test::peak_bytes([&] {
-    Hdf5Writer out(path);
-    out.write_texts("/ids", texts);
-    out.commit();
-  }), kBound);
+              Hdf5Writer out(path);
+              out.write_texts("/ids", texts);
+              out.commit();
+            }),
+            kBound);
   EXPECT_LT(fs::file_size(path), kBound);
   std::vector<std::string> back;
   EXPECT_LT(test::peak_bytes([&] { back = Hdf5Reader(path, SealCheck::required).read_texts("/ids"); }), kBound);

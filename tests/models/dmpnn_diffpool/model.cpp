@@ -173,26 +173,47 @@ INSTANTIATE_TEST_SUITE_P(
     Cases, DmpnnModel,
     ::testing::Values(
         ModelCase{.name = "dmpnn", .options = {.encoder = Encoder::dmpnn}},
-        ModelCase{.name = "dmpnn_undirected_sum", .options = {.encoder = Encoder::dmpnn, .depth = 4, .undirected = true, .aggregation = Aggregation::sum}},
-        ModelCase{.name = "dmpnn_batch_norm", .options = {.encoder = Encoder::dmpnn, .batch_norm = true, .ffn_layers = 2, .descriptors = 2}, .targets = 3},
+        ModelCase{.name = "dmpnn_undirected_sum",
+                  .options = {.encoder = Encoder::dmpnn, .depth = 4, .undirected = true, .aggregation = Aggregation::sum}},
+        ModelCase{
+            .name = "dmpnn_batch_norm", .options = {.encoder = Encoder::dmpnn, .batch_norm = true, .ffn_layers = 2, .descriptors = 2}, .targets = 3},
         ModelCase{.name = "dmpnn_dropout", .options = {.encoder = Encoder::dmpnn, .dropout = 0.2, .ffn_layers = 2, .ffn_dropout = 0.2}},
         ModelCase{.name = "weighted", .options = {.encoder = Encoder::wdmpnn}, .atoms = {8, 3, 11}, .kind = TargetSlice::Kind::binary, .targets = 2},
-        ModelCase{.name = "one_level", .options = {.encoder = Encoder::diffpool}}, ModelCase{.name = "one_level_dropout", .options = {.encoder = Encoder::diffpool, .dropout = 0.2}},
+        ModelCase{.name = "one_level", .options = {.encoder = Encoder::diffpool}},
+        ModelCase{.name = "one_level_dropout", .options = {.encoder = Encoder::diffpool, .dropout = 0.2}},
         ModelCase{.name = "two_levels", .options = {.encoder = Encoder::diffpool, .diffpool_depth = 2}},
         ModelCase{.name = "two_levels_dropout", .options = {.encoder = Encoder::diffpool, .dropout = 0.2, .diffpool_depth = 2}, .atoms = {9, 4}},
-        ModelCase{.name = "three_levels_dense", .options = {.encoder = Encoder::diffpool, .depth = 2, .diffpool_depth = 3, .diffpool_topk = 0, .use_mean = false}},
-        ModelCase{.name = "weights_as_features", .options = {.encoder = Encoder::diffpool, .undirected = true, .diffpool_depth = 2, .coarse_edge = CoarseEdge::adjacency, .aux_reduction = AuxReduction::sum},
-                  .kind = TargetSlice::Kind::multiclass, .targets = 2},
-        ModelCase{.name = "legacy", .options = {.encoder = Encoder::diffpool, .diffpool_depth = 2, .assign = Assign::batch, .coarse_edge = CoarseEdge::adjacency, .coarse_graph = CoarseGraph::legacy,
-                                                .adjacency_scale = 2.0, .lp_max_nodes = 256, .aux_reduction = AuxReduction::sum}},
-        ModelCase{.name = "without_auxiliary_losses", .options = {.encoder = Encoder::diffpool, .diffpool_depth = 2, .aux_reduction = AuxReduction::none}},
-        ModelCase{.name = "no_bonds", .options = {.encoder = Encoder::diffpool, .diffpool_depth = 2}, .atoms = {1, -4}}, ModelCase{.name = "no_bonds_dmpnn", .options = {.encoder = Encoder::dmpnn}, .atoms = {-2}},
-        ModelCase{.name = "empty_share", .options = {.encoder = Encoder::diffpool, .diffpool_depth = 2}, .atoms = {}}, ModelCase{.name = "empty_share_dmpnn", .options = {.encoder = Encoder::dmpnn}, .atoms = {}}),
+        ModelCase{.name = "three_levels_dense",
+                  .options = {.encoder = Encoder::diffpool, .depth = 2, .diffpool_depth = 3, .diffpool_topk = 0, .use_mean = false}},
+        ModelCase{.name = "weights_as_features",
+                  .options = {.encoder = Encoder::diffpool,
+                              .undirected = true,
+                              .diffpool_depth = 2,
+                              .coarse_edge = CoarseEdge::adjacency,
+                              .aux_reduction = AuxReduction::sum},
+                  .kind = TargetSlice::Kind::multiclass,
+                  .targets = 2},
+        ModelCase{.name = "legacy",
+                  .options = {.encoder = Encoder::diffpool,
+                              .diffpool_depth = 2,
+                              .assign = Assign::batch,
+                              .coarse_edge = CoarseEdge::adjacency,
+                              .coarse_graph = CoarseGraph::legacy,
+                              .adjacency_scale = 2.0,
+                              .lp_max_nodes = 256,
+                              .aux_reduction = AuxReduction::sum}},
+        ModelCase{.name = "without_auxiliary_losses",
+                  .options = {.encoder = Encoder::diffpool, .diffpool_depth = 2, .aux_reduction = AuxReduction::none}},
+        ModelCase{.name = "no_bonds", .options = {.encoder = Encoder::diffpool, .diffpool_depth = 2}, .atoms = {1, -4}},
+        ModelCase{.name = "no_bonds_dmpnn", .options = {.encoder = Encoder::dmpnn}, .atoms = {-2}},
+        ModelCase{.name = "empty_share", .options = {.encoder = Encoder::diffpool, .diffpool_depth = 2}, .atoms = {}},
+        ModelCase{.name = "empty_share_dmpnn", .options = {.encoder = Encoder::dmpnn}, .atoms = {}}),
     name_of);
 
 /// Seed era: nothing but the predictor learns from the targets.
 TEST(DmpnnModelDetached, OnlyThePredictorLearns) {
-  ModelCase p{.name = "detached", .options = {.encoder = Encoder::diffpool, .diffpool_depth = 2, .aux_reduction = AuxReduction::none, .detach = true}};
+  ModelCase p{.name = "detached",
+              .options = {.encoder = Encoder::diffpool, .diffpool_depth = 2, .aux_reduction = AuxReduction::none, .detach = true}};
   Network<double> n(p, p.options, molecules_of(p));
   n.losses_and_gradients();
   for (const TensorInfo& t : n.store.tensors()) {

@@ -14,7 +14,8 @@ using dmpnn::DmpnnTask;
 using dmpnn::ModelOptions;
 
 /// Trains on 14 of 20 molecules; graphs are read from, or built into, `folder`.
-test::TrainedNumbers train_in(const std::string& folder, const std::string& run_name, const ModelOptions& model, int batch, int epochs, const Comm& comm) {
+test::TrainedNumbers train_in(const std::string& folder, const std::string& run_name, const ModelOptions& model, int batch, int epochs,
+                              const Comm& comm) {
   DmpnnTask<double> task(dmpnn::data_options(folder, 0, false), model, 3);
   RunOptions run;
   run.dir = folder + "/" + run_name;
@@ -38,11 +39,10 @@ TEST(MpiDmpnn, RanksAgreeWithOneOverTwentySteps) {
   dropped.dropout = 0.2;
   dropped.diffpool_topk = 0;
   const auto shares = [](const char* what, const ModelOptions& model, int batch, int epochs) {
-    return test::RankCase{what,
-                          [=](const std::string& folder, const std::string& name, const Comm& comm) {
-                            return train_in(folder, name, model, batch, epochs, comm);
-                          },
-                          static_cast<std::size_t>(3 * epochs)};
+    return test::RankCase{
+        what,
+        [=](const std::string& folder, const std::string& name, const Comm& comm) { return train_in(folder, name, model, batch, epochs, comm); },
+        static_cast<std::size_t>(3 * epochs)};
   };
   // 14 molecules train: batches of 3 leave the fourth rank without one, those of 5 are uneven; the last one of an epoch is smaller.
   test::expect_ranks_agree({shares("dmpnn_bn", plain, 3, 4), shares("diffpool", pooled, 5, 7), shares("diffpool_dropout", dropped, 3, 4)},

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The polymers' task as trainer and prediction drive it.
+#include "models/dmpnn_diffpool/task.hpp"
 #include "base/error.hpp"
 #include "io/smiles.hpp"
 #include "models/dmpnn_diffpool/files.hpp"
-#include "models/dmpnn_diffpool/task.hpp"
 #include "support/task_steps.hpp"
 #include "support/views.hpp"
 #include "train/predict.hpp"

@@ -62,7 +62,9 @@ std::vector<double> whole_gradient(const OutputGradient<double>& g, std::size_t 
 class Couplers : public ::testing::TestWithParam<CouplerCase> {
  protected:
   Couplers()
-      : p(GetParam()), coupler(make_coupler(store, "coupler", options_of(p))), step(Mode::train, std::size_t{1} << 24),
+      : p(GetParam()),
+        coupler(make_coupler(store, "coupler", options_of(p))),
+        step(Mode::train, std::size_t{1} << 24),
         x(test::random_matrix<double>(static_cast<std::size_t>(p.rows), static_cast<std::size_t>(p.experts * p.width), 3)) {
     store.finalize(1);
     unsettle(store);
@@ -146,9 +148,9 @@ constexpr auto kSoftplus = WeightTransform::softplus;
 
 INSTANTIATE_TEST_SUITE_P(
     Cases, Couplers,
-    ::testing::Values(CouplerCase{.name = "pairs"}, CouplerCase{.name = "pairs_folded", .rows = 12}, CouplerCase{.name = "pairs_dense", .form = kDense},
-                      CouplerCase{.name = "pairs_incidence", .form = kIncidence}, CouplerCase{.name = "paper", .experts = 4, .norm = kPaper},
-                      CouplerCase{.name = "paper_dense", .form = kDense, .norm = kPaper},
+    ::testing::Values(CouplerCase{.name = "pairs"}, CouplerCase{.name = "pairs_folded", .rows = 12},
+                      CouplerCase{.name = "pairs_dense", .form = kDense}, CouplerCase{.name = "pairs_incidence", .form = kIncidence},
+                      CouplerCase{.name = "paper", .experts = 4, .norm = kPaper}, CouplerCase{.name = "paper_dense", .form = kDense, .norm = kPaper},
                       CouplerCase{.name = "paper_incidence", .form = kIncidence, .norm = kPaper},
                       CouplerCase{.name = "softplus", .rows = 11, .transform = kSoftplus},
                       CouplerCase{.name = "softplus_paper_incidence", .form = kIncidence, .norm = kPaper, .transform = kSoftplus},
@@ -160,10 +162,11 @@ INSTANTIATE_TEST_SUITE_P(
                       CouplerCase{.name = "no_convolution", .convolutions = 0}, CouplerCase{.name = "wide", .experts = 8, .width = 37, .rows = 80},
                       CouplerCase{.name = "one_row", .rows = 1}, CouplerCase{.name = "no_rows", .rows = 0},
                       CouplerCase{.name = "no_rows_dense", .form = kDense, .rows = 0},
-                      CouplerCase{.name = "many_pieces", .experts = 2, .width = 3, .rows = 1100},
-                      CouplerCase{.name = "gnn", .type = kGnn}, CouplerCase{.name = "gnn_one_expert", .type = kGnn, .experts = 1},
+                      CouplerCase{.name = "many_pieces", .experts = 2, .width = 3, .rows = 1100}, CouplerCase{.name = "gnn", .type = kGnn},
+                      CouplerCase{.name = "gnn_one_expert", .type = kGnn, .experts = 1},
                       CouplerCase{.name = "gnn_three_layers", .type = kGnn, .experts = 4, .convolutions = 3, .rows = 3},
-                      CouplerCase{.name = "gnn_wide", .type = kGnn, .experts = 2, .width = 37}, CouplerCase{.name = "gnn_no_layer", .type = kGnn, .convolutions = 0},
+                      CouplerCase{.name = "gnn_wide", .type = kGnn, .experts = 2, .width = 37},
+                      CouplerCase{.name = "gnn_no_layer", .type = kGnn, .convolutions = 0},
                       CouplerCase{.name = "gnn_pieces", .type = kGnn, .experts = 2, .width = 3, .rows = 300},
                       CouplerCase{.name = "gnn_no_rows", .type = kGnn, .rows = 0}),
     [](const auto& one) { return std::string(one.param.name); });

@@ -24,7 +24,8 @@ class TokenData : public ::testing::Test {
  protected:
   void SetUp() override {
     std::string text;
-    for (int i = 0; i < 40; ++i) text += fmt::format("line number {:02} with a few more words{}\n", i, std::string(static_cast<std::size_t>(i % 5), '.'));
+    for (int i = 0; i < 40; ++i)
+      text += fmt::format("line number {:02} with a few more words{}\n", i, std::string(static_cast<std::size_t>(i % 5), '.'));
     options.path = {put("text.txt", text + "short\n")};
     options.cache_dir = (folder / "cache").string();
     options.cut.length = 40;
@@ -50,9 +51,7 @@ class TokenData : public ::testing::Test {
     ADD_FAILURE() << "no error";
     return {};
   }
-  std::size_t caches() const {
-    return static_cast<std::size_t>(std::distance(fs::directory_iterator(options.cache_dir), fs::directory_iterator()));
-  }
+  std::size_t caches() const { return static_cast<std::size_t>(std::distance(fs::directory_iterator(options.cache_dir), fs::directory_iterator())); }
   test::TemporaryFolder folder;
   DataOptions options;
 };
@@ -155,8 +154,8 @@ TEST_F(TokenData, TokenisedDataKeepItsMask) {
     std::vector<std::int32_t> ids(4 * 6);
     for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::int32_t>(i);
     std::vector<std::uint8_t> mask(ids.size(), 1);
-    mask[0] = 0;                       // padding on the left
-    mask[11] = mask[10] = 0;           // at the end
+    mask[0] = 0;                                        // padding on the left
+    mask[11] = mask[10] = 0;                            // at the end
     for (std::size_t i = 18; i < 24; ++i) mask[i] = 0;  // nothing else
     file.write<std::int32_t>("/input_ids", ids, Shape{4, 6});
     file.write<std::uint8_t>("/attention_mask", mask, Shape{4, 6});
@@ -203,7 +202,8 @@ TEST_F(TokenData, TextThatIsNotUsedIsSaidInEveryRunAndWarnedOfBeyondATenth) {
     EXPECT_NE(log.find("warning"), std::string::npos) << log;
     EXPECT_NE(log.find("of 16,009 bytes of text, 256 (1.6 %) are used; 15,744 (98.3 %) are cut off because their lines are longer than "
                        "model.max_seq_length = 32 bytes; 9 (0.1 %) are not used because their lines have no more than data.min_chars = 30"),
-              std::string::npos) << log;
+              std::string::npos)
+        << log;
   }
   options.cut.length = 2000;  // nearly everything is used: told, not warned of
   const std::string little = log_of([&] { opened(); });
@@ -220,8 +220,9 @@ TEST_F(TokenData, TextThatIsNotUsedIsSaidInEveryRunAndWarnedOfBeyondATenth) {
 }
 
 TEST_F(TokenData, EqualLinesHaveEqualDigests) {
-  options.path = {put("twice.txt", "this line stands in the text twice, of course\nanother line that is as long as it must be\n"
-                                   "this line stands in the text twice, of course\nthis line stands in the text twice, of course!\n")};
+  options.path = {put("twice.txt",
+                      "this line stands in the text twice, of course\nanother line that is as long as it must be\n"
+                      "this line stands in the text twice, of course\nthis line stands in the text twice, of course!\n")};
   options.cut.length = 60;
   options.validation_ratio = 0.25;
   const auto digests = opened().input_digests();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole language model: gradients, causality, decoding, masks and packing.
-#include "base/error.hpp"
 #include "models/hgnn_moe/model.hpp"
+#include "base/error.hpp"
 #include "support/gradcheck.hpp"
 
 #include <gtest/gtest.h>
@@ -37,9 +37,12 @@ void unsettle(ParamStore<T>& store) {
   for (const TensorInfo& t : store.tensors()) {
     std::vector<double> values = test::random_values(t.size, fnv1a64(t.name));
     for (double& v : values) {
-      if (t.name.ends_with("hyperedge_weights")) v = 0.7 + 0.3 * std::fabs(v);
-      else if (t.name.find("norm") != std::string::npos || t.name.find("combiner.2") != std::string::npos) v = 0.3 * v + (t.name.ends_with("weight") ? 1.0 : 0.0);
-      else v *= 0.5;
+      if (t.name.ends_with("hyperedge_weights"))
+        v = 0.7 + 0.3 * std::fabs(v);
+      else if (t.name.find("norm") != std::string::npos || t.name.find("combiner.2") != std::string::npos)
+        v = 0.3 * v + (t.name.ends_with("weight") ? 1.0 : 0.0);
+      else
+        v *= 0.5;
     }
     store.set(t, values);
   }
@@ -131,11 +134,17 @@ INSTANTIATE_TEST_SUITE_P(
                       GradientModel{.name = "gnn_dropout", .options = with(gnn(), [](ModelOptions& o) { o.dropout_rate = 0.3; })},
                       GradientModel{.name = "dense", .options = with(small(), [](ModelOptions& o) { o.form = HypergraphForm::dense; })},
                       GradientModel{.name = "one_expert", .options = with(gnn(), [](ModelOptions& o) { o.num_experts = 1; })},
-                      GradientModel{.name = "specialised_mean", .options = specialised(Aggregation::mean, OrthogonalityType::gram_identity, WeightTarget::combined)},
-                      GradientModel{.name = "specialised_pool", .options = specialised(Aggregation::pool, OrthogonalityType::cosine_similarity, WeightTarget::attention)},
-                      GradientModel{.name = "specialised_mean_cosine", .options = specialised(Aggregation::mean, OrthogonalityType::cosine_similarity, WeightTarget::ffn_output)},
-                      GradientModel{.name = "specialised_pool_gram", .options = specialised(Aggregation::pool, OrthogonalityType::gram_identity, WeightTarget::ffn_input)},
-                      GradientModel{.name = "specialised_hgnn", .options = with(specialised(Aggregation::mean, OrthogonalityType::gram_identity, WeightTarget::ffn_input), [](ModelOptions& o) { o.coupler_type = CouplerType::hgnn; })},
+                      GradientModel{.name = "specialised_mean",
+                                    .options = specialised(Aggregation::mean, OrthogonalityType::gram_identity, WeightTarget::combined)},
+                      GradientModel{.name = "specialised_pool",
+                                    .options = specialised(Aggregation::pool, OrthogonalityType::cosine_similarity, WeightTarget::attention)},
+                      GradientModel{.name = "specialised_mean_cosine",
+                                    .options = specialised(Aggregation::mean, OrthogonalityType::cosine_similarity, WeightTarget::ffn_output)},
+                      GradientModel{.name = "specialised_pool_gram",
+                                    .options = specialised(Aggregation::pool, OrthogonalityType::gram_identity, WeightTarget::ffn_input)},
+                      GradientModel{.name = "specialised_hgnn",
+                                    .options = with(specialised(Aggregation::mean, OrthogonalityType::gram_identity, WeightTarget::ffn_input),
+                                                    [](ModelOptions& o) { o.coupler_type = CouplerType::hgnn; })},
                       GradientModel{.name = "ghosts", .options = with(small(), [](ModelOptions& o) { o.num_ghost_experts = 2; })},
                       GradientModel{.name = "no_target", .length = 1}, GradientModel{.name = "empty_share", .sequences = 0}),
     [](const auto& one) { return std::string(one.param.name); });
@@ -177,7 +186,8 @@ TEST_P(EveryCoupler, IsCausal) {
   for (const int from : {1, 4, 7}) {
     HostTokenBatch changed = b;
     for (int s = 0; s < 3; ++s) {
-      for (int t = from; t < 8; ++t) changed.ids[static_cast<std::size_t>(s * 8 + t)] = 1 + b.ids[static_cast<std::size_t>(s * 8 + t)] % (options().vocab_size - 1);
+      for (int t = from; t < 8; ++t)
+        changed.ids[static_cast<std::size_t>(s * 8 + t)] = 1 + b.ids[static_cast<std::size_t>(s * 8 + t)] % (options().vocab_size - 1);
     }
     finish_batch(changed, options().vocab_size, true);
     const auto after = logits_of(model, changed);
@@ -222,16 +232,32 @@ TEST_P(EveryCoupler, DecodingMatchesTheWholeSequence) {
   EXPECT_THROW(model.decode(step, cache, std::vector<int>{1, options().vocab_size}), Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Couplers, EveryCoupler,
-    ::testing::Values(Shape{"gnn", with(gnn(), [](ModelOptions& o) { o.num_experts = 4; })}, Shape{"gnn_one_expert", with(gnn(), [](ModelOptions& o) { o.num_experts = 1; })},
-                      Shape{"pairs", with(small(), [](ModelOptions& o) { o.num_experts = 4; })},  // more hyperedges than experts: where the published code leaks
-                      Shape{"pairs8_dense", with(small(), [](ModelOptions& o) { o.num_experts = 8; o.form = HypergraphForm::dense; })},
-                      Shape{"triplets5_incidence", with(small(), [](ModelOptions& o) { o.num_experts = 5; o.strategy = HyperedgeStrategy::all_triplets; o.form = HypergraphForm::incidence; })},
-                      Shape{"triplets5", with(small(), [](ModelOptions& o) { o.num_experts = 5; o.strategy = HyperedgeStrategy::all_triplets; })},
-                      Shape{"one_hyperedge", with(small(), [](ModelOptions& o) { o.strategy = HyperedgeStrategy::all; })},
-                      Shape{"ghosts", with(small(), [](ModelOptions& o) { o.num_ghost_experts = 2; })}),
-    [](const auto& one) { return std::string(one.param.name); });
+INSTANTIATE_TEST_SUITE_P(Couplers, EveryCoupler,
+                         ::testing::Values(Shape{"gnn", with(gnn(), [](ModelOptions& o) { o.num_experts = 4; })},
+                                           Shape{"gnn_one_expert", with(gnn(), [](ModelOptions& o) { o.num_experts = 1; })},
+                                           Shape{"pairs", with(small(),
+                                                               [](ModelOptions& o) {
+                                                                 o.num_experts = 4;
+                                                               })},  // more hyperedges than experts: where the published code leaks
+                                           Shape{"pairs8_dense", with(small(),
+                                                                      [](ModelOptions& o) {
+                                                                        o.num_experts = 8;
+                                                                        o.form = HypergraphForm::dense;
+                                                                      })},
+                                           Shape{"triplets5_incidence", with(small(),
+                                                                             [](ModelOptions& o) {
+                                                                               o.num_experts = 5;
+                                                                               o.strategy = HyperedgeStrategy::all_triplets;
+                                                                               o.form = HypergraphForm::incidence;
+                                                                             })},
+                                           Shape{"triplets5", with(small(),
+                                                                   [](ModelOptions& o) {
+                                                                     o.num_experts = 5;
+                                                                     o.strategy = HyperedgeStrategy::all_triplets;
+                                                                   })},
+                                           Shape{"one_hyperedge", with(small(), [](ModelOptions& o) { o.strategy = HyperedgeStrategy::all; })},
+                                           Shape{"ghosts", with(small(), [](ModelOptions& o) { o.num_ghost_experts = 2; })}),
+                         [](const auto& one) { return std::string(one.param.name); });
 
 struct Outcome {
   double loss;

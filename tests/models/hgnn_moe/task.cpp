@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The language model as trainer and generate drive it: shares, memory, metrics, restart, decoding.
+#include "models/hgnn_moe/task.hpp"
 #include "base/error.hpp"
 #include "models/hgnn_moe/decoder.hpp"
 #include "models/hgnn_moe/files.hpp"
-#include "models/hgnn_moe/task.hpp"
 #include "support/task_steps.hpp"
 #include "support/views.hpp"
 #include "train/generate.hpp"

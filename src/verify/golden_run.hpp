@@ -110,7 +110,9 @@ class GoldenRun {
     }
   }
   /// What published checkpoints hold besides parameters: counters and centres of expansions.
-  static bool is_constant(std::string_view name) { return name.ends_with(".num_batches_tracked") || name.ends_with(".centers"); }
+  static bool is_constant(std::string_view name) {
+    return name.ends_with(".num_batches_tracked") || name.ends_with(".centers") || name.ends_with(".tp.weight") || name.ends_with(".tp.output_mask");
+  }
 
   void load() {
     for (const TensorInfo& t : case_.store.tensors()) case_.store.set(t, initial_.at(t.name));

@@ -14,6 +14,7 @@ WIDTHS = ("node_features", "edge_features", "triplet_input_features", "fc_featur
 
 
 def arguments(p):
+    p.add_argument("--model", default="iComFormer", choices=("iComFormer", "eComFormer"))
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--k", type=int, default=25)
     p.add_argument("--unique", action="store_true", help="the reference, too, on unique weighted edges")
@@ -23,9 +24,9 @@ def measurements(a, folder):
     out = []
     for name, input_file in DATASETS.items():
         ours = [input_file, "--what", "step", f"data.path={a.shared}/data/crystals/{name}_val.csv.gz", *(f"model.{w}=256" for w in WIDTHS),
-                f"graph.max_neighbors={a.k}", "graph.cutoff=6.0", "graph.use_lattice=true", f"train.batch_size={a.batch}",
+                f"model.name={a.model}", f"graph.max_neighbors={a.k}", "graph.cutoff=6.0", "graph.use_lattice=true", f"train.batch_size={a.batch}",
                 f"data.cache_dir={folder}", f"run.dir={folder}"]
-        theirs = [a.python, a.reference, "bench", "--what", "step", "--dataset", name, "--threads", str(a.threads), "--batch", str(a.batch),
+        theirs = [a.python, a.reference, "bench", "--what", "step", "--model", a.model.replace("Former", "former"), "--dataset", name, "--threads", str(a.threads), "--batch", str(a.batch),
                   "--k", str(a.k), "--repeat", str(a.repeat)] + (["--unique"] if a.unique else [])
         same = (("nodes", "nodes"), ("edges", "edges")) if a.unique else (("nodes", "nodes"),)
         out.append(Measurement(name, ours, {"reference": Peer(theirs, lambda j: j["median_seconds"])}, same=same))

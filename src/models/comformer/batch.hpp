@@ -29,6 +29,7 @@ struct HostRowMap {
 struct TableOptions {
   int distance_points = 0;  ///< grid over s = -0.75/|r| in [-1.2, 0]; shorter distances are evaluated exactly
   int cosine_points = 0;    ///< grid over [-1, 1]
+  bool directions = false;  ///< the model wants the edges' directions (eComFormer) instead of their angles with the lattice
 };
 
 /// A batch of crystals in host memory: unique directed edges with multiplicity, sorted by (target v, source u, image), so that
@@ -48,6 +49,7 @@ struct HostCrystalBatch : HostBatch {
   std::vector<double> lattice;   ///< [G,3,3] l1, l2, l3, angstrom
   std::vector<double> target;    ///< [G,K] scaled; NaN where missing
   HostRowMap distance;           ///< items are the E edges; argument s = -0.75/|r|; exact rows are unordered pairs
+  bool directions = false;       ///< `edge_vec` goes to the device, `cosine` is empty
   HostRowMap cosine;             ///< items are [E,3] (edge, slot); argument clamp(l_s.r/(|l_s||r|), -1, 1)
 };
 

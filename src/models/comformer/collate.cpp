@@ -115,6 +115,8 @@ void clear(HostRowMap& map, std::size_t items, int taps) {
   map.abscissa.clear();
   map.first.resize(items);
   map.weight.assign(items * static_cast<std::size_t>(taps), 1.0);
+  map.group_ptr.assign(1, 0);
+  map.group_item.clear();
 }
 
 void map_distances(HostCrystalBatch& b, int points) {
@@ -171,7 +173,11 @@ void finish_batch(HostCrystalBatch& b, const TableOptions& tables) {
   index_edges(b);
   find_reverses(b);
   map_distances(b, tables.distance_points);
-  map_cosines(b, tables.cosine_points);
+  b.directions = tables.directions;
+  if (b.directions)
+    clear(b.cosine, 0, 1);
+  else
+    map_cosines(b, tables.cosine_points);
 }
 
 }  // namespace gnn_hpc::comformer

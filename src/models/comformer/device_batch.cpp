@@ -58,6 +58,8 @@ void CrystalBatch<T>::upload(const HostCrystalBatch& host, const Exec& exec) {
   node_mult = s.node_mult.assign(exec, sums);
   const auto y = s.target.assign(exec, host.target);
   target = View2<double>(y.data(), num_graphs, num_targets);
+  edge_vec = {};
+  if (host.directions) edge_vec = View2<double>(s.edge_vec.assign(exec, host.edge_vec).data(), num_edges, 3);
   const auto make_map = [&](const HostRowMap& map, auto& first, auto& weight, auto& piece, auto& row_piece, auto& item) {
     RowMap<T> device;
     device.num_rows = static_cast<int>(map.abscissa.size());

@@ -25,6 +25,7 @@ struct CrystalBatch {
   View1<T> mult;            ///< [E]
   View1<double> node_mult;  ///< [N] sum of mult over the edges that enter
   View2<double> target;     ///< [G,K]
+  View2<double> edge_vec;   ///< [E,3]; empty unless the model wants directions
   RowMap<T> distance, cosine;
   View1<double> length_argument;  ///< [R + 3G] arguments of `rbf`: rows of the distance table, then the lattice vectors
   View1<double> cosine_argument;  ///< [Rc]
@@ -46,7 +47,7 @@ struct CrystalBatch {
     GrowingArray<int> distance_first, distance_piece, distance_row_piece, distance_item;
     GrowingArray<int> cosine_first, cosine_piece, cosine_row_piece, cosine_item;
     GrowingArray<T> mult, distance_weight, cosine_weight;
-    GrowingArray<double> node_mult, target, length_argument, cosine_argument;
+    GrowingArray<double> node_mult, target, edge_vec, length_argument, cosine_argument;
   } storage_;
 };
 

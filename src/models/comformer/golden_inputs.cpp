@@ -138,7 +138,7 @@ void merge_edges(GoldenFile& file, const std::vector<int>& source, const std::ve
 
 }  // namespace
 
-GoldenBatch read_batch(GoldenFile& file, Report& report) {
+GoldenBatch read_batch(GoldenFile& file, bool directions, Report& report) {
   GoldenBatch out;
   auto& host = out.host;
   const RealTensor lattice = file.real("inputs/lattice", {-1, 3, 3});
@@ -185,7 +185,7 @@ GoldenBatch read_batch(GoldenFile& file, Report& report) {
   report.compare("inputs/x", x, features_of(host.atom_row, x.shape[1]), Tolerances().input);
   host.samples.resize(static_cast<std::size_t>(graphs));
   std::iota(host.samples.begin(), host.samples.end(), std::int64_t{0});
-  finish_batch(host, {});
+  finish_batch(host, {.directions = directions});
   return out;
 }
 

@@ -21,6 +21,6 @@ struct GoldenBatch {
 /// Reads `inputs/` and checks what the file says about itself: the graphs built here from `inputs/structures` must give the
 /// stored edges, vectors and lattice triples (exact; 1e-12), the atomic numbers the stored features.
 /// Throws Error(Exit::data) for indices out of range or tensors that do not fit together.
-GoldenBatch read_batch(GoldenFile& file, Report& report);
+GoldenBatch read_batch(GoldenFile& file, bool directions, Report& report);
 
 }  // namespace gnn_hpc::verify::comformer

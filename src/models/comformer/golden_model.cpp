@@ -17,12 +17,15 @@ using gnn_hpc::comformer::AtomFeatures;
 using gnn_hpc::comformer::CrystalBatch;
 using gnn_hpc::comformer::Model;
 using gnn_hpc::comformer::ModelOptions;
+using gnn_hpc::comformer::Network;
 
 ModelOptions read_options(const GoldenFile& file) {
   const std::string model = file.text_attribute("config", "model");
-  if (model == "eComformer") file.fail("config/model is eComformer: eComFormer is not built yet; only iComformer can be verified");
-  if (model != "iComformer") file.fail(fmt::format("config/model is '{}', allowed are iComformer and eComformer", model));
+  if (model != "iComformer" && model != "eComformer") {
+    file.fail(fmt::format("config/model is '{}', allowed are iComformer and eComformer", model));
+  }
   ModelOptions o;
+  o.network = model == "eComformer" ? Network::ecomformer : Network::icomformer;
   const auto read = [&](const char* name, int& value) {
     if (file.has_attribute("config", name)) value = static_cast<int>(file.integer_attribute("config", name, 1, 1 << 20));
   };
@@ -40,7 +43,7 @@ ModelOptions read_options(const GoldenFile& file) {
   return o;
 }
 
-/// iComFormer on the batch of a golden file, at precision T.
+/// The model on the batch of a golden file, at precision T.
 template <class T>
 class ModelCase final : public GoldenCase<T> {
  public:
@@ -48,7 +51,7 @@ class ModelCase final : public GoldenCase<T> {
       : file_(file),
         report_(report),
         options_(read_options(file)),
-        input_(read_batch(file, report)),
+        input_(read_batch(file, options_.network == Network::ecomformer, report)),
         model_(store, options_,
                gnn_hpc::comformer::atom_feature_table(options_.atom_input_features == 1 ? AtomFeatures::atomic_number : AtomFeatures::cgcnn)) {
     if (input_.host.num_targets != options_.output_features) {

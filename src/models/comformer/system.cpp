@@ -27,7 +27,7 @@ std::vector<std::string> prediction_input(const std::string& path) {
 const System& system() {
   static const System row{
       .name = "comformer",
-      .summary = "crystals: iComFormer, an edge transformer on periodic graphs",
+      .summary = "crystals: iComFormer and eComFormer, edge transformers on periodic graphs",
       .make_float = make_task<float>,
       .make_double = make_task<double>,
       .train_defaults = [] { return TrainOptions{}; },

@@ -20,12 +20,14 @@ ModelOptions model_for(const NetworkOptions& network, std::size_t targets) {
 
 NetworkOptions NetworkOptions::parse(Config node) {
   NetworkOptions o;
-  std::string atoms = "cgcnn", criterion = "mse", reduction = "csr";
+  std::string name = "iComFormer", atoms = "cgcnn", criterion = "mse", reduction = "csr";
+  node.choice("name", name, {"iComFormer", "eComFormer", "iComformer", "eComformer"},
+              "invariant (angles with the lattice) or equivariant (spherical harmonics of directions); the published spelling, too");
   node.number("node_features", o.model.node_features, at_least_one, "width C of atoms and edges");
   node.number("edge_features", o.model.edge_features, Range{2.0, kInfinity}, "bins of the distance expansion");
-  node.number("triplet_input_features", o.model.triplet_input_features, Range{2.0, kInfinity}, "bins of the angle expansion");
+  node.number("triplet_input_features", o.model.triplet_input_features, Range{2.0, kInfinity}, "bins of the angle expansion (iComFormer)");
   node.number("fc_features", o.model.fc_features, at_least_one, "width of the readout");
-  node.number("node_layer_head", o.model.node_layer_head, at_least_one, "attention heads of node and edge layers");
+  node.number("node_layer_head", o.model.node_layer_head, at_least_one, "attention heads of node layers and of the edge layer");
   node.choice("atom_features", atoms, {"cgcnn", "atomic_number"}, "92 element features, or the atomic number alone");
   node.choice("criterion", criterion, {"mse", "l1"}, "loss on scaled labels; a classification uses cross-entropy");
   node.choice("tables", o.tables, {"auto", "on", "off"},
@@ -34,6 +36,7 @@ NetworkOptions NetworkOptions::parse(Config node) {
   node.number("cosine_points", o.cosine_points, Range{4.0, kInfinity}, "grid points of the angle table");
   node.choice("reduction", reduction, {"csr", "scatter"}, "sums over neighbours: one writer, reproducible; or ScatterView");
   node.done();
+  o.model.network = name.front() == 'e' ? Network::ecomformer : Network::icomformer;
   o.atom_features = parse_atom_features(atoms);
   o.criterion = criterion == "l1" ? TargetSlice::Kind::absolute : TargetSlice::Kind::regression;
   o.model.reduction = reduction == "scatter" ? Reduction::scatter : Reduction::csr;
@@ -41,8 +44,9 @@ NetworkOptions NetworkOptions::parse(Config node) {
 }
 
 TableOptions NetworkOptions::table_options(bool single_precision) const {
-  if (tables == "off" || (tables == "auto" && !single_precision)) return {};
-  return {distance_points, cosine_points};
+  const bool directions = model.network == Network::ecomformer;
+  if (tables == "off" || (tables == "auto" && !single_precision)) return {.directions = directions};
+  return {distance_points, cosine_points, directions};
 }
 
 template <class T>
@@ -56,7 +60,8 @@ ComformerTask<T>::ComformerTask(DataOptions data, CrystalGraphOptions graph, con
 template <class T>
 std::string ComformerTask<T>::variant() const {
   const ModelOptions& o = model_.options();
-  return fmt::format("iComFormer, width {}, {} head(s), {}", o.node_features, o.node_layer_head,
+  return fmt::format("{}, width {}, {} head(s), {}", o.network == Network::ecomformer ? "eComFormer" : "iComFormer", o.node_features,
+                     o.node_layer_head,
                      slices_.front().kind == TargetSlice::Kind::binary     ? "binary cross-entropy"
                      : slices_.front().kind == TargetSlice::Kind::absolute ? "L1 loss"
                                                                            : "squared loss");
@@ -101,7 +106,7 @@ template <class T>
 std::unique_ptr<Task<T>> make_task(Config& root, std::uint64_t seed) {
   DataOptions data = DataOptions::parse(root.block("data", "crystals and labels"));
   const CrystalGraphOptions graph = parse_graph_options(root.block("graph", "crystal graphs"));
-  const NetworkOptions network = NetworkOptions::parse(root.block("model", "iComFormer"));
+  const NetworkOptions network = NetworkOptions::parse(root.block("model", "iComFormer or eComFormer"));
   if (data.source.targets.empty()) data.source.targets.emplace_back();  // already reported; the task must still be built
   return std::make_unique<ComformerTask<T>>(std::move(data), graph, network, seed);
 }

@@ -28,7 +28,7 @@ struct NetworkOptions {
   TableOptions table_options(bool single_precision) const;
 };
 
-/// iComFormer on a set of crystals: regression of one or several targets (missing ones masked) or binary classification.
+/// iComFormer or eComFormer on a set of crystals: regression of one or several targets (missing ones masked) or binary classification.
 template <class T>
 class ComformerTask final : public Task<T>, public LabelledRecords, public InputDigests, public Description {
  public:

@@ -57,11 +57,14 @@ std::vector<TracedTensor> trace(const Model<T>& model, const CrystalBatch<T>& b)
   const Values table(lengths.begin(), lengths.begin() + static_cast<std::ptrdiff_t>(b.distance.num_rows * c));
   lengths.erase(lengths.begin(), lengths.begin() + static_cast<std::ptrdiff_t>(table.size()));
   add("top/e_dist", {edges, c}, map_rows(b.distance, table, c), true);
-  add("top/lat_feat", {graphs, 3, c}, lengths);
-  add("top/cosine", {edges, 3}, map_rows(b.cosine, host_values(b.cosine_argument), 1), true);
-  add("top/ang_feat", {edges, 3, c}, map_rows(b.cosine, host_values(s.angle.y), c), true);
+  const bool equivariant = o.network == Network::ecomformer;
+  if (!equivariant) {
+    add("top/lat_feat", {graphs, 3, c}, lengths);
+    add("top/cosine", {edges, 3}, map_rows(b.cosine, host_values(b.cosine_argument), 1), true);
+    add("top/ang_feat", {edges, 3, c}, map_rows(b.cosine, host_values(s.angle.y), c), true);
+  }
   const auto dst = host_ints(b.dst);
-  for (int l = 0; l < Model<T>::kLayers; ++l) {
+  for (int l = 0; l < o.num_layers(); ++l) {
     const auto& n = s.nodes[l];
     const std::string prefix = "att" + std::to_string(l);
     const std::vector<std::size_t> shape{edges, h, c};
@@ -73,13 +76,30 @@ std::vector<TracedTensor> trace(const Model<T>& model, const CrystalBatch<T>& b)
     add(prefix + "/agg", {nodes, h, c}, host_values(n.agg));
     add("top/x" + std::to_string(l), {nodes, c}, host_values(n.y));
   }
-  const std::vector<std::size_t> shape{edges, 3, h, c};
-  const Values key = host_values(s.edge.key);
-  add_gate<T>(out, "edge", shape, host_values(s.edge.query), key, s.edge.att_norm, [&](std::size_t r) { return r / (3 * h) * h + r % h; });
-  add("edge/key", shape, key, true);
-  add("edge/msg", shape, host_values(s.edge.message), true);
-  add("edge/sum", {edges, c}, host_values(s.edge.out), true);
-  add("top/e_updated", {edges, c}, host_values(s.edge.y), true);
+  if (equivariant) {
+    const Values features = host_values(s.equi.features);
+    const auto columns = [&](std::size_t begin, std::size_t end) {
+      Values part;
+      for (std::size_t n = 0; n < nodes; ++n) {
+        const auto row = features.begin() + static_cast<std::ptrdiff_t>(n * kNodeFeatures);
+        part.insert(part.end(), row + static_cast<std::ptrdiff_t>(begin), row + static_cast<std::ptrdiff_t>(end));
+      }
+      return part;
+    };
+    add("equi/f0", {nodes, kScalars}, columns(0, kScalars));
+    add("equi/f1", {nodes, kTensors, 3}, columns(kScalars, kScalars + 3 * kTensors));
+    add("equi/f2", {nodes, kTensors, 5}, columns(kScalars + 3 * kTensors, kNodeFeatures));
+    add("equi/s2", {nodes, kScalars}, host_values(s.equi.mixed));
+    add("top/x_equi", {nodes, c}, host_values(s.equi.y));
+  } else {
+    const std::vector<std::size_t> shape{edges, 3, h, c};
+    const Values key = host_values(s.edge.key);
+    add_gate<T>(out, "edge", shape, host_values(s.edge.query), key, s.edge.att_norm, [&](std::size_t r) { return r / (3 * h) * h + r % h; });
+    add("edge/key", shape, key, true);
+    add("edge/msg", shape, host_values(s.edge.message), true);
+    add("edge/sum", {edges, c}, host_values(s.edge.out), true);
+    add("top/e_updated", {edges, c}, host_values(s.edge.y), true);
+  }
   add("top/pooled", {graphs, c}, host_values(s.pooled));
   add("top/out", {graphs, static_cast<std::size_t>(o.output_features)}, host_values(s.out));
   return out;

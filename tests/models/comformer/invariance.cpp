@@ -4,6 +4,7 @@
 // not promised.)
 #include "models/comformer/crystals.hpp"
 #include "models/comformer/model.hpp"
+#include "models/comformer/rotations.hpp"
 
 #include <gtest/gtest.h>
 
@@ -16,7 +17,9 @@ namespace {
 
 using test::values_of;
 
-constexpr double kTolerance = 1e-10;
+constexpr double kTolerance = 1e-10, kSingleTolerance = 1e-4;
+constexpr Network kNetworks[] = {Network::icomformer, Network::ecomformer};
+const char* name_of(Network network) { return network == Network::ecomformer ? "eComFormer" : "iComFormer"; }
 
 /// Two cubic and one hexagonal cell, where many distances and angles are equal, besides crystals without symmetry.
 std::vector<TestCrystal> crystals() {
@@ -28,34 +31,38 @@ std::vector<TestCrystal> crystals() {
   return out;
 }
 
-class Network {
+template <class T>
+class Predictor {
  public:
-  explicit Network(int heads = 2) {
+  explicit Predictor(Network network) : network_(network) {
     ModelOptions o;
+    o.network = network;
     o.node_features = 16;
     o.edge_features = 24;
     o.triplet_input_features = 24;
     o.fc_features = 8;
     o.output_features = 2;
-    o.node_layer_head = heads;
+    o.node_layer_head = 2;
     o.atom_input_features = 6;
-    model_ = std::make_unique<Model<double>>(store_, o, test::random_values(104 * 6, 9));
+    model_ = std::make_unique<Model<T>>(store_, o, test::random_values(104 * 6, 9));
     store_.finalize(7);
     unsettle(store_);
   }
 
-  std::vector<double> operator()(const std::vector<TestCrystal>& crystals, Mode mode, const TableOptions& tables = {}) {
-    test::TestStep<double> step(mode, std::size_t{1} << 25);
-    CrystalBatch<double> batch;
-    batch.upload(batch_of(crystals, {.neighbors = 8, .tables = tables}), Exec());
+  /// @param points of the tables; 0: exact
+  std::vector<double> operator()(const std::vector<TestCrystal>& crystals, Mode mode, int points = 0) {
+    test::TestStep<T> step(mode, std::size_t{1} << 25);
+    CrystalBatch<T> batch;
+    batch.upload(batch_of(crystals, {.neighbors = 8, .tables = {points, points, network_ == Network::ecomformer}}), Exec());
     const auto out = model_->forward(step, batch);
     Kokkos::fence();
     return values_of(out);
   }
 
  private:
-  ParamStore<double> store_;
-  std::unique_ptr<Model<double>> model_;
+  Network network_;
+  ParamStore<T> store_;
+  std::unique_ptr<Model<T>> model_;
 };
 
 /// Predictions before and after each crystal was changed, in both modes and with and without tables.
@@ -63,36 +70,25 @@ void expect_same(const std::function<TestCrystal(const TestCrystal&, std::uint64
   const auto before = crystals();
   std::vector<TestCrystal> after;
   for (std::size_t g = 0; g < before.size(); ++g) after.push_back(change(before[g], g));
-  Network network;
-  for (const Mode mode : {Mode::evaluate, Mode::train}) {
-    for (const int points : {0, 256}) {
-      SCOPED_TRACE(fmt::format("{}, {} grid points", mode == Mode::train ? "train" : "evaluate", points));
-      const auto a = network(before, mode, {points, points}), b = network(after, mode, {points, points});
-      EXPECT_LT(test::relative_difference(b, a), kTolerance);
-      const auto [low, high] = std::minmax_element(a.begin(), a.end());
-      EXPECT_GT(*high - *low, 1e-3);  // the network does tell the crystals apart
+  for (const Network kind : kNetworks) {
+    Predictor<double> network(kind);
+    Predictor<float> single(kind);
+    for (const Mode mode : {Mode::evaluate, Mode::train}) {
+      for (const int points : {0, 256}) {
+        SCOPED_TRACE(fmt::format("{}, {}, {} grid points", name_of(kind), mode == Mode::train ? "train" : "evaluate", points));
+        const auto a = network(before, mode, points), b = network(after, mode, points);
+        EXPECT_LT(test::relative_difference(b, a), kTolerance);
+        const auto [low, high] = std::minmax_element(a.begin(), a.end());
+        EXPECT_GT(*high - *low, 1e-3);  // the network does tell the crystals apart
+        EXPECT_LT(test::relative_difference(single(after, mode, points), single(before, mode, points)), kSingleTolerance);
+      }
     }
   }
 }
 
-/// A random proper rotation, from a normalised quaternion.
-std::array<double, 9> rotation(std::uint64_t seed) {
-  auto q = test::random_values(4, seed);
-  const double length = test::norm(q);
-  for (double& x : q) x /= length;
-  const double w = q[0], x = q[1], y = q[2], z = q[3];
-  return {1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y), 2 * (x * y + w * z),    1 - 2 * (x * x + z * z),
-          2 * (y * z - w * x),     2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)};
-}
-
 TEST(Invariance, Rotation) {
   expect_same([](TestCrystal c, std::uint64_t seed) {
-    const auto r = rotation(seed + 500);
-    const auto cell = c.cell;
-    for (std::size_t i = 0; i < 9; ++i) {
-      c.cell[i] = 0.0;
-      for (std::size_t k = 0; k < 3; ++k) c.cell[i] += cell[i / 3 * 3 + k] * r[i % 3 * 3 + k];
-    }
+    c.cell = rotated_cell(c.cell, random_rotation(seed + 500));
     return c;
   });
 }
@@ -127,34 +123,37 @@ TEST(Invariance, WholeCellShiftsOfAtoms) {
 
 TEST(Invariance, TheRestOfTheBatchInEvaluationMode) {
   const auto all = crystals();
-  Network network;
-  for (const int points : {0, 256}) {
-    const auto together = network(all, Mode::evaluate, {points, points});
-    std::vector<double> alone, backwards;
-    for (const TestCrystal& c : all) {
-      const auto one = network({c}, Mode::evaluate, {points, points});
-      alone.insert(alone.end(), one.begin(), one.end());
+  for (const Network kind : kNetworks)
+    for (const int points : {0, 256}) {
+      Predictor<double> network(kind);
+      const auto together = network(all, Mode::evaluate, points);
+      std::vector<double> alone, backwards;
+      for (const TestCrystal& c : all) {
+        const auto one = network({c}, Mode::evaluate, points);
+        alone.insert(alone.end(), one.begin(), one.end());
+      }
+      EXPECT_LT(test::relative_difference(alone, together), kTolerance);
+      const auto reversed = network({all.rbegin(), all.rend()}, Mode::evaluate, points);
+      for (std::size_t g = all.size(); g-- > 0;) {
+        backwards.insert(backwards.end(), reversed.begin() + static_cast<std::ptrdiff_t>(2 * g),
+                         reversed.begin() + static_cast<std::ptrdiff_t>(2 * g + 2));
+      }
+      EXPECT_LT(test::relative_difference(backwards, together), kTolerance);
     }
-    EXPECT_LT(test::relative_difference(alone, together), kTolerance);
-    const auto reversed = network({all.rbegin(), all.rend()}, Mode::evaluate, {points, points});
-    for (std::size_t g = all.size(); g-- > 0;) {
-      backwards.insert(backwards.end(), reversed.begin() + static_cast<std::ptrdiff_t>(2 * g),
-                       reversed.begin() + static_cast<std::ptrdiff_t>(2 * g + 2));
-    }
-    EXPECT_LT(test::relative_difference(backwards, together), kTolerance);
-  }
 }
 
 TEST(Invariance, TheOrderOfTheBatchInTrainingMode) {
   const auto all = crystals();
-  Network network;
-  const auto forwards = network(all, Mode::train), reversed = network({all.rbegin(), all.rend()}, Mode::train);
-  std::vector<double> backwards;
-  for (std::size_t g = all.size(); g-- > 0;) {
-    backwards.insert(backwards.end(), reversed.begin() + static_cast<std::ptrdiff_t>(2 * g),
-                     reversed.begin() + static_cast<std::ptrdiff_t>(2 * g + 2));
+  for (const Network kind : kNetworks) {
+    Predictor<double> network(kind);
+    const auto forwards = network(all, Mode::train), reversed = network({all.rbegin(), all.rend()}, Mode::train);
+    std::vector<double> backwards;
+    for (std::size_t g = all.size(); g-- > 0;) {
+      backwards.insert(backwards.end(), reversed.begin() + static_cast<std::ptrdiff_t>(2 * g),
+                       reversed.begin() + static_cast<std::ptrdiff_t>(2 * g + 2));
+    }
+    EXPECT_LT(test::relative_difference(backwards, forwards), kTolerance);
   }
-  EXPECT_LT(test::relative_difference(backwards, forwards), kTolerance);
 }
 
 // The tests above would hold for a network that ignores the geometry.
@@ -163,11 +162,13 @@ TEST(Invariance, ThePredictionDependsOnGeometryAndElements) {
   auto strained = all, replaced = all;
   for (TestCrystal& c : strained) c.cell[4] += 0.05;
   for (TestCrystal& c : replaced) c.z[0] += 1;
-  Network network;
-  const auto before = network(all, Mode::evaluate), strain = network(strained, Mode::evaluate), element = network(replaced, Mode::evaluate);
-  for (std::size_t i = 0; i < before.size(); ++i) {
-    EXPECT_GT(std::abs(strain[i] - before[i]), 1e-7);
-    EXPECT_GT(std::abs(element[i] - before[i]), 1e-7);
+  for (const Network kind : kNetworks) {
+    Predictor<double> network(kind);
+    const auto before = network(all, Mode::evaluate), strain = network(strained, Mode::evaluate), element = network(replaced, Mode::evaluate);
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      EXPECT_GT(std::abs(strain[i] - before[i]), 1e-7);
+      EXPECT_GT(std::abs(element[i] - before[i]), 1e-7);
+    }
   }
 }
 

@@ -39,6 +39,7 @@ struct ModelCase {
   Reduction reduction = Reduction::csr;
   TargetSlice::Kind criterion = TargetSlice::Kind::regression;
   Mode mode = Mode::train;
+  Network network = Network::icomformer;
 };
 void PrintTo(const ModelCase& c, std::ostream* os) { *os << c.name; }
 
@@ -48,7 +49,9 @@ class ModelGradients : public ::testing::TestWithParam<ModelCase> {};
 TEST_P(ModelGradients, MatchDifferences) {
   const ModelCase p = GetParam();
   ParamStore<double> store;
-  Model<double> model(store, options_of(p.width, p.heads, p.targets, p.reduction), element_table());
+  ModelOptions options = options_of(p.width, p.heads, p.targets, p.reduction);
+  options.network = p.network;
+  Model<double> model(store, options, element_table());
   store.finalize(5);
   unsettle(store);
   std::vector<TestCrystal> crystals;
@@ -58,6 +61,7 @@ TEST_P(ModelGradients, MatchDifferences) {
   }
   BatchSettings settings{.targets = p.targets, .missing_targets = p.targets > 1};
   if (p.tables) settings.tables = {32, 32};
+  settings.tables.directions = p.network == Network::ecomformer;
   HostCrystalBatch host = batch_of(crystals, settings);
   if (p.criterion == TargetSlice::Kind::binary) {
     for (double& y : host.target) y = std::isnan(y) ? y : y > 0.0;
@@ -98,6 +102,11 @@ INSTANTIATE_TEST_SUITE_P(
                       ModelCase{.name = "one_crystal", .atoms = {5}}, ModelCase{.name = "one_atom", .atoms = {1}},
                       ModelCase{.name = "without_edges", .atoms = {-2, 3, -1}}, ModelCase{.name = "no_edges", .atoms = {-2, -3}, .tables = true},
                       ModelCase{.name = "evaluate", .heads = 2, .tables = true, .mode = Mode::evaluate},
+                      ModelCase{.name = "equivariant", .network = Network::ecomformer},
+                      ModelCase{.name = "equivariant_tables", .heads = 2, .targets = 2, .tables = true, .network = Network::ecomformer},
+                      ModelCase{.name = "equivariant_without_edges", .atoms = {-2, 3, -1}, .network = Network::ecomformer},
+                      ModelCase{.name = "equivariant_evaluate", .mode = Mode::evaluate, .network = Network::ecomformer},
+                      ModelCase{.name = "equivariant_empty_share", .atoms = {}, .tables = true, .network = Network::ecomformer},
                       ModelCase{.name = "empty_share", .atoms = {}}, ModelCase{.name = "empty_share_tables", .atoms = {}, .tables = true}),
     name_of);
 

@@ -14,7 +14,7 @@ using comformer::ComformerTask;
 
 /// Trains on 14 of 20 crystals; graphs are read from, or built into, `folder`.
 test::TrainedNumbers train_in(const std::string& folder, const std::string& run_name, int batch, int epochs, int heads, Reduction reduction,
-                              const Comm& comm) {
+                              comformer::Network model, const Comm& comm) {
   comformer::DataOptions data = comformer::data_options(folder, 0, false);
   data.source.index = ":20";
   data.train_ratio = 0.7;  // 14 crystals
@@ -22,6 +22,7 @@ test::TrainedNumbers train_in(const std::string& folder, const std::string& run_
   CrystalGraphOptions graph;
   graph.max_neighbors = 6;
   comformer::NetworkOptions network;
+  network.model.network = model;
   network.model.node_features = 16;
   network.model.edge_features = 16;
   network.model.triplet_input_features = 16;
@@ -44,14 +45,16 @@ test::TrainedNumbers train_in(const std::string& folder, const std::string& run_
 
 TEST(MpiComformer, RanksAgreeWithOneOverTwentySteps) {
   // 14 crystals: batches of 3 leave the fourth rank without one, those of 7 are uneven on every number of ranks.
-  const auto shares = [](int batch, int epochs, int heads, Reduction reduction) {
-    return test::RankCase{fmt::format("batch{}_{}", batch, reduction == Reduction::csr ? "csr" : "scatter"),
+  const auto shares = [](int batch, int epochs, int heads, Reduction reduction, comformer::Network network = comformer::Network::icomformer) {
+    return test::RankCase{fmt::format("{}batch{}_{}", network == comformer::Network::ecomformer ? "equivariant_" : "", batch,
+                                      reduction == Reduction::csr ? "csr" : "scatter"),
                           [=](const std::string& folder, const std::string& name, const Comm& comm) {
-                            return train_in(folder, name, batch, epochs, heads, reduction, comm);
+                            return train_in(folder, name, batch, epochs, heads, reduction, network, comm);
                           },
                           static_cast<std::size_t>(epochs)};
   };
-  test::expect_ranks_agree({shares(3, 5, 1, Reduction::csr), shares(7, 10, 2, Reduction::csr), shares(3, 5, 1, Reduction::scatter)},
+  test::expect_ranks_agree({shares(3, 5, 1, Reduction::csr), shares(7, 10, 2, Reduction::csr), shares(3, 5, 1, Reduction::scatter),
+                            shares(3, 5, 1, Reduction::csr, comformer::Network::ecomformer)},
                            [](const std::string& folder) { comformer::data_options(folder, 20, true); });
 }
 

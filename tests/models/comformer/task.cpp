@@ -18,8 +18,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-NetworkOptions network_options(Reduction reduction = Reduction::csr) {
+NetworkOptions network_options(Reduction reduction = Reduction::csr, Network network = Network::icomformer) {
   NetworkOptions o;
+  o.model.network = network;
   o.model.node_features = 32;
   o.model.edge_features = 24;
   o.model.triplet_input_features = 24;
@@ -30,10 +31,10 @@ NetworkOptions network_options(Reduction reduction = Reduction::csr) {
 }
 
 template <class T>
-ComformerTask<T> task_in(const test::TemporaryFolder& folder, Reduction reduction = Reduction::csr) {
+ComformerTask<T> task_in(const test::TemporaryFolder& folder, Reduction reduction = Reduction::csr, Network network = Network::icomformer) {
   CrystalGraphOptions graph;
   graph.max_neighbors = 8;
-  return {data_options(folder.path().string(), 40, true), graph, network_options(reduction), 3};
+  return {data_options(folder.path().string(), 40, true), graph, network_options(reduction, network), 3};
 }
 
 TEST(ComformerMemory, NothingIsAllocatedAfterTheSecondStep) {
@@ -42,6 +43,18 @@ TEST(ComformerMemory, NothingIsAllocatedAfterTheSecondStep) {
   test::expect_no_allocation<float>(in_float);
   auto in_double = task_in<double>(folder);
   test::expect_no_allocation<double>(in_double);
+  auto equivariant = task_in<float>(folder, Reduction::csr, Network::ecomformer);
+  test::expect_no_allocation<float>(equivariant);
+}
+
+// Another model on the same crystals finds the cache.
+TEST(ComformerTask, BothModelsShareTheGraphs) {
+  const test::TemporaryFolder folder;
+  auto invariant = task_in<double>(folder);
+  invariant.open_data(Comm::self(), DataUse::training);
+  auto equivariant = task_in<double>(folder, Reduction::csr, Network::ecomformer);
+  EXPECT_TRUE(equivariant.open_data(Comm::self(), DataUse::training_if_built));
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder / "graphs"), fs::directory_iterator()), 1);
 }
 
 TEST(ComformerTask, SharesAddUpToTheBatchInEvaluationMode) {

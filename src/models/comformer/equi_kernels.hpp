@@ -214,7 +214,7 @@ void node_features_backward(const Exec& exec, const Leaving<T>& leaving, View2<T
         const int e = team.league_rank(), u = leaving.src(e);
         const T k = leaving.share(e, u) * T(0.125);
         each_channel(team, kScalars, [&](const int o) { dp(e, o) = k * df(u, o); });
-        Kokkos::parallel_for(Kokkos::TeamVectorRange(team, kTensors), [&](const int o) {
+        Kokkos::parallel_for(Kokkos::TeamVectorRange(team, int{kTensors}), [&](const int o) {
           T first = 0, second = 0;
           for (int m = 0; m < 3; ++m) first += df(u, kVectorsAt + 3 * o + m) * leaving.harmonics(e, m);
           for (int m = 0; m < 5; ++m) second += df(u, kRank2At + 5 * o + m) * leaving.harmonics(e, 3 + m);
@@ -235,7 +235,7 @@ void product_inputs(const Exec& exec, const Leaving<T>& leaving, View2<T> f, Vie
         const int j = team.league_rank(), a = leaving.src(j);
         const T k = leaving.share(j, leaving.dst(j)) * static_cast<T>(kShareOfProducts);
         each_channel(team, kScalars, [&](const int i) { q(j, i) = k * f(a, i); });
-        Kokkos::parallel_for(Kokkos::TeamVectorRange(team, kTensors), [&](const int i) {
+        Kokkos::parallel_for(Kokkos::TeamVectorRange(team, int{kTensors}), [&](const int i) {
           T first = 0, second = 0;
           for (int m = 0; m < 3; ++m) first -= f(a, kVectorsAt + 3 * i + m) * leaving.harmonics(j, m);  // Y1 of the reverse
           for (int m = 0; m < 5; ++m) second += f(a, kRank2At + 5 * i + m) * leaving.harmonics(j, 3 + m);

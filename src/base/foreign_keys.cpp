@@ -40,7 +40,8 @@ constexpr std::array kForeign{
     Foreign{"forces force stress stresswise_weight calculate_gradient gradwise_weight graphwise_weight atomwise_weight "
             "energy_mult_natoms atomwise_output",
             "forces, stresses and values of atoms are not learnt here: only values of a whole crystal, data.targets"},
-    Foreign{"alignn_layers gcn_layers conv_layers num_conv edge_layers", "iComFormer has four node layers and one edge layer; there is no option"},
+    Foreign{"alignn_layers gcn_layers conv_layers num_conv edge_layers",
+            "the number of layers is fixed: iComFormer has four node layers and an edge layer, eComFormer three and an equivariant one"},
     Foreign{"neighbor_strategy", "graphs hold the nearest neighbours in complete shells: graph.max_neighbors"},
     Foreign{"standard_scalar_and_pca standardize normalize scaler target_scaler no_target_scaling",
             "targets are always scaled by mean and spread of the training part"},

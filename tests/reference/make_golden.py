@@ -3,7 +3,7 @@
 """Writes the golden files of tests/data: made-up crystals through the PyTorch reference (comformer.py beside this file).
 
     python tests/reference/make_golden.py --features ELEMENT_FEATURES.csv [--only NAME ...] [--out tests/data]
-    python tests/reference/make_golden.py --random 20 --seed 5 --out FOLDER      # further models with random options, to try by hand
+    python tests/reference/make_golden.py --random 20 --seed 5 --out FOLDER [--model eComformer]  # further models with random options, to try by hand
 
 Every crystal is random or a textbook cell: nothing is taken from a data set. The same command writes the same numbers.
 Needs torch, numpy and h5py; never needed to build or to run gnn_hpc.
@@ -70,9 +70,12 @@ def gradient_noise(model, initial, batch, criterion, draws=4):
     return {name: (double[name], single[name]) for name in exact}
 
 
-def write_model(path, table, structures, seed, *, k=4, cutoff=6.0, use_lattice=True, train=True, criterion="mse",
+LARGE = 4000  # the weights of every edge's products (fc.2 of eComFormer): 5,120 rows
+
+
+def write_model(path, table, structures, seed, *, kind="iComformer", k=4, cutoff=6.0, use_lattice=True, train=True, criterion="mse",
                 store_params=False, taps="all", fingerprints=False, steps=0, max_lr=1e-3, weight_decay=1e-2, noise=False, **widths):
-    """taps: all | top | none of the intermediates; steps > 0: that many optimiser steps on the same batch; noise: with each gradient its rounding."""
+    """kind: iComformer | eComformer; taps: all | top | none of the intermediates; gradients above LARGE numbers as fingerprints; steps > 0: that many optimiser steps on the same batch; noise: with each gradient its rounding."""
     torch.set_default_dtype(torch.float64)
     rng = np.random.default_rng(seed)
     options = {**SMALL, **widths}
@@ -80,7 +83,7 @@ def write_model(path, table, structures, seed, *, k=4, cutoff=6.0, use_lattice=T
     labels = rng.normal(size=(len(structures), outputs) if outputs > 1 else len(structures))
     graphs = [ref.build_graph(s[0], s[1], k=k, cutoff=cutoff, use_lattice=use_lattice) for s in structures]
     batch = ref.collate(graphs, [s[2] for s in structures], labels, table)
-    model = ref.ComFormer("iComformer", **options)
+    model = ref.ComFormer(kind, **options)
     ref.fill_parameters(model, seed)
     if not train:                                       # running statistics of this batch: those drawn would let activations grow
         for module in model.modules():
@@ -104,7 +107,8 @@ def write_model(path, table, structures, seed, *, k=4, cutoff=6.0, use_lattice=T
             tree["params/" + name] = t
     for name, p in model.named_parameters():
         grad = torch.zeros_like(p) if p.grad is None else p.grad
-        tree[("grads_fingerprint/" if fingerprints else "grads/") + name] = ref.fingerprint(name, grad) if fingerprints else grad
+        short = fingerprints or grad.numel() > LARGE
+        tree[("grads_fingerprint/" if short else "grads/") + name] = ref.fingerprint(name, grad) if short else grad
     for name, t in model.state_dict().items():
         if "running" in name:
             tree["buffers_after/" + name] = t.clone()
@@ -131,9 +135,9 @@ def write_model(path, table, structures, seed, *, k=4, cutoff=6.0, use_lattice=T
         f.attrs.update(system="comformer", kind="model")
         ref.write_tree(f, tree)
         for name, (double, single) in rounding.items():
-            f[("grads_fingerprint/" if fingerprints else "grads/") + name].attrs.update(noise=double, noise_single=single)
+            f["grads/" + name if "grads/" + name in f else "grads_fingerprint/" + name].attrs.update(noise=double, noise_single=single)
         f.create_group("config").attrs.update(
-            model="iComformer", case=os.path.basename(path).split(".")[0], seed=seed, k=k, cutoff=cutoff, use_lattice=use_lattice,
+            model=kind, case=os.path.basename(path).split(".")[0], seed=seed, k=k, cutoff=cutoff, use_lattice=use_lattice,
             train_mode=train, criterion=criterion, weight_decay=weight_decay, max_lr=max_lr, total_steps=steps or 10,
             n_parameters=sum(p.numel() for p in model.parameters()), params_from_generator=not store_params, **model.config)
     print(f"{path}: {os.path.getsize(path)} bytes, {batch['edge_vec'].shape[0]} edges, loss {loss.item():.6f}")
@@ -196,7 +200,7 @@ def fixed_cases(out, table):
     def model(name, structures, seed, **options):
         return lambda: write_model(os.path.join(out, name + ".h5"), table, structures, seed, **options)
 
-    icom = "comformer_iCom_"
+    icom, ecom, equivariant = "comformer_iCom_", "comformer_eCom_", dict(kind="eComformer")
     return {
         icom + "all": model(icom + "all", crystals(1, 1, 1, 3), 11, k=1, node_features=6, store_params=True),
         icom + "heads": model(icom + "heads", crystals(2, 2, 1), 12, k=1, node_features=6, node_layer_head=3, edge_layer_head=2, steps=10),
@@ -210,18 +214,27 @@ def fixed_cases(out, table):
         icom + "single": model(icom + "single", crystals(7, 2), 18, k=5, taps="all", noise=True),
         icom + "wide": model(icom + "wide", crystals(8, 5, 8, 3, 1, 9), 19, k=12, fingerprints=True, taps="none", node_features=48,
                              edge_features=64, triplet_input_features=40, fc_features=33),
+        ecom + "all": model(ecom + "all", crystals(21, 1, 1, 3), 31, k=1, node_features=6, **equivariant),
+        ecom + "heads": model(ecom + "heads", crystals(22, 2, 3), 32, k=2, node_features=5, node_layer_head=3, taps="top", steps=10, **equivariant),
+        ecom + "outputs": model(ecom + "outputs", crystals(23, 4, 1, 6, 2), 33, output_features=3, taps="top", steps=10, weight_decay=1e-5,
+                                max_lr=3e-3, **equivariant),
+        ecom + "eval_l1": model(ecom + "eval_l1", crystals(24, 3, 5, 2), 34, train=False, criterion="l1", taps="top", **equivariant),
+        ecom + "shapes": model(ecom + "shapes", textbook(["cubic_one_atom", "needle_one_atom", "clashing_pair", "large_cell_one_atom",
+                                                          "obtuse_unwrapped"]), 36, k=1, taps="top", steps=10, **equivariant),
+        ecom + "no_lattice": model(ecom + "no_lattice", crystals(26, 2, 7), 37, k=12, use_lattice=False, cutoff=3.0, taps="top", **equivariant),
+        ecom + "single": model(ecom + "single", crystals(27, 2), 38, k=5, taps="all", noise=True, **equivariant),
         "comformer_graphs": lambda: write_graphs(os.path.join(out, "comformer_graphs.h5"), 20),
         "comformer_other": lambda: write_other(os.path.join(out, "comformer_other.h5")),
     }
 
 
-def random_model(path, table, seed):
+def random_model(path, table, seed, kind):
     rng = np.random.default_rng(seed)
     structures = [random_crystal(rng, int(rng.integers(1, 12)), skew=rng.uniform(0, 0.6)) for _ in range(int(rng.integers(1, 9)))]
     if sum(len(s[2]) for s in structures) < 2:          # one row in a BatchNorm: the reference refuses
         structures.append(random_crystal(rng, 3))
     train = bool(rng.integers(4))
-    write_model(path, table, structures, seed, k=int(rng.choice([1, 3, 8, 12, 25])), use_lattice=bool(rng.integers(5)),
+    write_model(path, table, structures, seed, kind=kind, k=int(rng.choice([1, 3, 8, 12, 25])), use_lattice=bool(rng.integers(5)),
                 train=train, criterion=str(rng.choice(["mse", "mse", "l1"])), store_params=bool(rng.integers(2)),
                 taps=str(rng.choice(["all", "top"])), fingerprints=bool(rng.integers(2)), steps=int(rng.choice([0, 10, 12])) * train,
                 node_features=int(rng.integers(3, 70)), edge_features=int(rng.integers(2, 80)),
@@ -234,6 +247,7 @@ def main():
     p.add_argument("--features", required=True, help="table of 92 features per element (columns: Z, then 92 numbers)")
     p.add_argument("--out", default=os.path.join(HERE, "..", "data"))
     p.add_argument("--only", nargs="*", default=[])
+    p.add_argument("--model", default="iComformer", choices=["iComformer", "eComformer"], help="with --random")
     p.add_argument("--random", type=int, default=0, help="instead: this many models with random options")
     p.add_argument("--seed", type=int, default=1)
     a = p.parse_args()
@@ -242,7 +256,7 @@ def main():
     os.makedirs(a.out, exist_ok=True)
     if a.random:
         for i in range(a.random):
-            random_model(os.path.join(a.out, f"random_{a.seed + i}.h5"), table, a.seed + i)
+            random_model(os.path.join(a.out, f"random_{a.seed + i}.h5"), table, a.seed + i, a.model)
         return
     for name, write in fixed_cases(a.out, table).items():
         if not a.only or name in a.only:

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Trains iComFormer with the PyTorch reference (tests/reference/comformer.py) the way `gnn_hpc inputs/comformer_perov5.yaml` does,
+"""Trains iComFormer or eComFormer with the PyTorch reference (tests/reference/comformer.py) the way `gnn_hpc inputs/comformer_perov5.yaml` does,
 and prints the errors of the test split: the other half of the accuracy comparison in the README. Needs torch and numpy.
 
-    python tests/reference/train_comformer.py --shared ../shared [--width 64 --epochs 30 --threads 1]
+    python tests/reference/train_comformer.py --shared ../shared [--model eComformer --width 64 --epochs 30 --threads 1]
 
 Same split (Python's shuffle of seed 123), label scaling, loss, AdamW groups, OneCycle with cycling beta1, batch rule and choice of the
 best weights by validation MAE. Weights and batch order come from torch's generator: a run differs from ours as two seeds do.
@@ -32,7 +32,9 @@ def batches_of(ids, size, drop_last):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--shared", default=os.environ.get("GNN_HPC_SHARED", os.path.join(REPOSITORY, "..", "shared")))
+    p.add_argument("--model", default="iComformer", choices=["iComformer", "eComformer"])
     p.add_argument("--dataset", default="perov_5")
+    p.add_argument("--part", default="val", help="file of the data set: DATASET_PART.csv.gz")
     p.add_argument("--k", type=int, default=12)
     p.add_argument("--cutoff", type=float, default=6.0)
     p.add_argument("--width", type=int, default=64, help="node, edge, angle and fc features")
@@ -51,7 +53,7 @@ def main():
     order = random.Random(a.seed)
 
     crystals = os.path.join(a.shared, "data", "crystals")
-    rows = ref.load_dataset(a.dataset, root=crystals)
+    rows = ref.load_dataset(a.dataset, a.part, root=crystals)
     table = ref.load_atom_features(os.path.join(crystals, "cgcnn_atom_features.csv"))
     graphs = [ref.build_graph(r[0], r[1], k=a.k, cutoff=a.cutoff, use_lattice=True) for r in rows]
     labels = np.array([r[3] for r in rows])
@@ -62,7 +64,7 @@ def main():
         return ref.collate([graphs[i] for i in ids], [np.asarray(rows[i][2]) for i in ids], (labels[ids] - mean) / std, table,
                            torch.float32, duplicate=False)
 
-    model = ref.ComFormer("iComformer", node_features=a.width, edge_features=a.width, triplet_input_features=a.width,
+    model = ref.ComFormer(a.model, node_features=a.width, edge_features=a.width, triplet_input_features=a.width,
                           fc_features=a.width)
     steps_per_epoch = max(1, len(train) // a.batch)
     optimiser, schedule = ref.make_optimiser(model, lr=a.learning_rate, weight_decay=a.weight_decay,
@@ -101,7 +103,7 @@ def main():
     last = evaluate(test)
     model.load_state_dict(best_state)
     mae, rmse = evaluate(test)
-    print(json.dumps(dict(dataset=a.dataset, k=a.k, width=a.width, epochs=a.epochs, batch=a.batch, seed=a.seed, threads=a.threads,
+    print(json.dumps(dict(model=a.model, dataset=a.dataset, k=a.k, width=a.width, epochs=a.epochs, batch=a.batch, seed=a.seed, threads=a.threads,
                           best_epoch=best_epoch, validation_mae=best, test_mae=mae, test_rmse=rmse, test_mae_last=last[0],
                           seconds=time.perf_counter() - begin)))
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What the compiler cannot see: tests/style/check.sh {includes|systems|backends|headers|addresses}, run by ctest on the source tree.
+# What the compiler cannot see: tests/style/check.sh {includes|systems|backends|headers|addresses|paths}, run by ctest on the source tree.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -44,5 +44,13 @@ addresses() { # taking the address of an element reads the View, and the host ma
   grep -rnE 'View[123]<[^>]*>\(&' src --include='*.hpp' --include='*.cpp' || true
 }
 
-lines=$("${1:?usage: check.sh includes|systems|backends|headers|addresses}")
+paths() { # what the documentation names is there; NAME stands for any
+  local file name
+  grep -roE '`(src|tests|scripts|cmake|benchmarks|docs)/[A-Za-z0-9_./{},-]+\.[a-z{},]+`' README.md CONTRIBUTING.md docs tests/reference/README.md --include='*.md' |
+    grep -v NAME | tr -d '`' | while IFS=: read -r file name; do
+    for name in $(eval "echo $name"); do [ -e "$name" ] || echo "$file: names $name, which is not there"; done
+  done
+}
+
+lines=$("${1:?usage: check.sh includes|systems|backends|headers|addresses|paths}")
 [ -z "$lines" ] || { echo "rule '$1' is broken by:"; echo "$lines"; exit 1; }

@@ -100,10 +100,10 @@ Outcome verify(const Copy& copy, const std::string& precision = "double") {
 }
 
 /// One file of every system, kind and form of gradients.
-constexpr const char* kFiles[] = {"comformer_iCom_heads.h5",  "comformer_iCom_wide.h5",  "comformer_iCom_single.h5", "comformer_graphs.h5",
-                                  "comformer_other.h5",       "dmpnn_diffpool_plain.h5", "dmpnn_diffpool_pooled.h5", "dmpnn_diffpool_dense.h5",
-                                  "dmpnn_diffpool_graphs.h5", "hgnn_moe_pairs.h5",       "hgnn_moe_gnn.h5",          "hgnn_moe_ghosts.h5",
-                                  "hgnn_moe_couplers.h5",     "hgnn_moe_generate.h5"};
+constexpr const char* kFiles[] = {"comformer_iCom_heads.h5", "comformer_iCom_wide.h5",   "comformer_iCom_single.h5", "comformer_eCom_heads.h5",
+                                  "comformer_graphs.h5",     "comformer_other.h5",       "dmpnn_diffpool_plain.h5",  "dmpnn_diffpool_pooled.h5",
+                                  "dmpnn_diffpool_dense.h5", "dmpnn_diffpool_graphs.h5", "hgnn_moe_pairs.h5",        "hgnn_moe_gnn.h5",
+                                  "hgnn_moe_ghosts.h5",      "hgnn_moe_couplers.h5",     "hgnn_moe_generate.h5"};
 
 bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
 
@@ -259,6 +259,9 @@ const std::map<std::string, std::vector<std::string>> kRequired{
       "trajectory/final_norm/fc_out.weight"}},
     {"comformer_iCom_wide.h5", {"grads_fingerprint/fc_out.weight"}},
     {"comformer_iCom_single.h5", {"loss", "grads/att_layers.3.bn_att.bias"}},
+    {"comformer_eCom_heads.h5",
+     {"loss", "outputs/prediction", "grads_fingerprint/equi_update.nlayer_2.fc.2.weight", "grads/equi_update.nlayer_1.fc.0.weight",
+      "buffers_after/equi_update.bn.running_var", "trajectory/final_norm"}},
     {"comformer_graphs.h5", {"rutile/expected", "rutile/inputs", "rutile/expected/mult", "rutile/expected/lattice_vectors"}},
     {"comformer_other.h5", {"splits", "onecycle", "generator", "splits/n64_seed123/val", "onecycle/steps10/beta1"}},
     {"dmpnn_diffpool_plain.h5",

@@ -110,6 +110,18 @@ INSTANTIATE_TEST_SUITE_P(
                       ModelCase{.name = "empty_share", .atoms = {}}, ModelCase{.name = "empty_share_tables", .atoms = {}, .tables = true}),
     name_of);
 
+/// Numbers of parameters of the published models.
+TEST(Model, DefaultSizesAreThePublishedOnes) {
+  for (const auto& [network, count] : {std::pair{Network::icomformer, std::size_t{4'966'497}}, {Network::ecomformer, std::size_t{5'583'809}}}) {
+    ParamStore<float> store;
+    ModelOptions options;
+    options.network = network;
+    const Model<float> model(store, options, test::random_values(104 * 92, 8));
+    store.finalize(5);
+    EXPECT_EQ(store.num_parameters(), count);
+  }
+}
+
 /// Prediction [G], its parameter gradients and the loss of one training step.
 struct Outcome {
   std::vector<double> prediction, gradients;

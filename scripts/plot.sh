@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Draws RUN_DIR/learning_curve.png from metrics.csv and RUN_DIR/parity*.png (one per target) from predictions.csv and summary.json:
+# Draws RUN_DIR/learning_curve.png from metrics.csv, RUN_DIR/parity*.png (one per target) from predictions.csv and summary.json, and
+# RUN_DIR/sweep.png from sweep.csv (the finished points, the best one in colour):
 #   scripts/plot.sh RUN_DIR
 # Columns are found by their names. Without gnuplot it says so and succeeds: pictures are an extra.
 #
@@ -105,6 +106,14 @@ for i, (name, parts) in enumerate(groups.items()):
     used.add(picture)
     pictures.append(["parity", data, picture + ".png", [shown(name) + ", known", shown(name) + ", predicted", *legend]])
 
+points = [p for p in rows("sweep.csv") if not math.isnan(number(p.get("best_validation")))]
+if points:
+    with open(os.path.join(work, "sweep.dat"), "w") as file:
+        for best in (False, True):  # two blocks, of which gnuplot needs at least a line
+            shares = [(i, number(p["best_validation"])) for i, p in enumerate(points) if (p.get("best") == "best") == best]
+            file.write("".join(f"{i} {value:.9g}\n" for i, value in shares or [(0, math.nan)]) + "\n\n")
+    pictures.append(["sweep", "sweep.dat", "sweep.png", [shown(p["folder"], 60) for p in points]])
+
 with open(os.path.join(work, "list"), "wb") as file:
     for kind, data, picture, texts in pictures:
         for field in (kind, data, picture, str(len(texts)), *texts):
@@ -121,6 +130,13 @@ load "common.gp"; set output ARGV[2]
 set key top right
 set xlabel "epoch"; set ylabel "loss, error"; set logscale y; set format y "%g"
 plot for [i=2:ARGC-1] ARGV[1] using 1:i with linespoints linewidth 2 pointtype 7 pointsize 0.4 title ARGV[i+1] noenhanced
+GNUPLOT
+cat >"$work/sweep.gp" <<'GNUPLOT'
+load "common.gp"; set output ARGV[2]
+set ylabel "best validation value of the metric that decides"; set style fill solid 0.8; set boxwidth 0.7; set xrange [-0.7:ARGC-2.3]; set yrange [0:*]
+set xtics () rotate by 30 right noenhanced; set bmargin 12; set lmargin 18
+do for [i=3:ARGC] { set xtics add (ARGV[i] i-3) }
+plot ARGV[1] index 0 using 1:2 with boxes linecolor "gray" notitle, ARGV[1] index 1 using 1:2 with boxes linecolor "#1f77b4" title "best"
 GNUPLOT
 cat >"$work/parity.gp" <<'GNUPLOT'
 load "common.gp"; set output ARGV[2]

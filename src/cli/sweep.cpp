@@ -3,6 +3,7 @@
 
 #include "base/error.hpp"
 #include "base/subnormals.hpp"
+#include "base/text.hpp"
 #include "base/together.hpp"
 #include "base/yaml_tree.hpp"
 #include "cli/machine.hpp"
@@ -19,6 +20,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <optional>
 #include <set>
 
 namespace gnn_hpc {
@@ -28,6 +30,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t kLongestName = 120;
+constexpr std::size_t kShownMetrics = 4;  ///< in the table for people; sweep.csv has all
 
 /// A metric of a point: the part, the target (any name that the data hold) and what is measured.
 using MetricPlace = std::array<std::string, 3>;
@@ -85,38 +88,99 @@ std::vector<SweepPoint> name_points(const std::vector<std::vector<std::string>>&
   return out;
 }
 
-std::string sweep_csv(const std::string& folder, const std::vector<SweepPoint>& points) {
-  std::vector<std::string> keys;
-  std::vector<MetricPlace> metrics;
-  const auto add = [](auto& names, const auto& name) {
-    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
-  };
-  std::vector<nlohmann::json> summaries;
+namespace {
+
+struct PointResult {
+  std::string status;      ///< "waiting" before its first start
+  nlohmann::json summary;  ///< null unless the run came to its end
+  bool finished() const { return summary.is_object() && (status == "finished" || status == "early_stopped"); }
+
+  /// A number of the summary, null where there is none.
+  nlohmann::json number(const nlohmann::json::json_pointer& at) const {
+    if (!summary.is_object() || !summary.contains(at) || !summary[at].is_number()) return {};
+    return summary[at];
+  }
+};
+
+const nlohmann::json::json_pointer kBestValidation("/best_validation");
+
+std::vector<PointResult> results_of(const std::string& folder, const std::vector<SweepPoint>& points) {
+  std::vector<PointResult> out;
   for (const SweepPoint& point : points) {
-    for (const std::string& o : point.overrides) add(keys, key_and_value(o).first);
-    summaries.push_back(read_json(fmt::format("{}/{}/summary.json", folder, point.name)));
-    const nlohmann::json& s = summaries.back();
-    if (!s.is_object() || !s.contains("parts")) continue;
-    for (const auto& [part, scores] : s["parts"].items()) {
+    PointResult& r = out.emplace_back();
+    r.status = first_line(fmt::format("{}/{}/status", folder, point.name));
+    if (r.status.empty()) r.status = "waiting";
+    r.summary = read_json(fmt::format("{}/{}/summary.json", folder, point.name));
+  }
+  return out;
+}
+
+/// The best of the finished points; none where they do not decide by the same metric.
+std::optional<std::size_t> best_of(const std::vector<PointResult>& results) {
+  std::optional<std::size_t> best;
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    if (!results[i].finished() || results[i].number(kBestValidation).is_null()) continue;
+    if (!best) {
+      best = i;
+      continue;
+    }
+    const nlohmann::json &now = results[i].summary, &then = results[*best].summary;
+    for (const char* key : {"deciding_metric", "larger_is_better"}) {
+      if (now.value(key, nlohmann::json()) != then.value(key, nlohmann::json())) return std::nullopt;
+    }
+    const double a = now["best_validation"], b = then["best_validation"];
+    if (now.value("larger_is_better", false) ? a > b : a < b) best = i;
+  }
+  return best;
+}
+
+/// Metrics of all points in the order of their first appearance.
+std::vector<MetricPlace> metrics_of(const std::vector<PointResult>& results) {
+  std::vector<MetricPlace> out;
+  for (const PointResult& r : results) {
+    if (!r.summary.is_object() || !r.summary.contains("parts")) continue;
+    for (const auto& [part, scores] : r.summary["parts"].items()) {
       if (!scores.contains("targets")) continue;
       for (const auto& [target, values] : scores["targets"].items()) {
         for (const auto& [name, value] : values.items()) {
-          if (name != "count" && value.is_primitive()) add(metrics, MetricPlace{part, target, name});
+          const MetricPlace place{part, target, name};
+          if (name != "count" && value.is_primitive() && std::find(out.begin(), out.end(), place) == out.end()) out.push_back(place);
         }
       }
     }
   }
-  std::string out = "point,folder,status";
+  return out;
+}
+
+nlohmann::json::json_pointer pointer_to(const MetricPlace& p) { return nlohmann::json::json_pointer() / "parts" / p[0] / "targets" / p[1] / p[2]; }
+
+/// Keys of the sweep in the order of their first appearance.
+std::vector<std::string> keys_of(const std::vector<SweepPoint>& points) {
+  std::vector<std::string> out;
+  for (const SweepPoint& point : points) {
+    for (const std::string& o : point.overrides) {
+      if (const std::string key = key_and_value(o).first; std::find(out.begin(), out.end(), key) == out.end()) out.push_back(key);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string sweep_csv(const std::string& folder, const std::vector<SweepPoint>& points) {
+  const std::vector<PointResult> results = results_of(folder, points);
+  const std::optional<std::size_t> best = best_of(results);
+  const std::vector<std::string> keys = keys_of(points);
+  const std::vector<MetricPlace> metrics = metrics_of(results);
+  std::string out = "point,folder,status,best";
   for (const std::string& key : keys) out += "," + csv_field(key);
   out += ",best_epoch,best_validation,seconds";
   for (const MetricPlace& p : metrics) out += "," + csv_field(fmt::format("{}_{}_{}", p[0], p[2], p[1]));
   out += "\n";
   for (std::size_t i = 0; i < points.size(); ++i) {
     const SweepPoint& point = points[i];
-    const nlohmann::json& s = summaries[i];
-    std::string status = first_line(fmt::format("{}/{}/status", folder, point.name));
-    if (status.empty()) status = "waiting";
-    out += fmt::format("{},{},{}", i, csv_field(point.name), csv_field(status));
+    const PointResult& r = results[i];
+    out += fmt::format("{},{},{},{}", i, csv_field(point.name), csv_field(r.status), best == i ? "best" : "");
     for (const std::string& key : keys) {
       std::string value;
       for (const std::string& o : point.overrides) {
@@ -124,16 +188,41 @@ std::string sweep_csv(const std::string& folder, const std::vector<SweepPoint>& 
       }
       out += "," + csv_field(value);
     }
-    const bool finished = s.is_object() && (status == "finished" || status == "early_stopped");
-    const auto number = [&](const nlohmann::json& v) { return finished && v.is_number() ? v.dump() : std::string(); };
-    for (const char* name : {"best_epoch", "best_validation", "seconds"}) {
-      out += "," + (s.is_object() && s.contains(name) ? number(s[name]) : std::string());
-    }
-    for (const MetricPlace& p : metrics) {
-      const nlohmann::json::json_pointer at = nlohmann::json::json_pointer() / "parts" / p[0] / "targets" / p[1] / p[2];
-      out += "," + (s.is_object() && s.contains(at) ? number(s[at]) : std::string());
-    }
+    const auto number = [&](const nlohmann::json::json_pointer& at) {
+      const nlohmann::json value = r.number(at);
+      return r.finished() && !value.is_null() ? value.dump() : std::string();
+    };
+    for (const char* name : {"best_epoch", "best_validation", "seconds"}) out += "," + number(nlohmann::json::json_pointer() / name);
+    for (const MetricPlace& p : metrics) out += "," + number(pointer_to(p));
     out += "\n";
+  }
+  return out;
+}
+
+std::string sweep_table(const std::string& folder, const std::vector<SweepPoint>& points) {
+  const std::vector<PointResult> results = results_of(folder, points);
+  const std::optional<std::size_t> best = best_of(results);
+  std::vector<MetricPlace> metrics = metrics_of(results);
+  std::erase_if(metrics, [](const MetricPlace& p) { return p[0] != "test"; });
+  if (metrics.size() > kShownMetrics) metrics.resize(kShownMetrics);
+  if (std::none_of(results.begin(), results.end(), [](const PointResult& r) { return r.finished(); })) return {};
+
+  std::size_t width = 5;
+  for (const SweepPoint& point : points) width = std::max(width, point.name.size());
+  std::string out = fmt::format("  {:<{}} {:>13} {:>10} {:>15} {:>8}", "point", width, "status", "best epoch", "best validation", "seconds");
+  for (const MetricPlace& p : metrics) out += fmt::format("  {}", printable_name(fmt::format("test {} {}", p[2], p[1])));
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    const PointResult& r = results[i];
+    const auto number = [&](const nlohmann::json::json_pointer& at, int digits) {
+      const nlohmann::json value = r.number(at);
+      return r.finished() && !value.is_null() ? fmt::format("{:.{}g}", value.get<double>(), digits) : std::string("-");
+    };
+    out += fmt::format("\n{} {:<{}} {:>13} {:>10} {:>15} {:>8}", best == i ? '*' : ' ', points[i].name, width, r.status,
+                       number(nlohmann::json::json_pointer("/best_epoch"), 9), number(kBestValidation, 5),
+                       number(nlohmann::json::json_pointer("/seconds"), 4));
+    for (const MetricPlace& p : metrics) {
+      out += fmt::format("  {:>{}}", number(pointer_to(p), 5), printable_name(fmt::format("test {} {}", p[2], p[1])).size());
+    }
   }
   return out;
 }
@@ -168,6 +257,11 @@ class Sweep {
       const int code = run_point(i);
       if (code == static_cast<int>(Exit::stopped)) return code;
       worst = std::max(worst, code);
+    }
+    if (comm_.is_root()) {
+      if (const std::string table = sweep_table(base_.run.dir, points_); !table.empty() && !replicates_) {
+        log_info("sweep: the best by validation is marked\n{}", table);
+      }
     }
     log_info("sweep: results in {}/sweep.csv", base_.run.dir);
     if (replicates_ && comm_.is_root()) {

@@ -19,9 +19,13 @@ struct SweepPoint {
 /// Names are made of the values, not of the position, so that results stay valid when the sweep grows. Unique.
 std::vector<SweepPoint> name_points(const std::vector<std::vector<std::string>>& points);
 
-/// `sweep.csv`: one row per point with its values, status (waiting | running | finished | early_stopped | diverged | failed), best
-/// epoch and the metrics of each part, from the `summary.json` and `status` of the sub-folders.
+/// `sweep.csv`: one row per point with its status (waiting | running | finished | early_stopped | diverged | failed), whether it is the best of
+/// those that are finished (by the validation metric that decides in training, where all points have the same), its values, best epoch and
+/// the metrics of each part, from the `summary.json` and `status` of the sub-folders.
 std::string sweep_csv(const std::string& folder, const std::vector<SweepPoint>& points);
+
+/// The same for people: point, best epoch, deciding metric, test metrics, seconds; `*` before the best one. Empty if no point is finished.
+std::string sweep_table(const std::string& folder, const std::vector<SweepPoint>& points);
 
 /// Runs the points one after the other (or one of them), each in `run.dir`/NAME. Points that are finished with the same options are
 /// skipped, interrupted ones continue; a point that diverges or fails is noted and the next one runs.

@@ -103,6 +103,7 @@ std::string summary_json(const SummaryInfo& info, const TrainState& state, const
   out["steps"] = state.step;
   out["best_epoch"] = state.best_epoch;
   out["deciding_metric"] = info.deciding_metric;
+  out["larger_is_better"] = info.larger_is_better;
   out["best_validation"] = state.best_metric;
   out["skipped_steps"] = static_cast<std::int64_t>(state.skipped);
   out["skipped_records"] = info.skipped_records;

@@ -42,6 +42,7 @@ struct SummaryInfo {
   std::int64_t epochs = 0, parameters = 0, ranks = 1, skipped_records = 0;
   double seconds = 0.0;  ///< wall time of the run over all its starts, reading of the data included; see docs/run_folder.md
   std::optional<RepeatedInputs> repeated{};
+  bool larger_is_better = false;  ///< of the deciding metric
 };
 /// `summary.json`; numbers that are not finite are null.
 std::string summary_json(const SummaryInfo& info, const TrainState& state, const std::vector<PartScore>& parts,

@@ -476,7 +476,8 @@ class Trainer {
                              comm_.size(),
                              static_cast<std::int64_t>(task_.skipped().size()),
                              run_seconds(),
-                             repeated_};
+                             repeated_,
+                             !task_.deciding().loss && task_.deciding().larger_is_better};
       folder_.write("summary.json", summary_json(info, state_, result.parts, targets, records.target_kind()));
       Requeue::forget(folder_);
     });

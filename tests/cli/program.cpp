@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The built program as a user runs it: exit codes, messages, files.
+#include "base/config.hpp"
 #include "base/subnormals.hpp"
 #include "cli/program_fixture.hpp"
 #include "io/smiles.hpp"
@@ -266,6 +267,12 @@ TEST_F(Program, SaysWhoMultipliesAndWhatBecomesOfSubnormalNumbers) {
 
 TEST_F(Program, BenchCountsSubnormalOperandsByLayer) {
   ASSERT_EQ(run(tiny("train", {"train.epochs=1"})).code, 0);
+  if (!kExecIsHost) {
+    const Outcome refused = run(tiny("bench", {"--what", "subnormals"}));
+    EXPECT_EQ(refused.code, 2) << refused.out;
+    EXPECT_NE(refused.err.find("computes on a device"), std::string::npos) << refused.err;
+    return;
+  }
   const Outcome r = run(tiny("bench", {"--what", "subnormals", "--batch", "8", "--checkpoint", "run"}));
   ASSERT_EQ(r.code, 0) << r.err;
   const auto j = nlohmann::json::parse(r.out);
@@ -305,6 +312,30 @@ TEST_F(Program, ADivergingRunEndsWithFour) {
   EXPECT_NE(r.err.find("not finite"), std::string::npos) << r.err;
 }
 
+/// As the tasks of a job array do; models whose graphs are the same among them.
+TEST_F(Program, PointsThatStartTogetherShareOneCache) {
+  write("sweep.yaml", slurp(GNN_HPC_SOURCE_DIR "/inputs/tiny_comformer.yaml") + "\nsweep:\n  grid:\n    model.name: [iComFormer, eComFormer]\n");
+  const auto point = [&](const std::string& number) {
+    return start_any({"sh", "-c", "exec \"$0\" \"$@\" >point" + number + ".log 2>&1", GNN_HPC_PROGRAM, "sweep", "sweep.yaml",
+                      "data.path=" GNN_HPC_SOURCE_DIR "/inputs/data/compounds.csv", "run.dir=s", "data.cache_dir=cache", "train.epochs=1",
+                      "model.node_features=4", "--point", number});
+  };
+  const pid_t first = point("0"), second = point("1");
+  EXPECT_EQ(wait_for(first).code, 0) << read("point0.log");
+  EXPECT_EQ(wait_for(second).code, 0) << read("point1.log");
+  int built = 0, used = 0;
+  for (const char* log : {"point0.log", "point1.log"}) {
+    const std::string text = read(log);
+    used += text.find("graphs: using ") != std::string::npos;
+    built += text.find("crystals/s") != std::string::npos;
+  }
+  EXPECT_EQ(built, 1);
+  EXPECT_EQ(used, 1);
+  const auto caches =
+      std::count_if(fs::directory_iterator(folder_ / "cache"), {}, [](const auto& entry) { return entry.path().extension() == ".h5"; });
+  EXPECT_EQ(caches, 1);
+}
+
 TEST_F(Program, SweepsRunEveryPointOnce) {
   write("sweep.yaml",
         slurp(GNN_HPC_SOURCE_DIR "/inputs/tiny_comformer.yaml") + "\nsweep:\n  grid:\n    train.learning_rate: [1e-3, 1e-4]\n    run.seed: [1, 2]\n");
@@ -330,6 +361,8 @@ TEST_F(Program, SweepsRunEveryPointOnce) {
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5);
   EXPECT_EQ(csv.find("waiting"), std::string::npos) << csv;
   EXPECT_NE(csv.find("test_mae_formation_enthalpy_ev_per_atom"), std::string::npos) << csv;
+
+  EXPECT_NE(all.out.find("\n* learning_rate="), std::string::npos) << all.out;
 
   const Outcome typo = run(with({"sweep.grid={train.epohcs: [1]}"}));
   EXPECT_EQ(typo.code, 2);

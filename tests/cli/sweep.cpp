@@ -2,11 +2,14 @@
 #include "cli/sweep.hpp"
 
 #include "base/error.hpp"
+#include "support/paths.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include <unistd.h>
 
@@ -83,11 +86,43 @@ TEST(Sweep, TableTellsWhatIsDone) {
   std::ofstream(folder / "seed=2/status") << "diverged\n";
   std::ofstream(folder / "seed=2/summary.json") << "{ broken";
   EXPECT_EQ(sweep_csv(folder.string(), name_points({{"run.seed=1"}, {"run.seed=2"}, {"run.seed=3"}})),
-            "point,folder,status,run.seed,best_epoch,best_validation,seconds,\"test_mae_a,b/c\"\n"
-            "0,seed=1,finished,1,7,0.25,3.5,0.5\n"
-            "1,seed=2,diverged,2,,,,\n"
-            "2,seed=3,waiting,3,,,,\n");
+            "point,folder,status,best,run.seed,best_epoch,best_validation,seconds,\"test_mae_a,b/c\"\n"
+            "0,seed=1,finished,best,1,7,0.25,3.5,0.5\n"
+            "1,seed=2,diverged,,2,,,,\n"
+            "2,seed=3,waiting,,3,,,,\n");
   fs::remove_all(folder);
+}
+
+/// By the metric that decides, in its direction; points that decide by another cannot be compared.
+TEST(Sweep, TheBestPointIsMarked) {
+  const test::TemporaryFolder folder;
+  const auto points = name_points({{"run.seed=1"}, {"run.seed=2"}, {"run.seed=3"}});
+  const auto finish = [&](int seed, double value, const char* metric, bool larger) {
+    const auto run = folder / ("seed=" + std::to_string(seed));
+    std::filesystem::create_directories(run);
+    std::ofstream(run / "status") << "finished\n";
+    std::ofstream(run / "summary.json") << fmt::format(
+        R"({{"best_epoch": 7, "best_validation": {}, "deciding_metric": "{}", "larger_is_better": {}, "parts": {{"test": {{"targets": {{"a": {{"mae": 0.5}}}}}}}}}})",
+        value, metric, larger);
+  };
+  const auto marked = [&] {
+    std::string out;
+    std::istringstream table(sweep_table(folder.path().string(), points));
+    for (std::string line; std::getline(table, line);) {
+      if (line[0] == '*') out += line.substr(2, 6);
+    }
+    return out;
+  };
+  EXPECT_EQ(sweep_table(folder.path().string(), points), "");
+  for (const bool larger : {false, true}) {
+    finish(1, 0.5, "mae", larger);
+    finish(2, 0.25, "mae", larger);
+    EXPECT_EQ(marked(), larger ? "seed=1" : "seed=2");
+  }
+  finish(3, 0.9, "loss", true);
+  EXPECT_EQ(marked(), "");
+  const std::string table = sweep_table(folder.path().string(), points);
+  EXPECT_NE(table.find("test mae a"), std::string::npos) << table;
 }
 
 }  // namespace

@@ -20,8 +20,8 @@ while (($#)); do
       ;;
     -D*) options+=("$1") ;;
     -h | --help) sed -n '3,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
-    openmp | serial | cuda | hip | debug | asan | tsan) preset=$1 ;;
-    *) echo "build: unknown argument '$1' (presets: openmp serial cuda hip debug asan tsan)" >&2; exit 2 ;;
+    openmp | serial | cuda | hip | device | debug | asan | tsan) preset=$1 ;;
+    *) echo "build: unknown argument '$1' (presets: openmp serial cuda hip device debug asan tsan)" >&2; exit 2 ;;
   esac
   shift
 done
@@ -44,6 +44,7 @@ case $preset in
     variant=(--hip "${GNN_HPC_ARCH:=gfx90a}")
     options+=("-DGNN_HPC_ARCH=$GNN_HPC_ARCH")
     ;;
+  device) variant=(--openmp) ;;
   debug | asan) variant=(--debug) ;;
   *) variant=("--$preset") ;;
 esac

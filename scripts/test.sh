@@ -8,7 +8,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 preset=openmp
 case ${1:-} in
-  openmp | serial | cuda | hip | debug | asan | tsan) preset=$1; shift ;;
+  openmp | serial | cuda | hip | device | debug | asan | tsan) preset=$1; shift ;;
 esac
 options=()
 while [[ ${1:-} == -D*=* ]]; do options+=("$1"); shift; done

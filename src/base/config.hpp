@@ -35,8 +35,22 @@ using Rows = Kokkos::RangePolicy<Exec, Kokkos::IndexType<int>>;
 using RowMajor2 = Kokkos::MDRangePolicy<Exec, Kokkos::Rank<2, Kokkos::Iterate::Right, Kokkos::Iterate::Right>, Kokkos::IndexType<int>>;
 using RowMajor3 = Kokkos::MDRangePolicy<Exec, Kokkos::Rank<3, Kokkos::Iterate::Right, Kokkos::Iterate::Right>, Kokkos::IndexType<int>>;
 
-/// True where kernels run on the host: Views are host pointers and no transfer is needed.
-inline constexpr bool kExecIsHost = Kokkos::SpaceAccessibility<Kokkos::HostSpace, Memory>::accessible;
+/// True where kernels run on the processor that runs the program: Views are its pointers and no transfer is needed. Asks for the execution space:
+/// memory that both reach (GH200, MI300A) does not make a GPU a host. False in the preset `device`, which takes on a CPU every branch that a GPU
+/// takes, so that tests reach them.
+#if defined(GNN_HPC_DEVICE_PATH)
+inline constexpr bool kExecIsHost = false;
+#else
+inline constexpr bool kExecIsHost = std::is_same_v<Exec, Kokkos::DefaultHostExecutionSpace>;
+#endif
+
+/// Threads of a team: Kokkos' choice for the backend (one on a CPU). In the preset `device` two where there are two, so that a missing barrier or
+/// a race between the threads of a team can show.
+#if defined(GNN_HPC_DEVICE_PATH)
+inline int team_size() { return Exec().concurrency() > 1 ? 2 : 1; }
+#else
+inline Kokkos::AUTO_t team_size() { return {}; }
+#endif
 
 /// Where the chain of operations on one chunk of rows runs. On a CPU one thread takes a chunk from end to end, so that activations
 /// stay in its second-level cache between operations and no thread waits for another; a GPU wants everything at once.
@@ -45,8 +59,8 @@ using ChunkTeam = Kokkos::TeamPolicy<ChunkExec>::member_type;
 /// Rows of such a chunk.
 inline constexpr int kChunkRows = kExecIsHost ? 192 : INT_MAX;
 
-// Exec and ChunkExec are one type: on a GPU, and in a build without threads.
-#if defined(KOKKOS_ENABLE_CUDA) || defined(KOKKOS_ENABLE_HIP) || !defined(KOKKOS_ENABLE_OPENMP)
+// Exec and ChunkExec are one type: on a GPU or its path, and in a build without threads.
+#if defined(GNN_HPC_DEVICE_PATH) || defined(KOKKOS_ENABLE_CUDA) || defined(KOKKOS_ENABLE_HIP) || !defined(KOKKOS_ENABLE_OPENMP)
 #define GNN_HPC_ONE_EXEC
 #endif
 
@@ -54,6 +68,8 @@ inline constexpr int kChunkRows = kExecIsHost ? 192 : INT_MAX;
 inline constexpr const char* kBackendName = "CUDA";
 #elif defined(KOKKOS_ENABLE_HIP)
 inline constexpr const char* kBackendName = "HIP";
+#elif defined(GNN_HPC_DEVICE_PATH)
+inline constexpr const char* kBackendName = "OpenMP on the path of devices";
 #elif defined(KOKKOS_ENABLE_OPENMP)
 inline constexpr const char* kBackendName = "OpenMP";
 #else

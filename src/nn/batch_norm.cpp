@@ -99,7 +99,7 @@ struct BlockGradientSums {
 void merge_once(const Exec& exec, View2<double> partial, View1<double> weight, View2<double> merged, View1<double> merged_weight) {
   const int items = partial.extent_int(0), width = partial.extent_int(1) / 2;
   Kokkos::parallel_for(
-      "gnn_hpc::BatchNorm::merge", Kokkos::TeamPolicy<Exec>(exec, merged.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::BatchNorm::merge", Kokkos::TeamPolicy<Exec>(exec, merged.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int b = team.league_rank();
         const int begin = b * kBlock, end = begin + kBlock < items ? begin + kBlock : items;
         each_strip(team, width, MergeMoments{partial, merged, weight, b, begin, end, width});
@@ -243,7 +243,7 @@ typename BatchNorm<T>::Saved BatchNorm<T>::statistics_of(Step<T>& step, View2<T>
   const auto partial = step.arena.template matrix<double>(blocks, 2 * static_cast<std::size_t>(width));
   const auto weights = step.arena.template array<double>(blocks);
   Kokkos::parallel_for(
-      "gnn_hpc::BatchNorm::moments", Kokkos::TeamPolicy<Exec>(step.exec, blocks, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::BatchNorm::moments", Kokkos::TeamPolicy<Exec>(step.exec, blocks, team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int b = team.league_rank();
         const int begin = b * kBlock, end = begin + kBlock < rows ? begin + kBlock : rows;
         each_strip(team, width, BlockMoments<T>{x, row_weight, partial, b, begin, end, width});
@@ -264,7 +264,7 @@ void BatchNorm<T>::backward_of(Step<T>& step, View2<T> x, View1<T> row_weight, c
   const auto partial = step.arena.template matrix<double>(blocks, 2 * static_cast<std::size_t>(width));
   const auto mean = saved.mean, rstd = saved.rstd;
   Kokkos::parallel_for(
-      "gnn_hpc::BatchNorm::gradient_sums", Kokkos::TeamPolicy<Exec>(step.exec, blocks, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::BatchNorm::gradient_sums", Kokkos::TeamPolicy<Exec>(step.exec, blocks, team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int b = team.league_rank();
         const int begin = b * kBlock, end = begin + kBlock < rows ? begin + kBlock : rows;
         each_strip(team, width, BlockGradientSums<T>{x, dy, mean, rstd, partial, b, begin, end, width});
@@ -272,7 +272,7 @@ void BatchNorm<T>::backward_of(Step<T>& step, View2<T> x, View1<T> row_weight, c
   const Coefficients k = backward_sums(step, partial, saved);
   const auto scale = saved.scale;
   Kokkos::parallel_for(
-      "gnn_hpc::BatchNorm::backward", Kokkos::TeamPolicy<Exec>(step.exec, rows, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::BatchNorm::backward", Kokkos::TeamPolicy<Exec>(step.exec, rows, team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         const double w = row_weight.extent(0) > 0 ? static_cast<double>(row_weight(r)) : 1.0;
         each_channel(team, width, [&](const int c) {

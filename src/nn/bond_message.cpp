@@ -15,7 +15,7 @@ void first_states(const ChunkExec& exec, const MessagePlan<T>& plan, View2<T> a,
   const auto node = plan.h0_node, edge = plan.h0_edge;
   const int width = h0.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::BondMessage::h0", Kokkos::TeamPolicy<ChunkExec>(exec, end - begin, Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::BondMessage::h0", Kokkos::TeamPolicy<ChunkExec>(exec, end - begin, team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = begin + team.league_rank();
         const T *x = &a(node.extent(0) == 0 ? r : node(r), 0), *e = &b(edge.extent(0) == 0 ? r : edge(r), 0);
         T *pre = &h0(r, 0), *out = &h(r, 0);
@@ -34,7 +34,7 @@ void next_states(const ChunkExec& exec, const Gather<T>& gather, View2<T> x, Vie
   const int width = h.extent_int(1);
   const RowSum<T> sum(gather, x);
   Kokkos::parallel_for(
-      "gnn_hpc::BondMessage::states", Kokkos::TeamPolicy<ChunkExec>(exec, end - begin, Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::BondMessage::states", Kokkos::TeamPolicy<ChunkExec>(exec, end - begin, team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = begin + team.league_rank();
         T* y = &h(r, 0);
         sum(team, width, r, y);
@@ -48,7 +48,7 @@ template <class T>
 void finish_states(const ChunkExec& exec, View2<T> base, View1<int> base_row, const Dropout<T>& dropout, View2<T> y, int begin, int end) {
   const int width = y.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::BondMessage::z", Kokkos::TeamPolicy<ChunkExec>(exec, end - begin, Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::BondMessage::z", Kokkos::TeamPolicy<ChunkExec>(exec, end - begin, team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = begin + team.league_rank();
         relu_row(team, width, &y(r, 0), &base(base_row.extent(0) == 0 ? r : base_row(r), 0));
         dropout.apply(team, width, r, &y(r, 0));
@@ -60,7 +60,7 @@ template <class T>
 void through_relu(const ChunkExec& exec, View2<T> y, View2<T> dy, T scale, int begin, int end) {
   const int width = y.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::BondMessage::relu_backward", Kokkos::TeamPolicy<ChunkExec>(exec, end - begin, Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::BondMessage::relu_backward", Kokkos::TeamPolicy<ChunkExec>(exec, end - begin, team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = begin + team.league_rank();
         relu_row_backward(team, width, &dy(r, 0), &y(r, 0), scale);
       });
@@ -70,7 +70,7 @@ template <class T>
 void add_bias_rows(const Exec& exec, View2<T> x, View1<T> bias) {
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::BondMessage::bias", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::BondMessage::bias", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         each_channel(team, width, [&](const int c) { x(r, c) += bias(c); });
       });

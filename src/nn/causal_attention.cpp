@@ -16,7 +16,7 @@ template <class T>
 void pack(const ChunkExec& exec, View2<T> x, View1<T> bias, int column, T factor, View2<T> out) {
   const int width = out.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::CausalAttention::pack", Kokkos::TeamPolicy<ChunkExec>(exec, out.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::CausalAttention::pack", Kokkos::TeamPolicy<ChunkExec>(exec, out.extent_int(0), team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         const T* from = &x(r, column);
         const T* b = &bias(column);
@@ -29,8 +29,7 @@ template <class T>
 void unpack(const ChunkExec& exec, View2<T> from, int column, T factor, View2<T> x) {
   const int width = from.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::CausalAttention::unpack", Kokkos::TeamPolicy<ChunkExec>(exec, from.extent_int(0), Kokkos::AUTO),
-      KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::CausalAttention::unpack", Kokkos::TeamPolicy<ChunkExec>(exec, from.extent_int(0), team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         const T* y = &from(r, 0);
         T* to = &x(r, column);
@@ -44,7 +43,7 @@ void softmax(const ChunkExec& exec, View2<T> s, int q0, View1<std::uint8_t> key,
   const int columns = s.extent_int(1);
   const bool masked = key.extent(0) > 0;
   Kokkos::parallel_for(
-      "gnn_hpc::CausalAttention::softmax", Kokkos::TeamPolicy<ChunkExec>(exec, s.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::CausalAttention::softmax", Kokkos::TeamPolicy<ChunkExec>(exec, s.extent_int(0), team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank(), n = q0 + r + 1;
         T* row = &s(r, 0);
         const std::uint8_t* allowed = masked ? key.data() : nullptr;
@@ -88,7 +87,7 @@ void softmax_again(const ChunkExec& exec, View2<T> s, int q0, View1<std::uint8_t
   const int columns = s.extent_int(1);
   const bool masked = key.extent(0) > 0;
   Kokkos::parallel_for(
-      "gnn_hpc::CausalAttention::softmax_again", Kokkos::TeamPolicy<ChunkExec>(exec, s.extent_int(0), Kokkos::AUTO),
+      "gnn_hpc::CausalAttention::softmax_again", Kokkos::TeamPolicy<ChunkExec>(exec, s.extent_int(0), team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         T* row = &s(r, 0);
@@ -109,7 +108,7 @@ template <class T>
 void drop(const ChunkExec& exec, View2<T> p, int q0, const RandomMask& mask, std::uint64_t sequence, View2<T> out) {
   const int columns = p.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::CausalAttention::drop", Kokkos::TeamPolicy<ChunkExec>(exec, p.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::CausalAttention::drop", Kokkos::TeamPolicy<ChunkExec>(exec, p.extent_int(0), team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         const T* from = &p(r, 0);
         T* to = &out(r, 0);
@@ -123,7 +122,7 @@ template <class T>
 void score_gradient(const ChunkExec& exec, View2<T> p, View2<T> dropped, View2<T> dcontext, View2<T> context, int column, int width, View2<T> dp) {
   const int columns = p.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::CausalAttention::score_gradient", Kokkos::TeamPolicy<ChunkExec>(exec, p.extent_int(0), Kokkos::AUTO),
+      "gnn_hpc::CausalAttention::score_gradient", Kokkos::TeamPolicy<ChunkExec>(exec, p.extent_int(0), team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         const T* g = &dcontext(r, column);

@@ -16,7 +16,7 @@ template <class T>
 void add_copies(const Exec& exec, View2<T> copies, View2<T> total) {
   const int rows = total.extent_int(0), width = total.extent_int(1), lanes = copies.extent_int(0) / rows;
   Kokkos::parallel_for(
-      "gnn_hpc::LaneSums::finish", Kokkos::TeamPolicy<Exec>(exec, rows, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::LaneSums::finish", Kokkos::TeamPolicy<Exec>(exec, rows, team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         for (int l = 0; l < lanes; ++l) {
           each_channel(team, width, [&](const int c) { total(r, c) += copies(l * rows + r, c); });

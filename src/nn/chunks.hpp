@@ -79,7 +79,7 @@ template <class T>
 void column_sums(const ChunkExec& exec, View2<T> x, View1<double> sums) {
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::column_sums::chunk", Kokkos::TeamPolicy<ChunkExec>(exec, 1, Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::column_sums::chunk", Kokkos::TeamPolicy<ChunkExec>(exec, 1, team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         each_strip(team, width, ColumnSums<T>{x, sums});
       });
 }

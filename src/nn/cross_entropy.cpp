@@ -26,7 +26,7 @@ void row_losses(const ChunkExec& exec, View2<T> z, View1<T> bias, View1<int> tar
   const int width = z.extent_int(1);
   const double inverse_divisor = 1.0 / divisor;
   Kokkos::parallel_for(
-      "gnn_hpc::VocabularyHead::loss", Kokkos::TeamPolicy<ChunkExec>(exec, z.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::VocabularyHead::loss", Kokkos::TeamPolicy<ChunkExec>(exec, z.extent_int(0), team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank(), wanted = target(r);
         T* row = &z(r, 0);
         const T* b = bias.data();
@@ -78,7 +78,7 @@ template <class T>
 void add_columns(const ChunkExec& exec, View2<T> x, View2<T> total) {
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::VocabularyHead::bias", Kokkos::TeamPolicy<ChunkExec>(exec, 1, Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::VocabularyHead::bias", Kokkos::TeamPolicy<ChunkExec>(exec, 1, team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         each_strip(team, width, AddColumns<T>{x, total});
       });
 }

@@ -281,7 +281,7 @@ struct PoolBackward {
 template <class F>
 void for_each_row(const char* label, const Exec& exec, int rows, const F& f) {
   Kokkos::parallel_for(
-      label, Kokkos::TeamPolicy<Exec>(exec, rows, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) { f.at(team, team.league_rank()); });
+      label, Kokkos::TeamPolicy<Exec>(exec, rows, team_size()), KOKKOS_LAMBDA(const Team& team) { f.at(team, team.league_rank()); });
 }
 
 }  // namespace

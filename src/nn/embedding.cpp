@@ -29,7 +29,7 @@ template <class T>
 void add_buckets(const Exec& exec, View1<int> id, View1<int> ptr, View1<int> row, View2<T> dy, View2<T> dweight) {
   const int width = dy.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::Embedding::backward", Kokkos::TeamPolicy<Exec>(exec, id.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::Embedding::backward", Kokkos::TeamPolicy<Exec>(exec, id.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int u = team.league_rank();
         each_strip(team, width, BucketSum<T>{row, dy, dweight, ptr(u), ptr(u + 1), id(u)});
       });

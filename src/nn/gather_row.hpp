@@ -78,7 +78,7 @@ void gather_rows(const Space& exec, const Gather<T>& gather, View2<T> x, View2<T
   const int width = y.extent_int(1);
   const RowSum<T> sum(gather, x);
   Kokkos::parallel_for(
-      "gnn_hpc::gather_rows", Kokkos::TeamPolicy<Space>(exec, end - begin, Kokkos::AUTO),
+      "gnn_hpc::gather_rows", Kokkos::TeamPolicy<Space>(exec, end - begin, team_size()),
       KOKKOS_LAMBDA(const typename Kokkos::TeamPolicy<Space>::member_type& team) {
         const int r = begin + team.league_rank();
         sum(team, width, r, &y(r, 0), accumulate);

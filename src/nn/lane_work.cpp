@@ -45,7 +45,7 @@ struct AddColumns {
 template <class T>
 void add_columns(const ChunkExec& exec, View2<T> dy, View1<T> db) {
   const int strips = (dy.extent_int(1) + kStrip - 1) / kStrip;
-  Kokkos::parallel_for("gnn_hpc::WeightGradients::bias", Kokkos::TeamPolicy<ChunkExec>(exec, strips, Kokkos::AUTO), AddColumns<T>{dy, db});
+  Kokkos::parallel_for("gnn_hpc::WeightGradients::bias", Kokkos::TeamPolicy<ChunkExec>(exec, strips, team_size()), AddColumns<T>{dy, db});
 }
 
 int share(int n, int lane, int lanes) { return static_cast<int>(static_cast<long>(n) * lane / lanes); }

@@ -61,7 +61,7 @@ template <class T, class Space>
 void affine_sums(const Space& exec, View2<T> xh, View2<T> dy, View1<double> partial) {
   const int width = dy.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::LayerNorm::affine_sums", Kokkos::TeamPolicy<Space>(exec, 1, Kokkos::AUTO), KOKKOS_LAMBDA(const TeamOf<Space>& team) {
+      "gnn_hpc::LayerNorm::affine_sums", Kokkos::TeamPolicy<Space>(exec, 1, team_size()), KOKKOS_LAMBDA(const TeamOf<Space>& team) {
         each_strip(team, width, AffineSums<T>{xh, dy, partial, width});
       });
 }
@@ -70,7 +70,7 @@ template <class T, class Space>
 void rows_backward(const Space& exec, View2<T> xh, View1<T> rdev, View2<T> dy, View1<T> gamma, View2<T> dx, T beta) {
   const int width = dy.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::LayerNorm::backward", Kokkos::TeamPolicy<Space>(exec, dy.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const TeamOf<Space>& team) {
+      "gnn_hpc::LayerNorm::backward", Kokkos::TeamPolicy<Space>(exec, dy.extent_int(0), team_size()), KOKKOS_LAMBDA(const TeamOf<Space>& team) {
         const int r = team.league_rank();
         const T *g = &dy(r, 0), *x = &xh(r, 0), *w = gamma.data();
         T* out = &dx(r, 0);
@@ -90,7 +90,7 @@ template <class T>
 void fold_rows(const Exec& exec, View2<T> weight, View1<T> bias, View1<T> gamma, View1<T> beta, View2<T> folded, View1<T> folded_bias) {
   const int width = weight.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::AffineFold::forward", Kokkos::TeamPolicy<Exec>(exec, weight.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::AffineFold::forward", Kokkos::TeamPolicy<Exec>(exec, weight.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int n = team.league_rank();
         const T* w = &weight(n, 0);
         T* out = &folded(n, 0);
@@ -105,7 +105,7 @@ template <class T>
 void unfold_rows(const Exec& exec, View1<T> gamma, View1<T> beta, View2<T> dfolded, View1<T> dfolded_bias, View2<T> dweight, View1<T> dbias) {
   const int width = dweight.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::AffineFold::backward", Kokkos::TeamPolicy<Exec>(exec, dweight.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::AffineFold::backward", Kokkos::TeamPolicy<Exec>(exec, dweight.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int n = team.league_rank();
         const T* g = &dfolded(n, 0);
         T* out = &dweight(n, 0);
@@ -143,7 +143,7 @@ void affine_gradient(const Exec& exec, View2<T> weight, View2<T> dfolded, View1<
   const int width = weight.extent_int(1);
   const int pieces = (width + 31) / 32;
   Kokkos::parallel_for(
-      "gnn_hpc::AffineFold::affine_gradient", Kokkos::TeamPolicy<Exec>(exec, pieces, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::AffineFold::affine_gradient", Kokkos::TeamPolicy<Exec>(exec, pieces, team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int begin = team.league_rank() * 32, end = begin + 32 < width ? begin + 32 : width;
         const AffineGradient<T> sum{weight, dfolded, dfolded_bias, dgamma, dbeta};
         if constexpr (kExecIsHost) {
@@ -170,7 +170,7 @@ template <class Space>
 void LayerNorm<T>::normalise(const Space& exec, View2<T> x, View2<T> xh, View1<T> rdev) {
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::LayerNorm::normalise", Kokkos::TeamPolicy<Space>(exec, x.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const TeamOf<Space>& team) {
+      "gnn_hpc::LayerNorm::normalise", Kokkos::TeamPolicy<Space>(exec, x.extent_int(0), team_size()), KOKKOS_LAMBDA(const TeamOf<Space>& team) {
         const int r = team.league_rank();
         const T* from = &x(r, 0);
         T* to = &xh(r, 0);
@@ -186,7 +186,7 @@ template <class Space>
 void LayerNorm<T>::normalise_keep(const Space& exec, View2<T> x, View2<T> xh, View1<T> mean, View1<T> rdev) {
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::LayerNorm::normalise_keep", Kokkos::TeamPolicy<Space>(exec, x.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const TeamOf<Space>& team) {
+      "gnn_hpc::LayerNorm::normalise_keep", Kokkos::TeamPolicy<Space>(exec, x.extent_int(0), team_size()), KOKKOS_LAMBDA(const TeamOf<Space>& team) {
         const int r = team.league_rank();
         const T* from = &x(r, 0);
         T* to = &xh(r, 0);
@@ -205,7 +205,7 @@ template <class Space>
 void LayerNorm<T>::normalise_with(const Space& exec, View2<T> x, View1<T> mean, View1<T> rdev, View2<T> xh) {
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::LayerNorm::normalise_with", Kokkos::TeamPolicy<Space>(exec, x.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const TeamOf<Space>& team) {
+      "gnn_hpc::LayerNorm::normalise_with", Kokkos::TeamPolicy<Space>(exec, x.extent_int(0), team_size()), KOKKOS_LAMBDA(const TeamOf<Space>& team) {
         const int r = team.league_rank();
         const T* from = &x(r, 0);
         T* to = &xh(r, 0);
@@ -220,7 +220,7 @@ void LayerNorm<T>::affine(const Space& exec, View2<T> xh, View2<T> y) const {
   const int width = xh.extent_int(1);
   const View1<T> gamma = weight.value1(), beta = bias.value1();
   Kokkos::parallel_for(
-      "gnn_hpc::LayerNorm::affine", Kokkos::TeamPolicy<Space>(exec, xh.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const TeamOf<Space>& team) {
+      "gnn_hpc::LayerNorm::affine", Kokkos::TeamPolicy<Space>(exec, xh.extent_int(0), team_size()), KOKKOS_LAMBDA(const TeamOf<Space>& team) {
         const int r = team.league_rank();
         const T* from = &xh(r, 0);
         T* to = &y(r, 0);
@@ -233,7 +233,7 @@ template <class Space>
 void LayerNorm<T>::backward_hat(const Space& exec, View2<T> xh, View1<T> rdev, View2<T> g, View2<T> dx, T beta) {
   const int width = g.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::LayerNorm::backward_hat", Kokkos::TeamPolicy<Space>(exec, g.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const TeamOf<Space>& team) {
+      "gnn_hpc::LayerNorm::backward_hat", Kokkos::TeamPolicy<Space>(exec, g.extent_int(0), team_size()), KOKKOS_LAMBDA(const TeamOf<Space>& team) {
         const int r = team.league_rank();
         row_backward(team, &xh(r, 0), &g(r, 0), rdev(r), beta, width, &dx(r, 0));
       });

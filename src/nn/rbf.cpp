@@ -15,7 +15,7 @@ void expand(const Exec& exec, View1<double> s, double low, double high, View2<T>
   const int bins = phi.extent_int(1);
   const double spacing = (high - low) / (bins - 1), gamma = 1.0 / spacing;
   Kokkos::parallel_for(
-      "gnn_hpc::RadialBasis::expand", Kokkos::TeamPolicy<Exec>(exec, phi.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::RadialBasis::expand", Kokkos::TeamPolicy<Exec>(exec, phi.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         const double x = s(r);
         each_channel(team, bins, [&](const int m) {
@@ -29,7 +29,7 @@ template <class T>
 void bias_softplus(const Exec& exec, View1<T> bias, View2<T> y) {
   const int width = y.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::RadialBasis::softplus", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::RadialBasis::softplus", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         each_channel(team, width, [&](const int c) { y(r, c) = softplus(y(r, c) + bias(c)); });
       });

@@ -38,7 +38,7 @@ template <class T>
 void sum_pieces(const Exec& exec, const RowMap<T>& map, View2<T> dy, View2<T> partial) {
   const int width = dy.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::RowMap::pieces", Kokkos::TeamPolicy<Exec>(exec, map.piece_ptr.extent_int(0) - 1, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::RowMap::pieces", Kokkos::TeamPolicy<Exec>(exec, map.piece_ptr.extent_int(0) - 1, team_size()), KOKKOS_LAMBDA(const Team& team) {
         each_strip(team, width, PieceSum<T>{map, dy, partial, team.league_rank()});
       });
 }
@@ -49,7 +49,7 @@ void gather_taps(const Exec& exec, const RowMap<T>& map, View2<T> partial, View2
   const int width = dtable.extent_int(1), taps = map.taps;
   const auto row_piece = map.row_piece;
   Kokkos::parallel_for(
-      "gnn_hpc::RowMap::rows", Kokkos::TeamPolicy<Exec>(exec, dtable.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::RowMap::rows", Kokkos::TeamPolicy<Exec>(exec, dtable.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         each_channel(team, width, [&](const int c) {
           T sum = accumulate ? dtable(r, c) : T(0);
@@ -68,7 +68,7 @@ void scatter_items(const Exec& exec, const RowMap<T>& map, View2<T> dy, View2<T>
   const auto weight = map.weight;
   auto scatter = Kokkos::Experimental::create_scatter_view(dtable);
   Kokkos::parallel_for(
-      "gnn_hpc::RowMap::scatter", Kokkos::TeamPolicy<Exec>(exec, map.num_items, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::RowMap::scatter", Kokkos::TeamPolicy<Exec>(exec, map.num_items, team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int i = team.league_rank();
         auto add = scatter.access();
         for (int t = 0; t < taps; ++t) {

@@ -31,7 +31,7 @@ template <class S>
 void sum_blocks(const Exec& exec, View2<S> x, View2<double> block) {
   const int rows = x.extent_int(0), width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::column_sums::blocks", Kokkos::TeamPolicy<Exec>(exec, block.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::column_sums::blocks", Kokkos::TeamPolicy<Exec>(exec, block.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int b = team.league_rank();
         const int begin = b * kBlock, end = begin + kBlock < rows ? begin + kBlock : rows;
         each_strip(team, width, BlockSum<S>{x, block, b, begin, end});
@@ -64,7 +64,7 @@ void RowOps<T>::add_bias(const Exec& exec, View2<T> x, View1<T> bias) {
   GNN_HPC_REQUIRE(x.extent(1) == bias.extent(0), "bias of {} for width {}", bias.extent(0), x.extent(1));
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::add_bias", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::add_bias", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         each_channel(team, width, [&](const int c) { x(r, c) += bias(c); });
       });
@@ -76,7 +76,7 @@ void RowOps<T>::add(const Exec& exec, View2<T> x, View2<T> y) {
                   y.extent(1));
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::add", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::add", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         each_channel(team, width, [&](const int c) { y(r, c) += x(r, c); });
       });
@@ -88,7 +88,7 @@ void RowOps<T>::softplus_backward(const Exec& exec, View2<T> y, View2<T> dy) {
                   dy.extent(0), dy.extent(1));
   const int width = y.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::softplus_backward", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::softplus_backward", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         each_channel(team, width, [&](const int c) { dy(r, c) *= softplus_derivative_from_value(y(r, c)); });
       });

@@ -35,7 +35,7 @@ void sum_rows(const Exec& exec, View1<int> row_ptr, View1<int> item, View2<T> x,
                   x.extent(1), row_ptr.extent(0), y.extent(0), y.extent(1));
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::SegmentSum::csr", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::SegmentSum::csr", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int n = team.league_rank();
         each_strip(team, width, SumRow<T>{x, y, item, n, row_ptr(n), row_ptr(n + 1), mean});
       });
@@ -50,7 +50,7 @@ void scatter_rows(const Exec& exec, const Segments& segments, View2<T> x, View2<
   Kokkos::deep_copy(exec, y, T(0));
   auto scatter = Kokkos::Experimental::create_scatter_view(y);
   Kokkos::parallel_for(
-      "gnn_hpc::SegmentSum::scatter", Kokkos::TeamPolicy<Exec>(exec, owner.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::SegmentSum::scatter", Kokkos::TeamPolicy<Exec>(exec, owner.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int i = team.league_rank();
         auto add = scatter.access();
         const int from = indirect ? item(i) : i, to = owner(i);
@@ -66,7 +66,7 @@ void spread_rows(const Exec& exec, View1<int> row_ptr, View1<int> item, View2<T>
   const int width = dy.extent_int(1);
   const bool indirect = item.extent(0) > 0;
   Kokkos::parallel_for(
-      "gnn_hpc::SegmentSum::backward", Kokkos::TeamPolicy<Exec>(exec, dy.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::SegmentSum::backward", Kokkos::TeamPolicy<Exec>(exec, dy.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int n = team.league_rank();
         const int begin = row_ptr(n), end = row_ptr(n + 1);
         const T factor = mean && end > begin ? T(1) / static_cast<T>(end - begin) : T(1);

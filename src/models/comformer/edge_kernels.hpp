@@ -273,7 +273,7 @@ void pre_activation(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk
   const auto edge_graph = b.edge_graph;
   const auto distance = b.distance, cosine = b.cosine;
   Kokkos::parallel_for(
-      "gnn_hpc::EdgeLayer::pre_activation", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.num_edges(), Kokkos::AUTO),
+      "gnn_hpc::EdgeLayer::pre_activation", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.num_edges(), team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int e = begin + team.league_rank();
         each_strip(team, width,
@@ -285,7 +285,7 @@ template <class T>
 void mapped_rows(const Exec& exec, const RowMap<T>& map, View2<T> table, View2<T> y) {
   const int width = y.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::EdgeLayer::mapped_rows", Kokkos::TeamPolicy<Exec>(exec, map.num_items, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::EdgeLayer::mapped_rows", Kokkos::TeamPolicy<Exec>(exec, map.num_items, team_size()), KOKKOS_LAMBDA(const Team& team) {
         each_strip(team, width, Mapped<T>{map, table, y, team.league_rank()});
       });
 }
@@ -296,7 +296,7 @@ void att_moments(const ChunkExec& exec, const Chunk& chunk, const GateInput<T>& 
   const auto key_bias = update.key.second.bias.value1(), message_bias = update.message.second.bias.value1();
   const int begin = chunk.node_begin, width = in.width;
   Kokkos::parallel_for(
-      "gnn_hpc::EdgeLayer::att_moments", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - begin, Kokkos::AUTO),
+      "gnn_hpc::EdgeLayer::att_moments", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - begin, team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         each_strip(team, width, AttMoments<T>{in, key_bias, message_bias, partial, begin + team.league_rank(), training});
       });
@@ -306,7 +306,7 @@ template <class T>
 void slot_sum(const ChunkExec& exec, const Chunk& chunk, const GateInput<T>& in, const Gate<T>& gate, View2<T> sum) {
   const int begin = chunk.edge_begin, heads = in.heads, width = in.width;
   Kokkos::parallel_for(
-      "gnn_hpc::EdgeLayer::slot_sum", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.num_edges() * heads, Kokkos::AUTO),
+      "gnn_hpc::EdgeLayer::slot_sum", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.num_edges() * heads, team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int e = begin + team.league_rank() / heads, h = team.league_rank() % heads;
         each_strip(team, width, SlotSum<T>{in, gate, sum, e, begin, h});
@@ -318,7 +318,7 @@ void gate_gradient_sums(const ChunkExec& exec, const Chunk& chunk, const GateInp
                         View2<double> partial) {
   const int begin = chunk.node_begin, width = in.width;
   Kokkos::parallel_for(
-      "gnn_hpc::EdgeLayer::gate_sums", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - begin, Kokkos::AUTO),
+      "gnn_hpc::EdgeLayer::gate_sums", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - begin, team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         each_strip(team, width, GateGradientSums<T>{in, gate, dsum, partial, begin + team.league_rank()});
       });
@@ -329,7 +329,7 @@ void gate_backward(const ChunkExec& exec, const Chunk& chunk, const GateInput<T>
                    View2<T> dquery, View2<double> partial) {
   const int begin = chunk.node_begin, first_edge = chunk.edge_begin, width = in.width;
   Kokkos::parallel_for(
-      "gnn_hpc::EdgeLayer::gate_backward", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - begin, Kokkos::AUTO),
+      "gnn_hpc::EdgeLayer::gate_backward", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - begin, team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         each_strip(team, width, GateBackward<T>{in, gate, dsum, dkm, dquery, partial, begin + team.league_rank(), first_edge});
       });
@@ -341,7 +341,7 @@ void pre_gradient(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& 
   const auto in_ptr = b.in_ptr;
   const int begin = chunk.node_begin, first_edge = chunk.edge_begin, width = slot_sum.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::EdgeLayer::pre_gradient", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - begin, Kokkos::AUTO),
+      "gnn_hpc::EdgeLayer::pre_gradient", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - begin, team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int v = begin + team.league_rank();
         each_strip(team, width, PreGradient<T>{pre, dhidden, slot_sum, node_sum, in_ptr, v, first_edge, width});
@@ -353,7 +353,7 @@ template <class T>
 void add_slot_biases(const Exec& exec, View1<T> bias, View2<T> out) {
   const int width = out.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::EdgeLayer::slot_biases", Kokkos::TeamPolicy<Exec>(exec, out.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::EdgeLayer::slot_biases", Kokkos::TeamPolicy<Exec>(exec, out.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int e = team.league_rank();
         each_channel(team, width, [&](const int c) { out(e, c) += T(kSlots) * bias(c); });
       });
@@ -366,7 +366,7 @@ void output(const Exec& exec, const CrystalBatch<T>& b, View2<T> table, const ty
   const auto scale = s.norm.scale, shift = s.norm.shift;
   const int width = y.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::EdgeLayer::output", Kokkos::TeamPolicy<Exec>(exec, b.num_edges, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::EdgeLayer::output", Kokkos::TeamPolicy<Exec>(exec, b.num_edges, team_size()), KOKKOS_LAMBDA(const Team& team) {
         each_strip(team, width, Output<T>{map, table, out, y, scale, shift, team.league_rank()});
       });
 }

@@ -62,7 +62,7 @@ void rows_of_edges(const Exec& exec, const RowMap<T>& map, View2<T> table, View2
   const int width = table.extent_int(1);
   const RowMap<T> copy = map;
   Kokkos::parallel_for(
-      "gnn_hpc::WeightNet::edges", Kokkos::TeamPolicy<Exec>(exec, out.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::WeightNet::edges", Kokkos::TeamPolicy<Exec>(exec, out.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         each_strip(team, width, MappedRow<T>{copy, table, out, team.league_rank()});
       });
 }
@@ -72,7 +72,7 @@ template <class T>
 void softplus_bias(const Exec& exec, View2<T> y, View1<T> bias) {
   const int width = y.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::EquiLayer::softplus", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::EquiLayer::softplus", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         each_channel(team, width, [&](const int c) { y(r, c) = softplus(y(r, c) + bias(c)); });
       });
@@ -100,7 +100,7 @@ struct NodeProducts {
       const auto all = nodes;
       const int c_end = width, first = first_node, begin_node = chunk.node_begin;
       Kokkos::parallel_for(
-          "gnn_hpc::EquiLayer::apply", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - chunk.node_begin, Kokkos::AUTO, 32),
+          "gnn_hpc::EquiLayer::apply", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - chunk.node_begin, team_size(), 32),
           KOKKOS_LAMBDA(const ChunkTeam& team) {
             const int v = begin_node + team.league_rank(), begin = in_ptr(v), count = in_ptr(v + 1) - begin;
             Kokkos::parallel_for(Kokkos::TeamThreadRange(team, count * kProducts), [&](const int i) {
@@ -123,7 +123,7 @@ struct NodeProducts {
       const auto all = nodes;
       const int c_end = width, first = first_node, begin_node = chunk.node_begin;
       Kokkos::parallel_for(
-          "gnn_hpc::EquiLayer::collect", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - chunk.node_begin, Kokkos::AUTO, 32),
+          "gnn_hpc::EquiLayer::collect", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - chunk.node_begin, team_size(), 32),
           KOKKOS_LAMBDA(const ChunkTeam& team) {
             const int v = begin_node + team.league_rank();
             Kokkos::parallel_for(Kokkos::TeamVectorRange(team, kProducts * c_end), [&](const int i) {
@@ -145,7 +145,7 @@ struct NodeProducts {
       const auto all = nodes;
       const int c_end = width, first = first_node, begin_node = chunk.node_begin;
       Kokkos::parallel_for(
-          "gnn_hpc::EquiLayer::apply_backward", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - chunk.node_begin, Kokkos::AUTO, 32),
+          "gnn_hpc::EquiLayer::apply_backward", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - chunk.node_begin, team_size(), 32),
           KOKKOS_LAMBDA(const ChunkTeam& team) {
             const int v = begin_node + team.league_rank(), begin = in_ptr(v), count = in_ptr(v + 1) - begin;
             Kokkos::parallel_for(Kokkos::TeamVectorRange(team, count * c_end), [&](const int i) {
@@ -182,7 +182,7 @@ struct Leaving {
 template <class T>
 void node_features(const Exec& exec, const Leaving<T>& leaving, View2<T> s, View2<T> p, View2<T> gathered_bias, View2<T> f) {
   Kokkos::parallel_for(
-      "gnn_hpc::EquiLayer::features", Kokkos::TeamPolicy<Exec>(exec, f.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::EquiLayer::features", Kokkos::TeamPolicy<Exec>(exec, f.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int u = team.league_rank(), begin = leaving.in_ptr(u), end = leaving.in_ptr(u + 1);
         each_channel(team, kScalars, [&](const int o) {
           T sum = s(u, o);
@@ -210,7 +210,7 @@ void node_features(const Exec& exec, const Leaving<T>& leaving, View2<T> s, View
 template <class T>
 void node_features_backward(const Exec& exec, const Leaving<T>& leaving, View2<T> df, View2<T> dp) {
   Kokkos::parallel_for(
-      "gnn_hpc::EquiLayer::features_backward", Kokkos::TeamPolicy<Exec>(exec, dp.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::EquiLayer::features_backward", Kokkos::TeamPolicy<Exec>(exec, dp.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int e = team.league_rank(), u = leaving.src(e);
         const T k = leaving.share(e, u) * T(0.125);
         each_channel(team, kScalars, [&](const int o) { dp(e, o) = k * df(u, o); });
@@ -231,7 +231,7 @@ inline constexpr double kOneOverRoot3 = 0.5773502691896258, kOneOverRoot5 = 0.44
 template <class T>
 void product_inputs(const Exec& exec, const Leaving<T>& leaving, View2<T> f, View2<T> q) {
   Kokkos::parallel_for(
-      "gnn_hpc::EquiLayer::inputs", Kokkos::TeamPolicy<Exec>(exec, q.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::EquiLayer::inputs", Kokkos::TeamPolicy<Exec>(exec, q.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int j = team.league_rank(), a = leaving.src(j);
         const T k = leaving.share(j, leaving.dst(j)) * static_cast<T>(kShareOfProducts);
         each_channel(team, kScalars, [&](const int i) { q(j, i) = k * f(a, i); });
@@ -249,7 +249,7 @@ void product_inputs(const Exec& exec, const Leaving<T>& leaving, View2<T> f, Vie
 template <class T>
 void product_inputs_backward(const Exec& exec, const Leaving<T>& leaving, View2<T> dq, View2<T> dbias, View2<T> df) {
   Kokkos::parallel_for(
-      "gnn_hpc::EquiLayer::inputs_backward", Kokkos::TeamPolicy<Exec>(exec, df.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::EquiLayer::inputs_backward", Kokkos::TeamPolicy<Exec>(exec, df.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int a = team.league_rank(), begin = leaving.in_ptr(a), end = leaving.in_ptr(a + 1);
         each_channel(team, kScalars, [&](const int i) {
           T sum = 0;
@@ -278,7 +278,7 @@ template <class T>
 void sums_of_nodes(const Exec& exec, View1<int> in_ptr, View2<T> x, View2<T> sums) {
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::EquiLayer::sums", Kokkos::TeamPolicy<Exec>(exec, sums.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::EquiLayer::sums", Kokkos::TeamPolicy<Exec>(exec, sums.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int v = team.league_rank();
         each_channel(team, width, [&](const int c) {
           T sum = 0;

@@ -52,7 +52,7 @@ template <class T>
 void hidden_of(const ChunkExec& exec, View2<T> pre, View2<T> hidden) {
   const int width = pre.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::comformer::hidden", Kokkos::TeamPolicy<ChunkExec>(exec, pre.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::comformer::hidden", Kokkos::TeamPolicy<ChunkExec>(exec, pre.extent_int(0), team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         each_channel(team, width, [&](const int c) {
           const T x = pre(r, c), s = sigmoid(x);

@@ -12,7 +12,7 @@ template <class T>
 void gather_rows(const Exec& exec, View2<T> table, View1<int> row, View2<T> out) {
   const int width = table.extent_int(1), last = table.extent_int(0) - 1;
   Kokkos::parallel_for(
-      "gnn_hpc::Model::atom_features", Kokkos::TeamPolicy<Exec>(exec, out.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::Model::atom_features", Kokkos::TeamPolicy<Exec>(exec, out.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int n = team.league_rank();
         const int r = row(n) < last ? row(n) : last;  // elements beyond the table share its last row
         each_channel(team, width, [&](const int c) { out(n, c) = table(r, c); });

@@ -221,7 +221,7 @@ void pre_activation(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk
   const RowMap<T> map = mapped ? *s.edges.map : RowMap<T>{};
   const int begin = chunk.node_begin, first_edge = chunk.edge_begin, width = pre.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::NodeLayer::pre_activation", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - begin, Kokkos::AUTO),
+      "gnn_hpc::NodeLayer::pre_activation", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - begin, team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int v = begin + team.league_rank();
         each_strip(team, width, PreActivation<T>{pre, hidden, target_term, source_term, table, map, in_ptr, src, mapped, v, first_edge});
@@ -238,7 +238,7 @@ void att_moments(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& c
   const int begin = chunk.node_begin, heads = layer.heads, width = layer.width;
   const T root = T(1) / std::sqrt(static_cast<T>(width));
   Kokkos::parallel_for(
-      "gnn_hpc::NodeLayer::att_moments", Kokkos::TeamPolicy<ChunkExec>(exec, (chunk.node_end - begin) * heads, Kokkos::AUTO),
+      "gnn_hpc::NodeLayer::att_moments", Kokkos::TeamPolicy<ChunkExec>(exec, (chunk.node_end - begin) * heads, team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int v = begin + team.league_rank() / heads, h = team.league_rank() % heads;
         each_strip(team, width,
@@ -251,7 +251,7 @@ template <class T>
 void residual_softplus(const Exec& exec, View2<T> x, View2<T> mixed, View1<T> scale, View1<T> shift, View2<T> y) {
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::NodeLayer::output", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::NodeLayer::output", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int n = team.league_rank();
         each_channel(team, width, [&](const int c) { y(n, c) = softplus(x(n, c) + scale(c) * mixed(n, c) + shift(c)); });
       });
@@ -262,7 +262,7 @@ void pre_gradient(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk& 
   const auto in_ptr = b.in_ptr;
   const int begin = chunk.node_begin, first_edge = chunk.edge_begin, width = pre.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::NodeLayer::pre_gradient", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - begin, Kokkos::AUTO),
+      "gnn_hpc::NodeLayer::pre_gradient", Kokkos::TeamPolicy<ChunkExec>(exec, chunk.node_end - begin, team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int v = begin + team.league_rank();
         each_strip(team, width, PreGradient<T>{pre, dhidden, dtarget, in_ptr, v, first_edge});
@@ -277,7 +277,7 @@ void gate_gradient_sums(const Exec& exec, const CrystalBatch<T>& b, const typena
   const auto in_ptr = b.in_ptr;
   const T root = T(1) / std::sqrt(static_cast<T>(width));
   Kokkos::parallel_for(
-      "gnn_hpc::NodeLayer::gate_sums", Kokkos::TeamPolicy<Exec>(exec, b.num_nodes * heads, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::NodeLayer::gate_sums", Kokkos::TeamPolicy<Exec>(exec, b.num_nodes * heads, team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int v = team.league_rank() / heads, h = team.league_rank() % heads;
         each_strip(team, width, GateGradientSums<T>{key, message, query, dagg, mult, in_ptr, partial, gate, v, h, heads, width, root});
       });
@@ -292,7 +292,7 @@ void gate_backward(const ChunkExec& exec, const CrystalBatch<T>& b, const Chunk&
   const int begin = chunk.node_begin, first_edge = chunk.edge_begin;
   const T root = T(1) / std::sqrt(static_cast<T>(width));
   Kokkos::parallel_for(
-      "gnn_hpc::NodeLayer::gate_backward", Kokkos::TeamPolicy<ChunkExec>(exec, (chunk.node_end - begin) * heads, Kokkos::AUTO),
+      "gnn_hpc::NodeLayer::gate_backward", Kokkos::TeamPolicy<ChunkExec>(exec, (chunk.node_end - begin) * heads, team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int v = begin + team.league_rank() / heads, h = team.league_rank() % heads;
         each_strip(team, width,
@@ -307,7 +307,7 @@ void aggregate_csr(const Exec& exec, const CrystalBatch<T>& b, const typename No
   const auto in_ptr = b.in_ptr;
   const T root = T(1) / std::sqrt(static_cast<T>(width));
   Kokkos::parallel_for(
-      "gnn_hpc::NodeLayer::aggregate", Kokkos::TeamPolicy<Exec>(exec, b.num_nodes * heads, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::NodeLayer::aggregate", Kokkos::TeamPolicy<Exec>(exec, b.num_nodes * heads, team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int v = team.league_rank() / heads, h = team.league_rank() % heads;
         each_strip(team, width, Aggregate<T>{key, message, query, agg, mult, in_ptr, gate, v, h, width, root});
       });
@@ -322,7 +322,7 @@ void gated_messages(const Exec& exec, const CrystalBatch<T>& b, const typename N
   const auto dst = b.dst;
   const T root = T(1) / std::sqrt(static_cast<T>(width));
   Kokkos::parallel_for(
-      "gnn_hpc::NodeLayer::gated_messages", Kokkos::TeamPolicy<Exec>(exec, b.num_edges * heads, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::NodeLayer::gated_messages", Kokkos::TeamPolicy<Exec>(exec, b.num_edges * heads, team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int e = team.league_rank() / heads, at = team.league_rank() % heads * width;
         each_channel(team, width, [&](const int c) {
           out(e, at + c) = mult(e) * message(e, at + c) * gate.value(query(dst(e), at + c) * key(e, at + c) * root, c);

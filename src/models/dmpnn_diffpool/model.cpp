@@ -27,7 +27,7 @@ template <class T>
 void bias_rows(const ChunkExec& exec, View2<T> y, View1<T> bias, bool activate, const Dropout<T>& dropout, int begin, int end) {
   const int width = y.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::Model::bias", Kokkos::TeamPolicy<ChunkExec>(exec, end - begin, Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::Model::bias", Kokkos::TeamPolicy<ChunkExec>(exec, end - begin, team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         T* row = &y(begin + team.league_rank(), 0);
         if (activate) {
           relu_row(team, width, row, &bias(0));
@@ -45,7 +45,7 @@ void join_features(const ChunkExec& exec, View2<T> pooled, View1<T> scale, View1
   const int width = pooled.extent_int(1), extra = descriptors.extent_int(1);
   const bool normalise = scale.extent(0) > 0;
   Kokkos::parallel_for(
-      "gnn_hpc::Model::features", Kokkos::TeamPolicy<ChunkExec>(exec, end - begin, Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::Model::features", Kokkos::TeamPolicy<ChunkExec>(exec, end - begin, team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int g = begin + team.league_rank();
         each_channel(team, width, [&](const int c) { features(g, c) = normalise ? scale(c) * pooled(g, c) + shift(c) : pooled(g, c); });
         each_channel(team, extra, [&](const int c) { features(g, width + c) = descriptors(g, c); });

@@ -15,7 +15,7 @@ void activate_rows(const ChunkExec& exec, View2<T> u, View1<T> bias, View1<T> ga
   const int width = u.extent_int(1);
   const bool has_base = base.extent(1) > 0;
   Kokkos::parallel_for(
-      "gnn_hpc::Combiner::forward", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::Combiner::forward", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         T *at = &u(r, 0), *x = &hat(r, 0), *out = &y(r, 0);
         const T* b = bias.data();
@@ -43,7 +43,7 @@ template <class T>
 void gradient_rows(const ChunkExec& exec, View2<T> u, View1<T> gamma, View2<T> hat, View1<T> rdev, View2<T> dy) {
   const int width = u.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::Combiner::backward", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::Combiner::backward", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         T* at = &u(r, 0);
         const T *x = &hat(r, 0), *g = &dy(r, 0), *w = gamma.data();
@@ -83,7 +83,7 @@ template <class T>
 void sum_rows(const ChunkExec& exec, const Sums<T>& sums) {
   const int width = sums.width;
   Kokkos::parallel_for(
-      "gnn_hpc::Combiner::sums", Kokkos::TeamPolicy<ChunkExec>(exec, 1, Kokkos::AUTO),
+      "gnn_hpc::Combiner::sums", Kokkos::TeamPolicy<ChunkExec>(exec, 1, team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) { each_strip(team, width, sums); });
 }
 

@@ -22,7 +22,7 @@ template <class T>
 void add_bias_to(const ChunkExec& exec, View2<T> x, View1<T> bias, View2<T> y) {
   const int width = y.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::ExpertBank::residual", Kokkos::TeamPolicy<ChunkExec>(exec, y.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::ExpertBank::residual", Kokkos::TeamPolicy<ChunkExec>(exec, y.extent_int(0), team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         const T *from = &x(r, 0), *b = bias.data();
         T* to = &y(r, 0);
@@ -38,7 +38,7 @@ void activate(const ChunkExec& exec, View2<T> u, View1<T> bias, const RowStreams
   const auto key = streams.key;
   const auto position = streams.position;
   Kokkos::parallel_for(
-      "gnn_hpc::ExpertBank::activate", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::ExpertBank::activate", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         T *at = &u(r, 0), *out = &g(r, 0);
         const T* b = bias.data();
@@ -66,7 +66,7 @@ void activate_backward(const ChunkExec& exec, View2<T> u, View2<T> dg, const Row
   const auto key = streams.key;
   const auto position = streams.position;
   Kokkos::parallel_for(
-      "gnn_hpc::ExpertBank::activate_backward", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), Kokkos::AUTO),
+      "gnn_hpc::ExpertBank::activate_backward", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         T *at = &u(r, 0), *out = &g(r, 0);
@@ -97,7 +97,7 @@ void add_dropped(const ChunkExec& exec, View2<T> h, View2<T> f, View1<T> bias, c
   const auto key = streams.key;
   const auto position = streams.position;
   Kokkos::parallel_for(
-      "gnn_hpc::ExpertBank::add_dropped", Kokkos::TeamPolicy<ChunkExec>(exec, y.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::ExpertBank::add_dropped", Kokkos::TeamPolicy<ChunkExec>(exec, y.extent_int(0), team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         const T *from = &h(r, 0), *add = &f(r, 0), *b = bias.data();
         T* to = &y(r, 0);
@@ -116,7 +116,7 @@ void output_gradient(const ChunkExec& exec, View2<T> common, View1<T> factor, Vi
   const auto key = streams.key;
   const auto position = streams.position;
   Kokkos::parallel_for(
-      "gnn_hpc::ExpertBank::output_gradient", Kokkos::TeamPolicy<ChunkExec>(exec, dh.extent_int(0), Kokkos::AUTO),
+      "gnn_hpc::ExpertBank::output_gradient", Kokkos::TeamPolicy<ChunkExec>(exec, dh.extent_int(0), team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         T *out = &dh(r, 0), *dropped = &df(r, 0);
@@ -144,7 +144,7 @@ template <class T>
 void add_rows(const ChunkExec& exec, View2<T> x, View2<T> y) {
   const int width = y.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::ExpertBank::add_rows", Kokkos::TeamPolicy<ChunkExec>(exec, y.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::ExpertBank::add_rows", Kokkos::TeamPolicy<ChunkExec>(exec, y.extent_int(0), team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         const T* from = &x(r, 0);
         T* to = &y(r, 0);
@@ -157,7 +157,7 @@ template <class T>
 void append_to_cache(const ChunkExec& exec, View2<T> qkv, View1<T> bias, int past, int new_tokens, int capacity, int column, View2<T> cache) {
   const int width = qkv.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::ExpertBank::append_to_cache", Kokkos::TeamPolicy<ChunkExec>(exec, qkv.extent_int(0), Kokkos::AUTO),
+      "gnn_hpc::ExpertBank::append_to_cache", Kokkos::TeamPolicy<ChunkExec>(exec, qkv.extent_int(0), team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank(), sequence = r / new_tokens, position = past + r % new_tokens;
         const T *from = &qkv(r, 0), *b = bias.data();
@@ -173,7 +173,7 @@ void attend_to_cache(const ChunkExec& exec, View2<T> cache, int column, int past
   const int width = context.extent_int(1), d = width / heads;
   const T scale = static_cast<T>(1.0 / Kokkos::sqrt(static_cast<double>(d)));
   Kokkos::parallel_for(
-      "gnn_hpc::ExpertBank::attend_to_cache", Kokkos::TeamPolicy<ChunkExec>(exec, context.extent_int(0) * heads, Kokkos::AUTO),
+      "gnn_hpc::ExpertBank::attend_to_cache", Kokkos::TeamPolicy<ChunkExec>(exec, context.extent_int(0) * heads, team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int i = team.league_rank(), r = i / heads, h = i % heads;
         const int position = past + r % new_tokens, first = r / new_tokens * capacity;

@@ -18,7 +18,7 @@ void scale_rows(const Exec& exec, View2<T> x, double factor, View2<T> y) {
   const int width = x.extent_int(1);
   const T f = static_cast<T>(factor);
   Kokkos::parallel_for(
-      "gnn_hpc::GhostLayer::scale_rows", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::GhostLayer::scale_rows", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const T* from = &x(team.league_rank(), 0);
         T* to = &y(team.league_rank(), 0);
         each_channel(team, width, [&](const int c) { to[c] = f * from[c]; });
@@ -41,7 +41,7 @@ template <class T>
 void add_mix(const Exec& exec, View1<T> share, int k, View2<T> mix, View2<T> x, View2<T> y) {
   const int width = y.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::GhostLayer::add_mix", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::GhostLayer::add_mix", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         const T f = share(k);
         const T *from = &mix(r, 0), *base = &x(r, 0);
@@ -55,7 +55,7 @@ template <class T>
 void mix_gradient(const Exec& exec, View1<T> share, int k, View2<T> dy, View2<T> mix, View2<T> dmix, View2<double> dots) {
   const int width = dy.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::GhostLayer::mix_gradient", Kokkos::TeamPolicy<Exec>(exec, dy.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::GhostLayer::mix_gradient", Kokkos::TeamPolicy<Exec>(exec, dy.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         const T f = share(k);
         const T *g = &dy(r, 0), *from = &mix(r, 0);
@@ -84,7 +84,7 @@ void add_common(const Exec& exec, const OutputGradient<T>& gradient, int from, d
   const auto factor = gradient.factor;
   const T f = static_cast<T>(level);
   Kokkos::parallel_for(
-      "gnn_hpc::GhostLayer::add_common", Kokkos::TeamPolicy<Exec>(exec, each.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::GhostLayer::add_common", Kokkos::TeamPolicy<Exec>(exec, each.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         const T scale = f * factor(from);
         const T* g = &common(r, 0);
@@ -102,7 +102,7 @@ template <class T>
 void residual_sums(const Exec& exec, View2<T> x, View2<T> out, int experts, View2<double> stats) {
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::GhostLayer::residual_sums", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::GhostLayer::residual_sums", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         const auto rest = [&](const int c) {
           double sum = 0.0;

@@ -23,7 +23,7 @@ void gate_dots(const ChunkExec& exec, View2<T> x, const GateParams<T>& gate, int
   const int width = x.extent_int(1) / experts;
   const View1<T> message = gate.message;
   Kokkos::parallel_for(
-      "gnn_hpc::GnnCoupler::gate_dots", Kokkos::TeamPolicy<ChunkExec>(exec, x.extent_int(0) * experts, Kokkos::AUTO),
+      "gnn_hpc::GnnCoupler::gate_dots", Kokkos::TeamPolicy<ChunkExec>(exec, x.extent_int(0) * experts, team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank() / experts, e = team.league_rank() % experts;
         const T *row = &x(r, e * width), *w = message.data();
@@ -43,7 +43,7 @@ void messages(const ChunkExec& exec, View2<T> x, View2<T> dots, const GateParams
   const View2<T> adjacency = gate.adjacency;
   const View1<T> bias = gate.bias;
   Kokkos::parallel_for(
-      "gnn_hpc::GnnCoupler::messages", Kokkos::TeamPolicy<ChunkExec>(exec, x.extent_int(0) * experts, Kokkos::AUTO),
+      "gnn_hpc::GnnCoupler::messages", Kokkos::TeamPolicy<ChunkExec>(exec, x.extent_int(0) * experts, team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank() / experts, i = team.league_rank() % experts;
         const int left = experts > 1 ? width : 0;
@@ -66,7 +66,7 @@ template <class T>
 void residual_gelu(const ChunkExec& exec, View2<T> x, View2<T> u, View1<T> bias, int experts, View2<T> next) {
   const int width = u.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::GnnCoupler::residual_gelu", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::GnnCoupler::residual_gelu", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int row = team.league_rank(), r = row / experts, i = row % experts;
         T *at = &u(row, 0), *to = &next(r, i * width);
         const T *from = &x(r, i * width), *b = bias.data();
@@ -83,7 +83,7 @@ template <class T>
 void gelu_gradient(const ChunkExec& exec, View2<T> dx, int experts, View2<T> u) {
   const int width = u.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::GnnCoupler::gelu_gradient", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::GnnCoupler::gelu_gradient", Kokkos::TeamPolicy<ChunkExec>(exec, u.extent_int(0), team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int row = team.league_rank(), r = row / experts, i = row % experts;
         T* at = &u(row, 0);
         const T* d = &dx(r, i * width);
@@ -99,7 +99,7 @@ void gate_gradient(const ChunkExec& exec, View2<T> x, View2<T> dots, View2<T> dj
   const View2<T> adjacency = gate.adjacency;
   const View1<T> bias = gate.bias;
   Kokkos::parallel_for(
-      "gnn_hpc::GnnCoupler::gate_gradient", Kokkos::TeamPolicy<ChunkExec>(exec, x.extent_int(0) * experts, Kokkos::AUTO),
+      "gnn_hpc::GnnCoupler::gate_gradient", Kokkos::TeamPolicy<ChunkExec>(exec, x.extent_int(0) * experts, team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank() / experts, i = team.league_rank() % experts;
         const T* dm = &djoined(r * experts + i, 0);
@@ -123,7 +123,7 @@ void input_gradient(const ChunkExec& exec, View2<T> djoined, View2<T> dots, View
   const View2<T> adjacency = gate.adjacency;
   const View1<T> bias = gate.bias, message = gate.message;
   Kokkos::parallel_for(
-      "gnn_hpc::GnnCoupler::input_gradient", Kokkos::TeamPolicy<ChunkExec>(exec, dx.extent_int(0) * experts, Kokkos::AUTO),
+      "gnn_hpc::GnnCoupler::input_gradient", Kokkos::TeamPolicy<ChunkExec>(exec, dx.extent_int(0) * experts, team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank() / experts, i = team.league_rank() % experts;
         const int left = experts > 1 ? width : 0;
@@ -159,7 +159,7 @@ void mean_rows(const ChunkExec& exec, View2<T> x, View2<T> z) {
   const int width = z.extent_int(1), experts = x.extent_int(1) / width;
   const T share = T(1) / static_cast<T>(experts);
   Kokkos::parallel_for(
-      "gnn_hpc::GnnCoupler::mean_rows", Kokkos::TeamPolicy<ChunkExec>(exec, z.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::GnnCoupler::mean_rows", Kokkos::TeamPolicy<ChunkExec>(exec, z.extent_int(0), team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         T* to = &z(r, 0);
         for (int e = 0; e < experts; ++e) {
@@ -179,7 +179,7 @@ void spread_rows(const ChunkExec& exec, View2<T> dz, View2<T> dx) {
   const int width = dz.extent_int(1), experts = dx.extent_int(1) / width;
   const T share = T(1) / static_cast<T>(experts);
   Kokkos::parallel_for(
-      "gnn_hpc::GnnCoupler::spread_rows", Kokkos::TeamPolicy<ChunkExec>(exec, dz.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::GnnCoupler::spread_rows", Kokkos::TeamPolicy<ChunkExec>(exec, dz.extent_int(0), team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int r = team.league_rank();
         const T* from = &dz(r, 0);
         for (int e = 0; e < experts; ++e) {
@@ -225,7 +225,7 @@ template <class T>
 void message_sums(const ChunkExec& exec, View2<T> x, View2<T> sums, int experts, View1<double> out) {
   const int width = x.extent_int(1) / experts;
   Kokkos::parallel_for(
-      "gnn_hpc::GnnCoupler::message_sums", Kokkos::TeamPolicy<ChunkExec>(exec, 1, Kokkos::AUTO), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::GnnCoupler::message_sums", Kokkos::TeamPolicy<ChunkExec>(exec, 1, team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
         each_strip(team, width, MessageSums<T>{x, sums, out, experts, width});
       });
 }

@@ -26,7 +26,7 @@ template <class T>
 void mean_rows(const Exec& exec, View2<T> x, View2<T> z) {
   const int width = z.extent_int(1), experts = x.extent_int(1) / width;
   Kokkos::parallel_for(
-      "gnn_hpc::HgnnCoupler::mean_rows", Kokkos::TeamPolicy<Exec>(exec, z.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::HgnnCoupler::mean_rows", Kokkos::TeamPolicy<Exec>(exec, z.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         each_channel(team, width, [&](const int c) {
           T sum = 0;
@@ -39,7 +39,7 @@ template <class T>
 void spread_rows(const Exec& exec, View2<T> dz, View2<T> dx) {
   const int width = dz.extent_int(1), experts = dx.extent_int(1) / width;
   Kokkos::parallel_for(
-      "gnn_hpc::HgnnCoupler::spread_rows", Kokkos::TeamPolicy<Exec>(exec, dz.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::HgnnCoupler::spread_rows", Kokkos::TeamPolicy<Exec>(exec, dz.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         for (int e = 0; e < experts; ++e) {
           each_channel(team, width, [&](const int c) { dx(r, e * width + c) = dz(r, c) / static_cast<T>(experts); });
@@ -69,7 +69,7 @@ void diagonal_dots(const Exec& exec, View2<T> a, View2<T> b, View1<T> shift, int
   const int rows = a.extent_int(0);
   const bool shifted = shift.extent(0) > 0;
   Kokkos::parallel_for(
-      "gnn_hpc::HgnnCoupler::diagonal_dots", Kokkos::TeamPolicy<Exec>(exec, q.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::HgnnCoupler::diagonal_dots", Kokkos::TeamPolicy<Exec>(exec, q.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int i = team.league_rank();
         double sum = 0.0;
         for (int r = 0; r < rows; ++r) {

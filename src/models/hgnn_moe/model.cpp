@@ -19,7 +19,7 @@ void embed(const Exec& exec, const TokenBatch& batch, View2<T> tokens, View2<T> 
   const auto token = batch.token, position = batch.position;
   const auto key = batch.row_key;
   Kokkos::parallel_for(
-      "gnn_hpc::Model::embed", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::Model::embed", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         const T *a = &tokens(token(r), 0), *b = &positions(position(r), 0);
         T *sum = &embedding(r, 0), *to = &x(r, 0);
@@ -37,7 +37,7 @@ void drop_rows(const Exec& exec, const TokenBatch& batch, const RandomMask& mask
   const auto position = batch.position;
   const auto key = batch.row_key;
   Kokkos::parallel_for(
-      "gnn_hpc::Model::drop_rows", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::Model::drop_rows", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         T* to = &x(r, 0);
         each_channel_masked<T>(team, mask, key(r), static_cast<std::uint32_t>(position(r)), width,
@@ -51,7 +51,7 @@ void position_gradient(const Exec& exec, const TokenBatch& batch, View2<T> dx, V
   const int width = dx.extent_int(1), sequences = batch.num_sequences;
   const auto first = batch.first_row;
   Kokkos::parallel_for(
-      "gnn_hpc::Model::position_gradient", Kokkos::TeamPolicy<Exec>(exec, batch.longest, Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::Model::position_gradient", Kokkos::TeamPolicy<Exec>(exec, batch.longest, team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int t = team.league_rank();
         T* to = &dpos(t, 0);
         for (int s = 0; s < sequences; ++s) {

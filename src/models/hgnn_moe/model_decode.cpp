@@ -13,7 +13,7 @@ template <class T>
 void embed_next(const Exec& exec, View1<int> id, int past, int new_tokens, View2<T> tokens, View2<T> positions, View2<T> x) {
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::Model::embed_next", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::Model::embed_next", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank();
         const T *a = &tokens(id(r), 0), *b = &positions(past + r % new_tokens, 0);
         T* to = &x(r, 0);
@@ -26,7 +26,7 @@ template <class T>
 void last_rows(const Exec& exec, View2<T> x, int new_tokens, View2<T> out) {
   const int width = x.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::Model::last_rows", Kokkos::TeamPolicy<Exec>(exec, out.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::Model::last_rows", Kokkos::TeamPolicy<Exec>(exec, out.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         const int s = team.league_rank();
         const T* from = &x(s * new_tokens + new_tokens - 1, 0);
         T* to = &out(s, 0);

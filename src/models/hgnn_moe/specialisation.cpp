@@ -88,7 +88,7 @@ template <class T>
 void add_to_rows(const Exec& exec, View1<double> row, View2<T> dx) {
   const int width = dx.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::OutputOrthogonality::add_to_rows", Kokkos::TeamPolicy<Exec>(exec, dx.extent_int(0), Kokkos::AUTO), KOKKOS_LAMBDA(const Team& team) {
+      "gnn_hpc::OutputOrthogonality::add_to_rows", Kokkos::TeamPolicy<Exec>(exec, dx.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         T* to = &dx(team.league_rank(), 0);
         each_channel(team, width, [&](const int c) { to[c] += static_cast<T>(row(c)); });
       });
@@ -98,7 +98,7 @@ template <class T>
 void inverse_norms(const Exec& exec, View2<T> x, int width, View2<double> inverse) {
   const int experts = inverse.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::OutputOrthogonality::inverse_norms", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0) * experts, Kokkos::AUTO),
+      "gnn_hpc::OutputOrthogonality::inverse_norms", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0) * experts, team_size()),
       KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank() / experts, e = team.league_rank() % experts;
         const T* row = &x(r, e * width);
@@ -116,7 +116,7 @@ void row_grams(const ChunkExec& exec, View2<T> x, View2<double> inverse, int exp
   const int width = x.extent_int(1) / experts, rows = x.extent_int(0);
   const bool scaled = inverse.extent(1) > 0;
   Kokkos::parallel_for(
-      "gnn_hpc::OutputOrthogonality::row_grams", Kokkos::TeamPolicy<ChunkExec>(exec, experts * experts, Kokkos::AUTO),
+      "gnn_hpc::OutputOrthogonality::row_grams", Kokkos::TeamPolicy<ChunkExec>(exec, experts * experts, team_size()),
       KOKKOS_LAMBDA(const ChunkTeam& team) {
         const int i = team.league_rank() / experts, j = team.league_rank() % experts;
         double sum = 0.0;
@@ -134,7 +134,7 @@ void pool_gradient(const Exec& exec, View2<T> x, View2<double> inverse, View2<do
   const int experts = coupling.extent_int(0), width = x.extent_int(1) / experts;
   const bool scaled = inverse.extent(1) > 0;
   Kokkos::parallel_for(
-      "gnn_hpc::OutputOrthogonality::pool_gradient", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0) * experts, Kokkos::AUTO),
+      "gnn_hpc::OutputOrthogonality::pool_gradient", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0) * experts, team_size()),
       KOKKOS_LAMBDA(const Team& team) {
         const int r = team.league_rank() / experts, i = team.league_rank() % experts;
         const double own = scaled ? inverse(r, i) : 1.0;

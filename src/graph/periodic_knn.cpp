@@ -57,40 +57,48 @@ void collect_all_pairs(const LatticeFrame& frame, int n, CrystalGraphWorkspace& 
   }
 }
 
-/// The same pairs of a large cell from the boxes around each atom, with the same arithmetic: equal bit by bit. Each atom searches its own
-/// sphere, so that one that stands alone costs the others nothing; a pair is kept by its first atom if that reaches it, else by its second.
-void collect_near_pairs(const LatticeFrame& frame, int n, CrystalGraphWorkspace& w) {
-  w.row.assign(w.radius.begin(), w.radius.end());
-  const auto most = w.row.begin() + (n - 1) * 9 / 10;
-  std::nth_element(w.row.begin(), most, w.row.end());
-  w.cells.sort(frame, w.frac, *most);
-
+/// Adds to `w.near` what atom i sees between the radius that it searched before and `w.radius[i]`. A pair is kept once: by the atom that reached it
+/// in an earlier round, else by its first atom if that reaches it, else by its second.
+void search_sphere(const LatticeFrame& frame, int i, CrystalGraphWorkspace& w) {
   const auto atoms = w.cells.atoms();
   const double *f1 = w.cells.frac(0).data(), *f2 = w.cells.frac(1).data(), *f3 = w.cells.frac(2).data();
-  w.near.clear();
-  w.first.assign(n + 1, 0);
-  for (int i = 0; i < n; ++i) {
-    const double* fi = &w.frac[3 * i];
-    const double limit = w.radius[i] * w.radius[i];
-    w.cells.visit_rows(fi, w.radius[i], [&](int begin, int end, const std::array<int, 3>& image) {
-      const int length = end - begin;
-      if (static_cast<int>(w.row.size()) < length) w.row.resize(length);
-      double* squared = w.row.data();
-      for (int a = 0; a < length; ++a) {
-        squared[a] = frame.squared(image[0] + (f1[begin + a] - fi[0]), image[1] + (f2[begin + a] - fi[1]), image[2] + (f3[begin + a] - fi[2]));
-      }
-      for (int a = 0; a < length; ++a) {
-        if (squared[a] > limit || squared[a] <= kClash2) continue;
-        const std::int32_t j = atoms[begin + a];
-        if (j == i || (j < i && squared[a] <= w.radius[j] * w.radius[j])) continue;
-        const int sign = j > i ? 1 : -1;
-        Image seen;
-        for (int c = 0; c < 3; ++c) seen.n[c] = static_cast<std::int16_t>(sign * image[c]);
-        w.near.push_back({std::min(i, j), std::max(i, j), seen, squared[a]});
-        ++w.first[std::min(i, j) + 1];
-      }
-    });
+  const double* fi = &w.frac[3 * i];
+  const double limit = w.radius[i] * w.radius[i], known = std::max(kClash2, w.searched[i] * w.searched[i]);
+  w.cells.visit_rows(fi, w.radius[i], [&](int begin, int end, const std::array<int, 3>& image) {
+    const int length = end - begin;
+    if (static_cast<int>(w.row.size()) < length) w.row.resize(length);
+    double* squared = w.row.data();
+    for (int a = 0; a < length; ++a) {
+      squared[a] = frame.squared(image[0] + (f1[begin + a] - fi[0]), image[1] + (f2[begin + a] - fi[1]), image[2] + (f3[begin + a] - fi[2]));
+    }
+    for (int a = 0; a < length; ++a) {
+      if (squared[a] > limit || squared[a] <= known) continue;
+      const std::int32_t j = atoms[begin + a];
+      const double seen_by_j = j < i ? w.radius[j] : w.searched[j];
+      if (j == i || squared[a] <= seen_by_j * seen_by_j) continue;
+      const int sign = j > i ? 1 : -1;
+      Image seen;
+      for (int c = 0; c < 3; ++c) seen.n[c] = static_cast<std::int16_t>(sign * image[c]);
+      w.near.push_back({std::min(i, j), std::max(i, j), seen, squared[a]});
+    }
+  });
+}
+
+/// The same pairs of a large cell from the boxes around each atom, with the same arithmetic: equal bit by bit. Each atom searches its own
+/// sphere, so that one that stands alone costs the others nothing; in further rounds only the atoms whose sphere has grown search again.
+void collect_near_pairs(const LatticeFrame& frame, int n, CrystalGraphWorkspace& w) {
+  if (w.searched.empty()) {
+    w.searched.assign(n, 0.0);
+    w.near.clear();
+    w.cells.sort(frame, w.frac, w.radius[0]);
   }
+  for (int i = 0; i < n; ++i) {
+    if (w.radius[i] > w.searched[i]) search_sphere(frame, i, w);
+  }
+  w.searched.assign(w.radius.begin(), w.radius.end());
+
+  w.first.assign(n + 1, 0);
+  for (const auto& pair : w.near) ++w.first[pair.i + 1];
   for (int i = 0; i < n; ++i) w.first[i + 1] += w.first[i];
   w.sorted.resize(w.near.size());
   for (const auto& pair : w.near) w.sorted[w.first[pair.i]++] = pair;  // first[i] is now where atom i ends
@@ -136,7 +144,8 @@ double largest_square(double reach) {
 }
 
 /// The threshold of every atom: d <= d_k + tie, as a bound on squares. Returns whether every sphere was large enough; if not,
-/// those too small have grown and the others have shrunk to what their atom needs, so that another round is cheap.
+/// those too small have grown. In a small cell the others have shrunk to what their atom needs, so that another round is cheap; in a large one
+/// they are not searched again.
 /// Beyond its own radius an atom sees some candidates, from larger spheres, but not all: its k-th distance counts only within.
 bool find_thresholds(int k, int n, CrystalGraphWorkspace& w) {
   const Pair self = w.pairs.back();
@@ -174,8 +183,9 @@ bool find_thresholds(int k, int n, CrystalGraphWorkspace& w) {
     std::nth_element(begin, begin + (k - 1), end);
     const double reach = std::sqrt(*(begin + (k - 1))) + kShellTie;
     w.threshold[i] = largest_square(reach);
-    enough = enough && reach * (1 + 1e-12) <= w.radius[i];
-    w.radius[i] = reach * (1 + 1e-11);
+    const bool reached = reach * (1 + 1e-12) <= w.radius[i];
+    enough = enough && reached;
+    if (n < kManyAtoms || !reached) w.radius[i] = reach * (1 + 1e-11);
   }
   return enough;
 }
@@ -287,6 +297,19 @@ void emit(const SelfEdges& self_edges, int n, CrystalGraphWorkspace& w, CrystalG
   }
 }
 
+/// Radius of a sphere that holds k + 10 atoms at the crystal's density. In a large cell a little less, k + 5 at least, if the spacings of its planes
+/// are then whole numbers of boxes: a box that is thicker than the sphere's radius brings in atoms for nothing.
+double first_radius(const LatticeFrame& frame, int n, int k) {
+  const auto radius_of = [&](int atoms) { return std::cbrt(3.0 * atoms * frame.volume / (4.0 * std::numbers::pi * n)); };
+  const double wanted = radius_of(k + 10);
+  if (n < kManyAtoms) return wanted;
+  double fitting = wanted;
+  for (const double spacing : frame.plane_spacings()) {
+    fitting = std::min(fitting, spacing / std::ceil(spacing / wanted) * (1.0 - 1e-8));
+  }
+  return fitting >= radius_of(k + 5) ? fitting : wanted;
+}
+
 }  // namespace
 
 double wrap_fraction(double f) {
@@ -312,7 +335,8 @@ void build_crystal_graph(std::span<const double, 9> lattice, std::span<const dou
   graph.lattice_images = lattice_triple(lattice, w);
 
   // A sphere that holds k + 10 atoms at the crystal's density; grown only where the crystal is uneven.
-  w.radius.assign(n, std::cbrt(3.0 * (k + 10) * frame.volume / (4.0 * std::numbers::pi * n)));
+  w.radius.assign(n, first_radius(frame, n, k));
+  w.searched.clear();
   do {
     const double radius = *std::max_element(w.radius.begin(), w.radius.end());
     const double expected = 4.0 / 3.0 * std::numbers::pi * radius * radius * radius / frame.volume * n * n;

@@ -74,7 +74,8 @@ class CrystalGraphWorkspace {
     }
   };
   CellList cells;
-  std::vector<double> row;  ///< squared distances of one row of boxes
+  std::vector<double> searched;  ///< [N] radius within which all candidates of an atom of a large cell are known
+  std::vector<double> row;       ///< squared distances of one row of boxes
   std::vector<Near> near, sorted;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/bench.hpp"
 
+#include "base/device_work.hpp"
 #include "base/error.hpp"
 #include "base/median.hpp"
 #include "base/signals.hpp"
@@ -91,7 +92,13 @@ nlohmann::ordered_json bench_step(Job<T>& job, const CommandLine& line, const Co
     step(i, nullptr);
   }
   reset_matmul_flops();
-  step(0, nullptr);
+  DeviceWork::Counts asked;
+  {
+    const DeviceWork work;
+    step(0, nullptr);
+    asked = work.counts();
+  }
+  const std::int64_t products = matmul_products();
   const double flops = comm.sum(matmul_flops());
 
   std::vector<double> whole;
@@ -140,6 +147,8 @@ nlohmann::ordered_json bench_step(Job<T>& job, const CommandLine& line, const Co
   }
   static constexpr const char* kPhases[] = {"collate", "upload", "forward", "loss", "backward", "allreduce", "optimizer"};
   for (std::size_t p = 0; p < phases.size(); ++p) j["phases_ms"][kPhases[p]] = 1e3 * median(phases[p]);
+  j["asked_of_device"] = {
+      {"launches", asked.launches}, {"products", products}, {"fences", asked.fences}, {"copies", asked.copies}, {"copied_bytes", asked.copied_bytes}};
   j["arena_bytes"] = comm.max(static_cast<std::int64_t>(runner.arena().high_water()));
   j["peak_memory_bytes"] = comm.max(peak_memory());
   j["loss"] = result.loss;

@@ -12,7 +12,8 @@ namespace gnn_hpc {
 
 namespace {
 
-std::atomic<double> g_flops{0.0};  // chunks run side by side
+std::atomic<double> g_flops{0.0};
+std::atomic<std::int64_t> g_products{0};  // chunks run side by side
 
 /// The same matrix as a View of the space that multiplies; Kokkos Kernels looks for the vendor library by it.
 template <class T, class Space>
@@ -50,6 +51,7 @@ void gemm(const Space& exec, char ta, char tb, View2<T> a, View2<T> b, View2<T> 
     scale(exec, c, beta);
     return;
   }
+  ++g_products;
   g_flops += 2.0 * static_cast<double>(rows) * static_cast<double>(columns) * static_cast<double>(inner);
   if constexpr (kExecIsHost) {
     if (OperandCount* count = OperandCount::active()) {
@@ -85,7 +87,11 @@ void Matmul<T>::tn(const Space& exec, View2<T> a, View2<T> b, View2<T> c, T beta
 }
 
 double matmul_flops() { return g_flops.load(); }
-void reset_matmul_flops() { g_flops = 0.0; }
+std::int64_t matmul_products() { return g_products.load(); }
+void reset_matmul_flops() {
+  g_flops = 0.0;
+  g_products = 0;
+}
 
 #define GNN_HPC_MATMUL(T, Space)                                                     \
   template void Matmul<T>::nt<Space>(const Space&, View2<T>, View2<T>, View2<T>, T); \

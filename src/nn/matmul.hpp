@@ -3,6 +3,8 @@
 
 #include "base/config.hpp"
 
+#include <cstdint>
+
 namespace gnn_hpc {
 
 /// Dense products through Kokkos Kernels (vendor BLAS). All matrices are row-major; rows may be strided (`column_range`).
@@ -24,6 +26,8 @@ struct Matmul {
 
 /// Multiply-adds done by Matmul since the last reset, times two; host bookkeeping for `bench`.
 double matmul_flops();
+/// Products since then.
+std::int64_t matmul_products();
 void reset_matmul_flops();
 
 }  // namespace gnn_hpc

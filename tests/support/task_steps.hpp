@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/device_work.hpp"
+#include "nn/matmul.hpp"
 #include "train/task.hpp"
 
 #include <gtest/gtest.h>
@@ -101,6 +103,26 @@ void expect_no_allocation(Task<T>& task) {
   }
   EXPECT_EQ(count.value() - 1, 0);
   EXPECT_EQ(train.arena().capacity(), bytes);
+}
+
+/// On the path of a GPU: a training step launches at most `most` kernels and products, however many samples it has. Opens the task's data.
+template <class T>
+void expect_few_launches(Task<T>& task, std::int64_t most) {
+  if (kExecIsHost) GTEST_SKIP() << "chunks of rows have launches of their own on a CPU";
+  task.open_data(Comm::self(), DataUse::training);
+  const std::vector<std::int64_t>& samples = task.splits().train;
+  ASSERT_GE(samples.size(), 12U);
+  Steps<T> train(task, Mode::train);
+  const auto launches_of = [&](std::ptrdiff_t count) {
+    reset_matmul_flops();
+    const DeviceWork work;
+    train.run(std::vector<std::int64_t>(samples.begin(), samples.begin() + count), static_cast<double>(count));
+    return work.counts().launches + matmul_products();
+  };
+  const std::int64_t launches = launches_of(6);
+  EXPECT_GT(launches, 10);
+  EXPECT_LE(launches, most);
+  EXPECT_EQ(launches_of(12), launches);
 }
 
 }  // namespace gnn_hpc::test

@@ -37,6 +37,13 @@ ComformerTask<T> task_in(const test::TemporaryFolder& folder, Reduction reductio
   return {data_options(folder.path().string(), 40, true), graph, network_options(reduction, network), 3};
 }
 
+TEST(ComformerDevice, AStepHasFewLaunches) {
+  const test::TemporaryFolder folder;
+  auto invariant = task_in<float>(folder), equivariant = task_in<float>(folder, Reduction::csr, Network::ecomformer);
+  test::expect_few_launches<float>(invariant, 640);
+  test::expect_few_launches<float>(equivariant, 480);
+}
+
 TEST(ComformerMemory, NothingIsAllocatedAfterTheSecondStep) {
   const test::TemporaryFolder folder;
   auto in_float = task_in<float>(folder);

@@ -57,6 +57,15 @@ TEST_F(DmpnnTaskTest, SharesAddUpAndAnEmptyOneDoesNothing) {
   EXPECT_EQ(test::values_of(task.params().gradients()), std::vector<double>(task.params().gradients().size(), 0.0));
 }
 
+TEST_F(DmpnnTaskTest, AStepHasFewLaunches) {
+  for (const int depth : {1, 2}) {
+    ModelOptions o = model_options();
+    o.diffpool_depth = depth;
+    DmpnnTask<float> task(data(depth == 1), o, 3);
+    test::expect_few_launches<float>(task, depth == 1 ? 100 : 150);
+  }
+}
+
 TEST_F(DmpnnTaskTest, NothingIsAllocatedAfterTheSecondStep) {
   for (const int depth : {1, 2}) {
     ModelOptions o = model_options();

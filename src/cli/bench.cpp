@@ -29,6 +29,7 @@
 #include <chrono>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 
 #include <sys/resource.h>
 #include <unistd.h>
@@ -92,8 +93,10 @@ nlohmann::ordered_json bench_step(Job<T>& job, const CommandLine& line, const Co
     step(i, nullptr);
   }
   reset_matmul_flops();
-  DeviceWork::Counts asked;
-  {
+  std::optional<DeviceWork::Counts> asked;
+  if (kExecIsHost) {
+    step(0, nullptr);
+  } else {
     const DeviceWork work;
     step(0, nullptr);
     asked = work.counts();
@@ -147,8 +150,13 @@ nlohmann::ordered_json bench_step(Job<T>& job, const CommandLine& line, const Co
   }
   static constexpr const char* kPhases[] = {"collate", "upload", "forward", "loss", "backward", "allreduce", "optimizer"};
   for (std::size_t p = 0; p < phases.size(); ++p) j["phases_ms"][kPhases[p]] = 1e3 * median(phases[p]);
-  j["asked_of_device"] = {
-      {"launches", asked.launches}, {"products", products}, {"fences", asked.fences}, {"copies", asked.copies}, {"copied_bytes", asked.copied_bytes}};
+  if (asked) {
+    j["asked_of_device"] = {{"launches", asked->launches},
+                            {"products", products},
+                            {"fences", asked->fences},
+                            {"copies", asked->copies},
+                            {"copied_bytes", asked->copied_bytes}};
+  }
   j["arena_bytes"] = comm.max(static_cast<std::int64_t>(runner.arena().high_water()));
   j["peak_memory_bytes"] = comm.max(peak_memory());
   j["loss"] = result.loss;

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <ctime>
 #include <filesystem>
 #include <random>
 #include <string>
@@ -18,22 +17,11 @@
 #include "base/error.hpp"
 #include "graph/periodic_knn.hpp"
 #include "io/crystal_source.hpp"
+#include "median_seconds.hpp"
 
 namespace {
 
 using namespace gnn_hpc;
-
-template <class F>
-double median_seconds(int repeats, F&& work) {
-  std::vector<double> seconds;
-  for (int r = 0; r < repeats; ++r) {
-    const std::clock_t start = std::clock();
-    work();
-    seconds.push_back(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
-  }
-  std::sort(seconds.begin(), seconds.end());
-  return seconds[seconds.size() / 2];
-}
 
 struct Case {
   const char *file, *target;

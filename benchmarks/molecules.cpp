@@ -6,31 +6,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ctime>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
 #include "io/csv.hpp"
 #include "io/smiles.hpp"
+#include "median_seconds.hpp"
 #include "models/dmpnn_diffpool/molecule_records.hpp"
 
 namespace {
 
 using namespace gnn_hpc;
 using namespace gnn_hpc::dmpnn;
-
-template <class F>
-double median_seconds(int repeats, F&& work) {
-  std::vector<double> seconds;
-  for (int r = 0; r < repeats; ++r) {
-    const std::clock_t start = std::clock();
-    work();
-    seconds.push_back(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
-  }
-  std::sort(seconds.begin(), seconds.end());
-  return seconds[seconds.size() / 2];
-}
 
 void run(const std::string& path, const std::string& column, int repeats) {
   DataOptions options;

@@ -6,29 +6,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "graph/residue_graph.hpp"
 #include "io/protein.hpp"
+#include "median_seconds.hpp"
 
 namespace {
 
 using namespace gnn_hpc;
-
-template <class F>
-double median_seconds(int repeats, F&& work) {
-  std::vector<double> seconds;
-  for (int r = 0; r < repeats; ++r) {
-    const std::clock_t start = std::clock();
-    work();
-    seconds.push_back(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
-  }
-  std::sort(seconds.begin(), seconds.end());
-  return seconds[seconds.size() / 2];
-}
 
 /// A walk that is drawn back to the centre, so that the density is that of a folded chain; side chains of four atoms beside the backbone.
 std::string pdb_text(int residues) {

@@ -6,8 +6,8 @@
 namespace gnn_hpc {
 
 /// What the program asks of the execution space while this object lives, counted by Kokkos' profiling callbacks in process: on a GPU each launch
-/// costs some microseconds whatever it does. Products go to a BLAS and count in `matmul_products()`. One object at a time; threads may launch
-/// together.
+/// costs some microseconds whatever it does. Products go to a BLAS and count in `matmul_products()`. One object at a time, and not where
+/// lanes launch side by side (chunks of rows on a CPU): before each call of a tool Kokkos waits for all threads, inside a parallel region for ever.
 class DeviceWork {
  public:
   struct Counts {

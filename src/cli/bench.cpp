@@ -93,15 +93,19 @@ nlohmann::ordered_json bench_step(Job<T>& job, const CommandLine& line, const Co
     step(i, nullptr);
   }
   reset_matmul_flops();
-  std::optional<DeviceWork::Counts> asked;
-  if (kExecIsHost) {
-    step(0, nullptr);
-  } else {
-    const DeviceWork work;
-    step(0, nullptr);
-    asked = work.counts();
+  std::optional<DeviceWork> device;
+  if (!kExecIsHost) device.emplace();
+  step(0, nullptr);
+  nlohmann::ordered_json asked;
+  if (device) {
+    const DeviceWork::Counts counts = device->counts();
+    asked = {{"launches", counts.launches},
+             {"products", matmul_products()},
+             {"fences", counts.fences},
+             {"copies", counts.copies},
+             {"copied_bytes", counts.copied_bytes}};
+    device.reset();
   }
-  const std::int64_t products = matmul_products();
   const double flops = comm.sum(matmul_flops());
 
   std::vector<double> whole;
@@ -150,13 +154,7 @@ nlohmann::ordered_json bench_step(Job<T>& job, const CommandLine& line, const Co
   }
   static constexpr const char* kPhases[] = {"collate", "upload", "forward", "loss", "backward", "allreduce", "optimizer"};
   for (std::size_t p = 0; p < phases.size(); ++p) j["phases_ms"][kPhases[p]] = 1e3 * median(phases[p]);
-  if (asked) {
-    j["asked_of_device"] = {{"launches", asked->launches},
-                            {"products", products},
-                            {"fences", asked->fences},
-                            {"copies", asked->copies},
-                            {"copied_bytes", asked->copied_bytes}};
-  }
+  if (!asked.is_null()) j["asked_of_device"] = asked;
   j["arena_bytes"] = comm.max(static_cast<std::int64_t>(runner.arena().high_water()));
   j["peak_memory_bytes"] = comm.max(peak_memory());
   j["loss"] = result.loss;

@@ -95,9 +95,9 @@ struct PointResult {
   nlohmann::json summary;  ///< null unless the run came to its end
   bool finished() const { return summary.is_object() && (status == "finished" || status == "early_stopped"); }
 
-  /// A number of the summary, null where there is none.
+  /// A number of a finished run's summary, null where there is none.
   nlohmann::json number(const nlohmann::json::json_pointer& at) const {
-    if (!summary.is_object() || !summary.contains(at) || !summary[at].is_number()) return {};
+    if (!finished() || !summary.contains(at) || !summary[at].is_number()) return {};
     return summary[at];
   }
 };
@@ -119,7 +119,7 @@ std::vector<PointResult> results_of(const std::string& folder, const std::vector
 std::optional<std::size_t> best_of(const std::vector<PointResult>& results) {
   std::optional<std::size_t> best;
   for (std::size_t i = 0; i < results.size(); ++i) {
-    if (!results[i].finished() || results[i].number(kBestValidation).is_null()) continue;
+    if (results[i].number(kBestValidation).is_null()) continue;
     if (!best) {
       best = i;
       continue;
@@ -190,7 +190,7 @@ std::string sweep_csv(const std::string& folder, const std::vector<SweepPoint>& 
     }
     const auto number = [&](const nlohmann::json::json_pointer& at) {
       const nlohmann::json value = r.number(at);
-      return r.finished() && !value.is_null() ? value.dump() : std::string();
+      return value.is_null() ? std::string() : value.dump();
     };
     for (const char* name : {"best_epoch", "best_validation", "seconds"}) out += "," + number(nlohmann::json::json_pointer() / name);
     for (const MetricPlace& p : metrics) out += "," + number(pointer_to(p));
@@ -210,18 +210,19 @@ std::string sweep_table(const std::string& folder, const std::vector<SweepPoint>
   std::size_t width = 5;
   for (const SweepPoint& point : points) width = std::max(width, point.name.size());
   std::string out = fmt::format("  {:<{}} {:>13} {:>10} {:>15} {:>8}", "point", width, "status", "best epoch", "best validation", "seconds");
-  for (const MetricPlace& p : metrics) out += fmt::format("  {}", printable_name(fmt::format("test {} {}", p[2], p[1])));
+  const auto title = [](const MetricPlace& p) { return printable_name(fmt::format("test {} {}", p[2], p[1])); };
+  for (const MetricPlace& p : metrics) out += "  " + title(p);
   for (std::size_t i = 0; i < points.size(); ++i) {
     const PointResult& r = results[i];
     const auto number = [&](const nlohmann::json::json_pointer& at, int digits) {
       const nlohmann::json value = r.number(at);
-      return r.finished() && !value.is_null() ? fmt::format("{:.{}g}", value.get<double>(), digits) : std::string("-");
+      return value.is_null() ? std::string("-") : fmt::format("{:.{}g}", value.get<double>(), digits);
     };
     out += fmt::format("\n{} {:<{}} {:>13} {:>10} {:>15} {:>8}", best == i ? '*' : ' ', points[i].name, width, r.status,
                        number(nlohmann::json::json_pointer("/best_epoch"), 9), number(kBestValidation, 5),
                        number(nlohmann::json::json_pointer("/seconds"), 4));
     for (const MetricPlace& p : metrics) {
-      out += fmt::format("  {:>{}}", number(pointer_to(p), 5), printable_name(fmt::format("test {} {}", p[2], p[1])).size());
+      out += fmt::format("  {:>{}}", number(pointer_to(p), 5), title(p).size());
     }
   }
   return out;
@@ -258,8 +259,8 @@ class Sweep {
       if (code == static_cast<int>(Exit::stopped)) return code;
       worst = std::max(worst, code);
     }
-    if (comm_.is_root()) {
-      if (const std::string table = sweep_table(base_.run.dir, points_); !table.empty() && !replicates_) {
+    if (comm_.is_root() && !replicates_) {
+      if (const std::string table = sweep_table(base_.run.dir, points_); !table.empty()) {
         log_info("sweep: the best by validation is marked\n{}", table);
       }
     }

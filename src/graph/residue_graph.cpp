@@ -2,6 +2,7 @@
 #include "graph/residue_graph.hpp"
 
 #include "base/error.hpp"
+#include "io/protein.hpp"
 
 #include <algorithm>
 #include <array>
@@ -13,7 +14,7 @@ namespace gnn_hpc {
 namespace {
 
 using Vec = std::array<double, 3>;
-constexpr std::size_t kAtoms = 4, kAlpha = 1, kCarbon = 2;  // N, CA, C, O
+constexpr std::size_t kNitrogen = 0, kAlpha = 1, kCarbon = 2;
 
 Vec at(std::span<const double> x, std::size_t row) { return {x[3 * row], x[3 * row + 1], x[3 * row + 2]}; }
 Vec operator+(const Vec& a, const Vec& b) { return {a[0] + b[0], a[1] + b[1], a[2] + b[2]}; }
@@ -28,25 +29,22 @@ Vec unit(const Vec& v) {
   return {v[0] / length, v[1] / length, v[2] / length};
 }
 
-/// Measured with 1, 3 and 8 on made-up chains of 100 to 10,000 residues: equal for short ones, 1 best for long ones.
-constexpr double kAtomsABox = 1.0;
-
 /// Atoms in boxes of a grid; complete residues only.
 class ResidueGrid {
  public:
-  ResidueGrid(const ResidueGraph& graph, std::vector<int> members) : graph_(graph), members_(std::move(members)) {
+  ResidueGrid(const ResidueGraph& graph, const std::vector<int>& members) : graph_(graph) {
     constexpr double inf = std::numeric_limits<double>::infinity();
     Vec high{-inf, -inf, -inf};
     low_ = {inf, inf, inf};
-    for (const int i : members_) {
+    for (const int i : members) {
       const Vec x = at(graph.position, static_cast<std::size_t>(i));
       for (std::size_t c = 0; c < 3; ++c) low_[c] = std::min(low_[c], x[c]), high[c] = std::max(high[c], x[c]);
     }
-    // So many atoms a box where they fill their bounding box evenly, and never many more boxes than atoms.
-    const double count = static_cast<double>(members_.size()) / kAtomsABox;
+    // About one atom a box where they fill their bounding box evenly (3 and 8 are slower in long chains), and never many more boxes than atoms.
+    const double count = static_cast<double>(members.size());
     edge_ = std::clamp(std::cbrt((high[0] - low_[0] + 4.0) * (high[1] - low_[1] + 4.0) * (high[2] - low_[2] + 4.0) / count), 1e-3, 1e100);
     for (std::size_t c = 0; c < 3; ++c) boxes_[c] = 1 + static_cast<int>(std::min((high[c] - low_[c]) / edge_, 4.0 * count + 1.0));
-    sort();
+    sort(members);
   }
 
   /// The k nearest members of i, by (d2, number), into `out`. Consecutive residues are near: the neighbours of the one before, and that one, lie
@@ -126,24 +124,24 @@ class ResidueGrid {
            static_cast<std::size_t>(b2);
   }
 
-  void sort() {
+  void sort(const std::vector<int>& members) {
     ptr_.assign(index(boxes_[0] - 1, boxes_[1] - 1, boxes_[2] - 1) + 2, 0);
     std::vector<std::size_t> box;
-    for (const int i : members_) {
+    for (const int i : members) {
       const auto b = box_of(at(graph_.position, static_cast<std::size_t>(i)));
       box.push_back(index(b[0], b[1], b[2]));
       ++ptr_[box.back() + 1];
     }
     for (std::size_t b = 1; b < ptr_.size(); ++b) ptr_[b] += ptr_[b - 1];
     std::vector<int> next(ptr_.begin(), ptr_.end() - 1);
-    sorted_.resize(members_.size());
-    for (std::size_t m = 0; m < members_.size(); ++m) sorted_[static_cast<std::size_t>(next[box[m]]++)] = members_[m];
+    sorted_.resize(members.size());
+    for (std::size_t m = 0; m < members.size(); ++m) sorted_[static_cast<std::size_t>(next[box[m]]++)] = members[m];
     for (std::size_t c = 0; c < 3; ++c) {
       for (const int i : sorted_) sorted_x_[c].push_back(graph_.position[3 * static_cast<std::size_t>(i) + c]);
     }
   }
 
-  /// Boxes whose largest difference to `home` in any direction is `ring`.
+  /// Calls f(begin, end) with the sorted members in boxes whose largest difference to `home` in any direction is `ring`.
   template <class F>
   void visit_ring(const std::array<int, 3>& home, int ring, const F& f) const {
     const auto low = [&](std::size_t c) { return std::max(0, home[c] - ring); };
@@ -152,22 +150,17 @@ class ResidueGrid {
       for (int b1 = low(1); b1 <= high(1); ++b1) {
         const bool side = std::abs(b0 - home[0]) == ring || std::abs(b1 - home[1]) == ring;
         if (side) {
-          visit(index(b0, b1, low(2)), index(b0, b1, high(2)), f);
+          f(begin_of(index(b0, b1, low(2))), begin_of(index(b0, b1, high(2)) + 1));
           continue;
         }
         for (const int b2 : {home[2] - ring, home[2] + ring}) {
-          if (b2 >= 0 && b2 < boxes_[2]) visit(index(b0, b1, b2), index(b0, b1, b2), f);
+          if (b2 >= 0 && b2 < boxes_[2]) f(begin_of(index(b0, b1, b2)), begin_of(index(b0, b1, b2) + 1));
         }
       }
     }
   }
-  template <class F>
-  void visit(std::size_t first, std::size_t last, const F& f) const {
-    f(begin_of(first), begin_of(last + 1));
-  }
-
   const ResidueGraph& graph_;
-  std::vector<int> members_, sorted_, ptr_;
+  std::vector<int> sorted_, ptr_;
   Vec low_{};
   double edge_ = 1.0;
   std::array<int, 3> boxes_{1, 1, 1};
@@ -190,7 +183,7 @@ double dihedral(const Vec& a, const Vec& b, const Vec& c) {
 void add_angles(std::span<const double> coords, ResidueGraph& g) {
   const auto n = static_cast<std::size_t>(g.num_nodes);
   std::vector<Vec> bond;
-  const auto point = [&](std::size_t m) { return at(coords, kAtoms * (m / 3) + m % 3); };
+  const auto point = [&](std::size_t m) { return at(coords, kBackboneAtoms * (m / 3) + m % 3); };
   for (std::size_t m = 0; m + 1 < 3 * n; ++m) bond.push_back(unit(point(m + 1) - point(m)));
   std::vector<double> angle(3 * n, 0.0);
   for (std::size_t m = 0; m + 2 < bond.size(); ++m) angle[m + 1] = dihedral(bond[m], bond[m + 1], bond[m + 2]);
@@ -204,11 +197,11 @@ void add_angles(std::span<const double> coords, ResidueGraph& g) {
 
 void add_directions(std::span<const double> coords, ResidueGraph& g) {
   const auto n = static_cast<std::size_t>(g.num_nodes);
-  const auto atom = [&](std::size_t i, std::size_t a) { return at(coords, kAtoms * i + a); };
+  const auto atom = [&](std::size_t i, std::size_t a) { return at(coords, kBackboneAtoms * i + a); };
   const double third = std::sqrt(1.0 / 3.0), rest = std::sqrt(2.0 / 3.0);
   g.node_v.assign(9 * n, 0.0);
   for (std::size_t i = 0; i < n; ++i) {
-    const Vec ca = atom(i, kAlpha), c = unit(atom(i, kCarbon) - ca), nitrogen = unit(atom(i, 0) - ca);
+    const Vec ca = atom(i, kAlpha), c = unit(atom(i, kCarbon) - ca), nitrogen = unit(atom(i, kNitrogen) - ca);
     const Vec along = unit(c + nitrogen), across = unit(cross(c, nitrogen));
     std::array<Vec, kResidueVectors> direction{};
     if (i + 1 < n) direction[0] = unit(atom(i + 1, kAlpha) - ca);
@@ -224,17 +217,17 @@ void add_directions(std::span<const double> coords, ResidueGraph& g) {
 
 ResidueGraph build_residue_graph(std::span<const double> coords, int top_k) {
   if (top_k < 1) throw Error(Exit::usage, fmt::format("top_k is {}; it must be at least 1", top_k));
-  GNN_HPC_REQUIRE(coords.size() % (3 * kAtoms) == 0, "{} coordinates are no residues of four atoms", coords.size());
+  GNN_HPC_REQUIRE(coords.size() % (3 * kBackboneAtoms) == 0, "{} coordinates are no residues of four atoms", coords.size());
   ResidueGraph g;
-  const std::size_t n = coords.size() / (3 * kAtoms);
+  const std::size_t n = coords.size() / (3 * kBackboneAtoms);
   g.num_nodes = static_cast<int>(n);
   std::vector<double> whole(coords.begin(), coords.end());  // a masked residue counts as missing entirely
   std::vector<int> members;
   g.complete.resize(n);
   g.position.assign(3 * n, 0.0);
   for (std::size_t i = 0; i < n; ++i) {
-    const auto first = whole.begin() + static_cast<std::ptrdiff_t>(3 * kAtoms * i), last = first + 3 * kAtoms;
-    g.complete[i] = std::all_of(first, last, [](double x) { return std::isfinite(x); });
+    const auto first = whole.begin() + static_cast<std::ptrdiff_t>(3 * kBackboneAtoms * i), last = first + 3 * kBackboneAtoms;
+    g.complete[i] = has_all_atoms({first, last});
     if (g.complete[i]) {
       members.push_back(static_cast<int>(i));
       std::copy_n(first + 3 * kAlpha, 3, &g.position[3 * i]);

@@ -14,9 +14,8 @@
 namespace gnn_hpc {
 namespace {
 
-constexpr std::string_view kLetters = "ARNDCQEGHILKMFPSTWYV";
 constexpr std::string_view kStandard = "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL ";
-constexpr std::string_view kStandardLetters = "ARNDCQEGHILKMFPSTWYV";
+constexpr std::string_view kStandardLetters = "ARNDCQEGHILKMFPSTWYV";  // the codes 0..19
 constexpr std::string_view kModified = "MSE SEC PYL SEP TPO PTR CSO CME HYP MLY KCX LLP PCA CSD OCS M3L ";
 constexpr std::string_view kModifiedLetters = "MCKSTYCCPKKKECCK";
 /// Protonation states under the names of force fields.
@@ -69,9 +68,12 @@ std::string_view with_line_feeds(std::string_view text, std::string& storage) {
 
 }  // namespace
 
+bool has_all_atoms(std::span<const double> residue) {
+  return std::all_of(residue.begin(), residue.end(), [](double x) { return std::isfinite(x); });
+}
+
 bool ProteinChain::complete(std::size_t residue) const {
-  const auto first = coords.begin() + static_cast<std::ptrdiff_t>(3 * kBackboneAtoms * residue);
-  return std::all_of(first, first + 3 * kBackboneAtoms, [](double x) { return std::isfinite(x); });
+  return has_all_atoms(std::span(coords).subspan(3 * kBackboneAtoms * residue, 3 * kBackboneAtoms));
 }
 
 std::size_t ProteinChain::num_complete() const {
@@ -98,7 +100,7 @@ char residue_letter(std::string_view name) {
 }
 
 int residue_code(char letter) {
-  const std::size_t at = kLetters.find(letter);
+  const std::size_t at = kStandardLetters.find(letter);
   GNN_HPC_REQUIRE(at != std::string_view::npos, "{} is no letter of an amino acid", letter);
   return static_cast<int>(at);
 }
@@ -130,7 +132,7 @@ double* ProteinBuilder::add(std::string_view chain, std::string_view residue, st
     tables_.emplace_back();
   }
   ProteinChain& owner = chains[index];
-  const auto [entry, fresh] = tables_[index].residues.try_emplace(std::string(residue));
+  const auto [entry, fresh] = tables_[index].try_emplace(std::string(residue));
   Residue& known = entry->second;
   if (fresh) {
     known = {owner.size(), 0, epoch_};

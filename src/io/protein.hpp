@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,6 +10,9 @@
 namespace gnn_hpc {
 
 inline constexpr std::size_t kBackboneAtoms = 4;  ///< N, CA, C, O, in this order
+
+/// All coordinates of a residue, [4,3], are there.
+bool has_all_atoms(std::span<const double> residue);
 
 /// The residues of one chain in the order of their first kept atom.
 struct ProteinChain {

@@ -29,12 +29,9 @@ class ProteinBuilder {
     unsigned atoms = 0;  ///< bit per backbone atom that was seen
     int epoch = 0;
   };
-  struct Table {
-    std::unordered_map<std::string, Residue> residues;
-  };
 
   Protein protein_;
-  std::vector<Table> tables_;  ///< of the chains
+  std::vector<std::unordered_map<std::string, Residue>> tables_;  ///< of the chains, by number and insertion code
   std::set<std::string> unknown_;
   std::string recurring_;
   int epoch_ = 0;

@@ -2,8 +2,6 @@
 #include "graph/residue_graph.hpp"
 
 #include "base/error.hpp"
-#include "support/hdf5_values.hpp"
-#include "support/paths.hpp"
 #include "support/protein_goldens.hpp"
 #include "support/views.hpp"
 
@@ -97,37 +95,30 @@ TEST(ResidueGraph, AbsurdCoordinatesAreHarmless) {
 }
 
 TEST(ResidueGraph, EqualsEveryStructureOfTheReference) {
-  for (const std::string& name : test::kProteinGoldens) {
-    const auto golden = test::shared_path(name);
-    if (!exists(golden)) GTEST_SKIP() << golden;
-    const test::Hdf5Values values(golden.string());
-    for (const std::string& entry : test::hdf5_names(golden.string(), "structures")) {
-      if (entry == "_files") continue;
-      SCOPED_TRACE(entry);
-      const auto set = [&](const char* what) { return values.dataset("structures/" + entry + "/" + what); };
-      const auto coords = set("coords"), edges = set("edge_index"), node_s = set("node_s"), node_v = set("node_v"), edge_s = set("edge_s"),
-                 edge_v = set("edge_v");
-      const ResidueGraph g = build_residue_graph(coords, 30);
-      ASSERT_EQ(2 * g.src.size(), edges.size());
-      for (std::size_t e = 0; e < g.src.size(); ++e) ASSERT_EQ(g.src[e], edges[e]) << e;
-      expect_near(g.node_s, node_s, 1e-10);
-      std::vector<double> channels_first(g.node_v.size());
-      for (std::size_t i = 0; i < g.node_v.size(); ++i) channels_first[i / 9 * 9 + i % 3 * 3 + i % 9 / 3] = g.node_v[i];
-      expect_near(channels_first, node_v, 1e-10);
+  test::for_each_golden_structure([](const test::Hdf5Values& values, const std::string& name) {
+    const auto set = [&](const char* what) { return values.dataset("structures/" + name + "/" + what); };
+    const auto coords = set("coords"), edges = set("edge_index"), node_s = set("node_s"), node_v = set("node_v"), edge_s = set("edge_s"),
+               edge_v = set("edge_v");
+    const ResidueGraph g = build_residue_graph(coords, 30);
+    ASSERT_EQ(2 * g.src.size(), edges.size());
+    for (std::size_t e = 0; e < g.src.size(); ++e) ASSERT_EQ(g.src[e], edges[e]) << e;
+    expect_near(g.node_s, node_s, 1e-10);
+    std::vector<double> channels_first(g.node_v.size());
+    for (std::size_t i = 0; i < g.node_v.size(); ++i) channels_first[i / 9 * 9 + i % 3 * 3 + i % 9 / 3] = g.node_v[i];
+    expect_near(channels_first, node_v, 1e-10);
 
-      const ResidueEdgeFeatures features = residue_edge_features(g);
-      const std::size_t step = g.num_nodes > 60 ? 8 : 1;  // of a long chain the file has every eighth edge
-      std::vector<double> some_s, some_v;
-      for (std::size_t e = 0; e < g.src.size(); e += step) {
-        some_s.insert(some_s.end(), features.edge_s.begin() + static_cast<std::ptrdiff_t>(32 * e),
-                      features.edge_s.begin() + static_cast<std::ptrdiff_t>(32 * (e + 1)));
-        some_v.insert(some_v.end(), features.edge_v.begin() + static_cast<std::ptrdiff_t>(3 * e),
-                      features.edge_v.begin() + static_cast<std::ptrdiff_t>(3 * (e + 1)));
-      }
-      expect_near(some_s, edge_s, 1e-10);
-      expect_near(some_v, edge_v, 1e-10);
+    const ResidueEdgeFeatures features = residue_edge_features(g);
+    const std::size_t step = g.num_nodes > 60 ? 8 : 1;  // of a long chain the file has every eighth edge
+    std::vector<double> some_s, some_v;
+    for (std::size_t e = 0; e < g.src.size(); e += step) {
+      some_s.insert(some_s.end(), features.edge_s.begin() + static_cast<std::ptrdiff_t>(32 * e),
+                    features.edge_s.begin() + static_cast<std::ptrdiff_t>(32 * (e + 1)));
+      some_v.insert(some_v.end(), features.edge_v.begin() + static_cast<std::ptrdiff_t>(3 * e),
+                    features.edge_v.begin() + static_cast<std::ptrdiff_t>(3 * (e + 1)));
     }
-  }
+    expect_near(some_s, edge_s, 1e-10);
+    expect_near(some_v, edge_v, 1e-10);
+  });
 }
 
 }  // namespace

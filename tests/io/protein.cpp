@@ -9,7 +9,6 @@
 
 #include "io/csv.hpp"
 #include "io/refusal.hpp"
-#include "support/hdf5_values.hpp"
 #include "support/paths.hpp"
 #include "support/protein_goldens.hpp"
 
@@ -58,28 +57,21 @@ TEST(Protein, SaysWhatIsWrongAndWhere) {
 
 /// Chains, residues, letters and coordinates of every structure that the reference stores are reproduced bit by bit.
 TEST(Protein, StructuresOfTheReference) {
-  for (const std::string& name : test::kProteinGoldens) {
-    const auto golden = test::shared_path(name);
-    if (!exists(golden)) GTEST_SKIP() << golden;
-    const test::Hdf5Values values(golden.string());
-    for (const std::string& entry : test::hdf5_names(golden.string(), "structures")) {
-      if (entry == "_files") continue;
-      SCOPED_TRACE(entry);
-      const auto colon = entry.find(':');
-      Protein protein;
-      ASSERT_NO_THROW(protein = test::golden_protein(golden.string(), entry.substr(0, colon)));
-      const ProteinChain& chain = protein.chain(entry.substr(colon + 1));
-      const std::string at = "structures/" + entry + "/";
-      EXPECT_EQ(chain.sequence, test::hdf5_text(golden.string(), at + "seq"));
-      EXPECT_EQ(joined(chain.residues), test::hdf5_text(golden.string(), at + "residues"));
-      const auto coords = values.dataset(at + "coords"), mask = values.dataset(at + "mask");
-      ASSERT_EQ(chain.coords.size(), coords.size());
-      for (std::size_t i = 0; i < coords.size(); ++i) {
-        EXPECT_TRUE(chain.coords[i] == coords[i] || (std::isnan(chain.coords[i]) && !std::isfinite(coords[i]))) << i;
-      }
-      for (std::size_t r = 0; r < mask.size(); ++r) EXPECT_EQ(chain.complete(r), mask[r] != 0) << r;
+  test::for_each_golden_structure([](const test::Hdf5Values& values, const std::string& name) {
+    const auto colon = name.find(':');
+    Protein protein;
+    ASSERT_NO_THROW(protein = test::golden_protein(values, name.substr(0, colon)));
+    const ProteinChain& chain = protein.chain(name.substr(colon + 1));
+    const std::string at = "structures/" + name + "/";
+    EXPECT_EQ(chain.sequence, values.text(at + "seq"));
+    EXPECT_EQ(joined(chain.residues), values.text(at + "residues"));
+    const auto coords = values.dataset(at + "coords"), mask = values.dataset(at + "mask");
+    ASSERT_EQ(chain.coords.size(), coords.size());
+    for (std::size_t i = 0; i < coords.size(); ++i) {
+      EXPECT_TRUE(chain.coords[i] == coords[i] || (std::isnan(chain.coords[i]) && !std::isfinite(coords[i]))) << i;
     }
-  }
+    for (std::size_t r = 0; r < mask.size(); ++r) EXPECT_EQ(chain.complete(r), mask[r] != 0) << r;
+  });
 }
 
 struct FieldRow {

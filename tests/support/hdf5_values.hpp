@@ -18,13 +18,13 @@ class Hdf5Values {
   Hdf5Values(const Hdf5Values&) = delete;
   Hdf5Values& operator=(const Hdf5Values&) = delete;
 
-  std::vector<std::string> groups() const {
+  std::vector<std::string> groups(const char* group = "/") const {
     H5G_info_t info;
-    H5Gget_info(file_, &info);
+    H5Gget_info_by_name(file_, group, &info, H5P_DEFAULT);
     std::vector<std::string> names;
     for (hsize_t i = 0; i < info.nlinks; ++i) {
       char name[256];
-      H5Lget_name_by_idx(file_, ".", H5_INDEX_NAME, H5_ITER_INC, i, name, sizeof name, H5P_DEFAULT);
+      H5Lget_name_by_idx(file_, group, H5_INDEX_NAME, H5_ITER_INC, i, name, sizeof name, H5P_DEFAULT);
       names.emplace_back(name);
     }
     return names;
@@ -37,6 +37,26 @@ class Hdf5Values {
     std::vector<double> out(static_cast<std::size_t>(H5Sget_simple_extent_npoints(space)));
     H5Dread(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, out.data());
     H5Sclose(space);
+    H5Dclose(set);
+    return out;
+  }
+
+  /// A scalar text, of variable length or not.
+  std::string text(const std::string& path) const {
+    const hid_t set = H5Dopen2(file_, path.c_str(), H5P_DEFAULT);
+    EXPECT_GE(set, 0) << path;
+    const hid_t type = H5Dget_type(set);
+    std::string out;
+    if (H5Tis_variable_str(type) > 0) {
+      char* stored = nullptr;
+      H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, &stored);
+      if (stored) out = stored;
+      H5free_memory(stored);
+    } else {
+      out.resize(H5Tget_size(type));
+      H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out.data());
+    }
+    H5Tclose(type);
     H5Dclose(set);
     return out;
   }

@@ -214,6 +214,7 @@ void node_features_backward(const Exec& exec, const Leaving<T>& leaving, View2<T
         const int e = team.league_rank(), u = leaving.src(e);
         const T k = leaving.share(e, u) * T(0.125);
         each_channel(team, kScalars, [&](const int o) { dp(e, o) = k * df(u, o); });
+        // A range takes its bound by reference, which nvcc allows of no constant of a namespace: int{} makes a value of it.
         Kokkos::parallel_for(Kokkos::TeamVectorRange(team, int{kTensors}), [&](const int o) {
           T first = 0, second = 0;
           for (int m = 0; m < 3; ++m) first += df(u, kVectorsAt + 3 * o + m) * leaving.harmonics(e, m);

@@ -22,7 +22,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # CSV with quoted fields -> columns of numbers. Writes $work/list, fields that end with a zero byte, per picture:
-#   KIND DATA PICTURE NUMBER TEXT*NUMBER
+#   KIND DATA PICTURE NUMBER TEXTS
+# each text ends with a unit separator (31), which no name that is shown has: gnuplot takes nine arguments and passes over others.
 python3 - "$run_dir" "$work" <<'PYTHON'
 import csv, json, math, os, re, sys, unicodedata
 run_dir, work = sys.argv[1:3]
@@ -106,52 +107,52 @@ for i, (name, parts) in enumerate(groups.items()):
     used.add(picture)
     pictures.append(["parity", data, picture + ".png", [shown(name) + ", known", shown(name) + ", predicted", *legend]])
 
-points = [p for p in rows("sweep.csv") if not math.isnan(number(p.get("best_validation")))]
+points = [p for p in rows("sweep.csv") if not math.isnan(number(p.get("best_validation")))][:200]  # as many as a picture can name
 if points:
     with open(os.path.join(work, "sweep.dat"), "w") as file:
-        for best in (False, True):  # two blocks, of which gnuplot needs at least a line
+        for best in (False, True):  # two blocks, each of a line at least, if only of a bar without length
             shares = [(i, number(p["best_validation"])) for i, p in enumerate(points) if (p.get("best") == "best") == best]
-            file.write("".join(f"{i} {value:.9g}\n" for i, value in shares or [(0, math.nan)]) + "\n\n")
-    pictures.append(["sweep", "sweep.dat", "sweep.png", [shown(p["folder"], 60) for p in points]])
+            file.write("".join(f"{i} {value:.9g}\n" for i, value in shares or [(0, 0.0)]) + "\n\n")
+    pictures.append(["sweep", "sweep.dat", "sweep.png", [shown(p["folder"], 80) for p in points]])
 
 with open(os.path.join(work, "list"), "wb") as file:
     for kind, data, picture, texts in pictures:
-        for field in (kind, data, picture, str(len(texts)), *texts):
+        for field in (kind, data, picture, str(len(texts)), "".join(text + "\x1f" for text in texts)):
             file.write(field.encode("utf-8", "replace") + b"\0")
 PYTHON
 
-# ARGV[1]: data, ARGV[2]: picture, then the texts.
+# ARGV[1]: data, ARGV[2]: picture, ARGV[3]: number of texts, ARGV[4]: the texts.
 cat >"$work/common.gp" <<'GNUPLOT'
 set encoding utf8
 set terminal pngcairo noenhanced size 900,700; set grid; set tics out; set border 3; set tics nomirror
+first_end(s) = strstrt(s, "\037")
+nth(s, n) = n == 1 ? s[1:first_end(s)-1] : nth(s[first_end(s)+1:*], n-1)
+named(n) = nth(ARGV[4], n)
 GNUPLOT
 cat >"$work/curve.gp" <<'GNUPLOT'
-load "common.gp"; set output ARGV[2]
+load "common.gp"; set output ARGV[2]; count = int(ARGV[3])
 set key top right
 set xlabel "epoch"; set ylabel "loss, error"; set logscale y; set format y "%g"
-plot for [i=2:ARGC-1] ARGV[1] using 1:i with linespoints linewidth 2 pointtype 7 pointsize 0.4 title ARGV[i+1] noenhanced
+plot for [i=1:count] ARGV[1] using 1:(column(i+1)) with linespoints linewidth 2 pointtype 7 pointsize 0.4 title named(i) noenhanced
 GNUPLOT
 cat >"$work/sweep.gp" <<'GNUPLOT'
-load "common.gp"; set output ARGV[2]
-set ylabel "best validation value of the metric that decides"; set style fill solid 0.8; set boxwidth 0.7; set xrange [-0.7:ARGC-2.3]; set yrange [0:*]
-set xtics () rotate by 30 right noenhanced; set bmargin 12; set lmargin 18
-do for [i=3:ARGC] { set xtics add (ARGV[i] i-3) }
-plot ARGV[1] index 0 using 1:2 with boxes linecolor "gray" notitle, ARGV[1] index 1 using 1:2 with boxes linecolor "#1f77b4" title "best"
+load "common.gp"; count = int(ARGV[3])
+set terminal pngcairo noenhanced size 1100,140+26*count; set output ARGV[2]
+set xlabel "best validation value of the metric that decides"; set style fill solid 0.8; set key above
+set yrange [count-0.4:-0.6]; set ytics () noenhanced
+do for [i=1:count] { set ytics add (named(i) i-1) }
+plot ARGV[1] index 0 using 2:1:(0):2:($1-0.35):($1+0.35) with boxxyerror linecolor "gray" notitle, \
+  ARGV[1] index 1 using 2:1:(0):2:($1-0.35):($1+0.35) with boxxyerror linecolor "#1f77b4" title "best"
 GNUPLOT
 cat >"$work/parity.gp" <<'GNUPLOT'
-load "common.gp"; set output ARGV[2]
-set xlabel ARGV[3] noenhanced; set ylabel ARGV[4] noenhanced; set size ratio -1; set key outside top center vertical maxrows 4
+load "common.gp"; set output ARGV[2]; count = int(ARGV[3])
+set xlabel named(1) noenhanced; set ylabel named(2) noenhanced; set size ratio -1; set key outside top center vertical maxrows 4
 plot x with lines linecolor "gray" notitle, \
-  for [i=0:ARGC-5] ARGV[1] index i using 1:2 with points pointtype 7 pointsize 0.6 title ARGV[i+5] noenhanced
+  for [i=3:count] ARGV[1] index i-3 using 1:2 with points pointtype 7 pointsize 0.6 title named(i) noenhanced
 GNUPLOT
 
-while IFS= read -r -d '' kind && IFS= read -r -d '' data && IFS= read -r -d '' picture && IFS= read -r -d '' count; do
-  texts=()
-  for ((i = 0; i < count; ++i)); do
-    IFS= read -r -d '' text
-    texts+=("$text")
-  done
-  (cd "$work" && gnuplot -c "$kind.gp" "$data" "$picture" "${texts[@]}")
+while IFS= read -r -d '' kind && IFS= read -r -d '' data && IFS= read -r -d '' picture && IFS= read -r -d '' count && IFS= read -r -d '' texts; do
+  (cd "$work" && gnuplot -c "$kind.gp" "$data" "$picture" "$count" "$texts")
   mv -- "$work/$picture" "$run_dir/$picture"
   printf 'plot: %s\n' "$run_dir/$picture"
 done <"$work/list"

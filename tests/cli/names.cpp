@@ -75,6 +75,21 @@ class Names : public Program {
     EXPECT_EQ(found, pictures);
   }
 
+  /// The picture of a sweep, and of one with more points than gnuplot takes arguments.
+  void draw_sweep(const std::string& run_dir) {
+    if (std::system("command -v gnuplot >/dev/null && command -v python3 >/dev/null") != 0) return;
+    std::string many = "folder,status,best,best_validation\n";
+    for (int i = 0; i < 30; ++i) many += fmt::format("point={},finished,{},{}\n", i, i == 20 ? "best" : "", 30 - i);
+    fs::create_directories(folder_ / "many");
+    write("many/sweep.csv", many);
+    for (const std::string& folder : {run_dir, std::string("many")}) {
+      const Outcome r = run_any({"bash", GNN_HPC_SOURCE_DIR "/scripts/plot.sh", folder});
+      EXPECT_EQ(r.code, 0) << r.out << r.err;
+      EXPECT_EQ(r.err, "");
+      EXPECT_GT(fs::file_size(folder_ / folder / "sweep.png"), 1000U);
+    }
+  }
+
   std::string nasty_, id_;
 };
 
@@ -127,6 +142,7 @@ TEST_F(Names, OfCrystalTargetsAreOpaque) {
   for (const std::string& name : folders) EXPECT_TRUE(exists("s/" + name + "/summary.json")) << name;
   EXPECT_TRUE(std::isfinite(std::stod(column("s/sweep.csv", "test_mae_" + nasty_).at(0))));
   EXPECT_TRUE(std::isfinite(std::stod(column("s/sweep.csv", "test_mae_" + second).at(1))));
+  draw_sweep("s");
   expect_nothing_was_run();
 }
 

@@ -37,7 +37,8 @@ std::string boot_id() {
   return id.empty() ? "unknown" : id;
 }
 
-std::string beside(const std::string& path, const char* what) { return fmt::format("{}.{}.{}.{}", path, what, host_name(), ::getpid()); }
+/// Of this thread alone: two threads of a process may look at one lock.
+std::string beside(const std::string& path, const char* what) { return fmt::format("{}.{}.{}.{}", path, what, host_name(), ::gettid()); }
 
 /// The time that the file system would give a file now: its machine's clock may differ from ours by minutes.
 std::time_t file_system_now(const std::string& path) {
@@ -82,15 +83,20 @@ void CacheLock::require_held() const {
                                       path_, owner(), kStaleSeconds));
 }
 
-/// The file, if nobody has one.
+/// The file, if nobody has one. Its text comes only after its flock: who looks in between holds the flock for that moment, sees an empty, young
+/// file and leaves it; with the text there, a free flock would tell it that the owner is gone.
 bool CacheLock::create() {
   const int fd = ::open(path_.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0644);
   if (fd < 0) {
     if (errno == EEXIST) return false;
     throw Error(Exit::data, fmt::format("{}: cannot create the lock file ({})", path_, std::strerror(errno)));
   }
-  bool works = false;
-  take_flock(fd, works);  // who looks before this sees an empty, young file, and waits
+  while (::flock(fd, LOCK_EX) != 0 && errno == EINTR) {  // other errors: no flocks here; the process id and the last touch decide
+  }
+  if (!is_named(fd, path_)) {  // so slow between the two calls that it was taken for stale
+    ::close(fd);
+    return false;
+  }
   const std::string text = fmt::format("{} {}\n{}\n", host_name(), ::getpid(), boot_id());
   if (::pwrite(fd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
     const int code = errno;

@@ -8,7 +8,9 @@
 #include "io/hdf5.hpp"
 #include "support/paths.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -688,6 +690,30 @@ TEST(CacheLock, OneOwnerAndTakeOverOfTheDead) {
   EXPECT_FALSE(c.try_acquire());
   fs::last_write_time(path, fs::file_time_type::clock::now() - std::chrono::seconds(CacheLock::kStaleSeconds + 5));
   EXPECT_TRUE(c.try_acquire());
+}
+
+/// Who looks at a lock that is just being made may get its flock before the owner does: the owner waits for it and is not taken for dead.
+TEST(CacheLock, WhoLooksWhileItIsMadeDoesNotTakeItOver) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder / "x.lock";
+  std::atomic<bool> end{false};
+  std::thread looker([&] {
+    while (!end) {
+      const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+      if (fd < 0) continue;
+      if (::flock(fd, LOCK_EX | LOCK_NB) == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
+      ::close(fd);
+    }
+  });
+  for (int i = 0; i < 400; ++i) {
+    CacheLock owner(path), other(path);
+    if (!owner.try_acquire()) continue;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_FALSE(other.try_acquire());
+    EXPECT_FALSE(owner.lost());
+  }
+  end = true;
+  looker.join();
 }
 
 /// A process that was suspended for longer than the limit wakes up to find its lock with another one.

@@ -182,7 +182,7 @@ void BondMessage<T>::backward(Step<T>& step, const MessagePlan<T>& plan, const S
   const Exec& exec = step.exec;
   const auto c = static_cast<std::size_t>(width);
   const bool first = transform_first(plan);
-  const T scale = step.training() && dropout > 0.0 ? static_cast<T>(1.0 / (1.0 - dropout)) : T(1);
+  const T scale = dropout_scale(step, dropout);
   const auto wi = w_i.weight.value(), wh = w_h.weight.value(), wo = w_o.weight.value();
   const auto wo_state = column_range(wo, node_width, node_width + width);
   const auto dwi = w_i.weight.grad(), dwo = w_o.weight.grad();

@@ -32,7 +32,7 @@ void Model<T>::backward(Step<T>& step, const MoleculeBatch<T>& b, View2<T> doutp
   Saved& s = saved_;
   Arena& arena = step.arena;
   ArenaFrame frame(arena);
-  const T scale = step.training() && options_.ffn_dropout > 0.0 ? static_cast<T>(1.0 / (1.0 - options_.ffn_dropout)) : T(1);
+  const T scale = dropout_scale(step, options_.ffn_dropout);
   std::vector<View2<T>> dffn(ffn_.size());
   for (std::size_t l = 0; l + 1 < ffn_.size(); ++l) dffn[l] = arena.matrix<T>(b.num_graphs, options_.ffn_hidden);
   dffn.back() = doutput;

@@ -79,6 +79,13 @@ void add_bias_rows(const Exec& exec, View2<T> x, View1<T> bias) {
 /// Gathered rows with all lanes.
 template <class T>
 void gather_all(const Exec& exec, const Gather<T>& gather, View2<T> x, View2<T> y, bool accumulate = false) {
+  constexpr std::size_t kLong = 32;  // items a row on average
+  if constexpr (!kExecIsHost) {
+    if (gather.ptr.extent(0) > 0 && gather.item.extent(0) >= kLong * y.extent(0) && y.extent(0) > 0) {
+      gather_long_rows(exec, gather, x, y, accumulate);
+      return;
+    }
+  }
   for_each_row_chunk(exec, y.extent_int(0),
                      [&](int, const ChunkExec& space, const int begin, const int end) { gather_rows(space, gather, x, y, begin, end, accumulate); });
 }

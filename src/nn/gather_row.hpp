@@ -85,4 +85,21 @@ void gather_rows(const Space& exec, const Gather<T>& gather, View2<T> x, View2<T
       });
 }
 
+/// The same where rows are few and each has many items (what a batch adds up by kinds of atoms): a team for every element, its threads along
+/// the items; a team for a row would leave a GPU idle but for a few. For devices.
+template <class T>
+void gather_long_rows(const Exec& exec, const Gather<T>& gather, View2<T> x, View2<T> y, bool accumulate = false) {
+  const int width = y.extent_int(1);
+  const RowSum<T> sum(gather, x);
+  Kokkos::parallel_for(
+      "gnn_hpc::gather_long_rows", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0) * width, team_size()), KOKKOS_LAMBDA(const Team& team) {
+        const int r = team.league_rank() / width, c = team.league_rank() % width;
+        T total = 0;
+        Kokkos::parallel_reduce(
+            Kokkos::TeamVectorRange(team, sum.first(r), sum.last(r)), [&](const int k, T& part) { part += sum.factor(k) * sum.x(sum.row(k), c); },
+            total);
+        Kokkos::single(Kokkos::PerTeam(team), [&] { y(r, c) = accumulate ? y(r, c) + total : total; });
+      });
+}
+
 }  // namespace gnn_hpc

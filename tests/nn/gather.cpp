@@ -49,6 +49,28 @@ TEST(Gather, TheTransposeIsTheTranspose) {
   }
 }
 
+/// Rows of many items, of one and of none, added to what stands there or not.
+TEST(Gather, LongRowsAreTheSameSums) {
+  HostGather g;
+  for (const int count : {333, 0, 64, 1}) {
+    for (int k = 0; k < count; ++k) g.item.push_back((7 * k + count) % 50);
+    g.ptr.push_back(static_cast<int>(g.item.size()));
+  }
+  g.weight = test::random_values(g.item.size(), 4);
+  const auto x = test::random_values(50 * 5, 5), before = test::random_values(4 * 5, 6);
+  const auto expected = sums_of(g, x, 5);
+  GatherStorage<double> storage;
+  const Exec exec;
+  const Gather<double> gather = storage.upload(exec, g);
+  for (const bool accumulate : {false, true}) {
+    const auto y = test::matrix_of<double>(4, 5, before);
+    gather_long_rows(exec, gather, test::matrix_of<double>(50, 5, x), y, accumulate);
+    exec.fence();
+    const auto found = test::values_of(y);
+    for (std::size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i] + (accumulate ? before[i] : 0.0), 1e-13);
+  }
+}
+
 TEST(Gather, AMapIsAGatherOfOneItemARow) {
   const std::vector<int> row{2, 0, 2, 1};
   HostGather map, one, other;

@@ -55,17 +55,6 @@ void finish_states(const ChunkExec& exec, View2<T> base, View1<int> base_row, co
       });
 }
 
-/// dy = dy [y > 0] scale for rows [begin, end).
-template <class T>
-void through_relu(const ChunkExec& exec, View2<T> y, View2<T> dy, T scale, int begin, int end) {
-  const int width = y.extent_int(1);
-  Kokkos::parallel_for(
-      "gnn_hpc::BondMessage::relu_backward", Kokkos::TeamPolicy<ChunkExec>(exec, end - begin, team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
-        const int r = begin + team.league_rank();
-        relu_row_backward(team, width, &dy(r, 0), &y(r, 0), scale);
-      });
-}
-
 template <class T>
 void add_bias_rows(const Exec& exec, View2<T> x, View1<T> bias) {
   const int width = x.extent_int(1);
@@ -198,7 +187,7 @@ void BondMessage<T>::backward(Step<T>& step, const MessagePlan<T>& plan, const S
 
   const auto dm = first ? View2<T>() : arena.matrix<T>(plan.num_rows_z, c);
   for_each_row_chunk(exec, plan.num_rows_z, [&](int, const ChunkExec& space, const int begin, const int end) {
-    through_relu(space, s.z, dz, scale, begin, end);
+    relu_rows_backward(space, s.z, dz, scale, begin, end);
     if (!first) Matmul<T>::nn(space, row_range(dz, begin, end), wo_state, row_range(dm, begin, end));
   });
   // Gradients of the states before relu, the rows of sums of the transposed exchange behind them.
@@ -214,7 +203,7 @@ void BondMessage<T>::backward(Step<T>& step, const MessagePlan<T>& plan, const S
     } else {
       gather_rows(space, plan.z_out, dm, dpre[last], begin, end);
     }
-    through_relu(space, s.h[last], dpre[last], relu_scale(last), begin, end);
+    relu_rows_backward(space, s.h[last], dpre[last], relu_scale(last), begin, end);
   });
   for (std::size_t t = last; t > 0; --t) {
     const auto& layer = plan.steps[t - 1];
@@ -225,7 +214,7 @@ void BondMessage<T>::backward(Step<T>& step, const MessagePlan<T>& plan, const S
     for_each_row_chunk(exec, s.h[t - 1].extent_int(0), [&](int, const ChunkExec& space, const int begin, const int end) {
       gather_rows(space, layer.out.rows, dpre[t], dx, begin, end);
       Matmul<T>::nn(space, row_range(dx, begin, end), wh, row_range(dpre[t - 1], begin, end));
-      through_relu(space, s.h[t - 1], dpre[t - 1], relu_scale(t - 1), begin, end);
+      relu_rows_backward(space, s.h[t - 1], dpre[t - 1], relu_scale(t - 1), begin, end);
     });
     weights.push(dx, s.h[t - 1], w_h.weight.grad());
   }

@@ -7,21 +7,6 @@
 
 namespace gnn_hpc::dmpnn {
 
-namespace {
-
-/// dy = scale dy [y > 0] for rows [begin, end).
-template <class T>
-void relu_rows_backward(const ChunkExec& exec, View2<T> y, View2<T> dy, T scale, int begin, int end) {
-  const int width = y.extent_int(1);
-  Kokkos::parallel_for(
-      "gnn_hpc::Model::relu_backward", Kokkos::TeamPolicy<ChunkExec>(exec, end - begin, team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
-        const int r = begin + team.league_rank();
-        relu_row_backward(team, width, &dy(r, 0), &y(r, 0), scale);
-      });
-}
-
-}  // namespace
-
 template <class T>
 void Model<T>::backward(Step<T>& step, const MoleculeBatch<T>& b) {
   backward(step, b, saved_.doutput);

@@ -2,25 +2,15 @@
 #include "models/dmpnn_diffpool/molecule_records.hpp"
 
 #include "base/error.hpp"
-#include "dataset/label_names.hpp"
 #include "io/smiles.hpp"
 #include "io/text_source.hpp"
 #include "models/dmpnn_diffpool/molecule_features.hpp"
-
-#include <algorithm>
-#include <cmath>
-#include <limits>
 
 namespace gnn_hpc::dmpnn {
 
 namespace {
 /// Raise it when reading or featurisation gives other samples from the same input.
 constexpr int kSchemaVersion = 2;
-
-/// A reason with the place it belongs to.
-[[noreturn]] void reject(std::int64_t row, const std::string& column, const std::string& reason) {
-  throw Error(Exit::data, fmt::format("row {}, column {}: {}", row, column, reason));
-}
 }  // namespace
 
 MoleculeColumns::MoleculeColumns(const MoleculeTable& table) : schema{table.polymer ? "polymer" : "molecule", kSchemaVersion, {}} {
@@ -56,7 +46,8 @@ struct MoleculeRecords::Buffers : Workspace {
   std::vector<double> mass, bond_weights, targets, descriptors;
 };
 
-MoleculeRecords::MoleculeRecords(MoleculeTable table) : table_(std::move(table)), columns_(table_) {
+MoleculeRecords::MoleculeRecords(MoleculeTable table)
+    : table_(std::move(table)), labels_{table_.targets, table_.type, table_.labels, table_.targets_optional}, columns_(table_) {
   require_rdkit();
   open_file(0);
 }
@@ -111,59 +102,15 @@ bool MoleculeRecords::next(Record& record) {
   return true;
 }
 
-std::size_t MoleculeRecords::convert_labels(const Row& row, Buffers& b) const {
-  std::size_t missing = 0;
-  b.targets.assign(row.targets.size(), std::numeric_limits<double>::quiet_NaN());
-  for (std::size_t k = 0; k < row.targets.size(); ++k) {
-    if (is_missing_value(row.targets[k])) {
-      ++missing;
-      continue;
-    }
-    const auto name = label_name(row.targets[k]);
-    const auto place = name ? place_of(table_.labels[k], *name) : std::nullopt;
-    if (place)
-      b.targets[k] = static_cast<double>(*place);
-    else if (name)
-      reject(row.row, table_.targets[k], "a label that was not there when the file was read first; do not change it meanwhile");
-    else if (!table_.targets_optional) {
-      reject(row.row, table_.targets[k],
-             fmt::format("no label of a class: {}; data.task: multiclass takes whole numbers and words", quote_for_message(row.targets[k])));
-    }
-  }
-  return missing;
-}
-
 void MoleculeRecords::convert_row(const Row& row, Buffers& b) const {
   if (!row.problem.empty()) throw Error(Exit::data, fmt::format("row {}: {}", row.row, row.problem));
-  const auto numbers = [&](const std::vector<std::string>& names, const std::vector<std::string>& texts, bool optional, std::vector<double>& values) {
-    std::size_t missing = 0;
-    values.assign(texts.size(), std::numeric_limits<double>::quiet_NaN());
-    for (std::size_t k = 0; k < texts.size(); ++k) {
-      const auto value = parse_number(texts[k]);
-      if (is_missing_value(texts[k])) {
-        ++missing;
-      } else if (value && std::isfinite(*value)) {
-        values[k] = *value;
-      } else if (!optional) {
-        const bool binary = table_.type == TargetKind::probability && &names == &table_.targets;
-        reject(row.row, names[k],
-               (value ? fmt::format("not finite: {}", quote_for_message(texts[k])) : no_number(texts[k])) +
-                   (binary ? "; data.task: binary allows only 0 and 1, multiclass takes words" : ""));
-      }
-    }
-    return missing;
-  };
-  const std::size_t missing =
-      table_.type == TargetKind::classes ? convert_labels(row, b) : numbers(table_.targets, row.targets, table_.targets_optional, b.targets);
-  if (missing > 0 && missing == row.targets.size() && !table_.targets_optional) {
-    reject(row.row, join_names(table_.targets, 5), missing == 1 ? "no target" : "none of the targets is there");
-  }
-  numbers(table_.descriptors, row.descriptors, false, b.descriptors);
+  read_labels(labels_, row.row, row.targets, b.targets);
+  read_numbers(table_.descriptors, row.row, row.descriptors, false, b.descriptors);
   try {
     if (row.smiles.empty()) throw Error(Exit::data, "empty SMILES");
     table_.polymer ? b.polymers.read(row.smiles, b.molecule) : read_smiles(row.smiles, b.molecule);
   } catch (const Error& error) {
-    reject(row.row, table_.smiles, error.what());
+    reject_field(row.row, table_.smiles, error.what());
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "dataset/label_fields.hpp"
 #include "graph/cache_key.hpp"
 #include "graph/record_source.hpp"
 #include "io/csv.hpp"
@@ -44,10 +45,9 @@ class MoleculeRecords final : public RecordSource {
   struct Buffers;
   void open_file(std::size_t file);
   void convert_row(const Row& row, Buffers& buffers) const;
-  /// Places of the labels in the table's `labels`; returns how many are missing.
-  std::size_t convert_labels(const Row& row, Buffers& buffers) const;
 
   MoleculeTable table_;
+  LabelColumns labels_;
   MoleculeColumns columns_;
   std::unique_ptr<CsvReader> reader_;
   CsvReader::Row fields_;

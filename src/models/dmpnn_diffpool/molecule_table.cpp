@@ -4,13 +4,12 @@
 #include "base/error.hpp"
 #include "base/signals.hpp"
 #include "base/together.hpp"
-#include "dataset/label_names.hpp"
+#include "dataset/label_fields.hpp"
 #include "io/csv.hpp"
 #include "io/text_source.hpp"
 #include "models/dmpnn_diffpool/table_columns.hpp"
 
 #include <algorithm>
-#include <set>
 
 namespace gnn_hpc::dmpnn {
 
@@ -86,36 +85,6 @@ MoleculeTable read_table(const DataOptions& options, const std::vector<std::stri
   return out;
 }
 
-/// The labels of every target in all files; those that are no class are left to the conversion, which knows how to refuse a row.
-std::vector<std::vector<std::string>> find_labels(const MoleculeTable& table) {
-  std::vector<std::set<std::string>> found(table.targets.size());
-  CsvReader::Row row;
-  for (const std::string& path : table.paths) {
-    CsvReader reader(path);
-    if (!reader.next(row)) continue;  // the conversion says so
-    const std::vector<std::string> header = column_names(row);
-    std::vector<std::size_t> places;
-    for (const std::string& target : table.targets) places.push_back(find_column(header, target, path).value_or(header.size()));
-    while (reader.next(row)) {
-      throw_if_stop_wanted(path);
-      if (!row_problem(row, header.size()).empty()) continue;
-      for (std::size_t k = 0; k < places.size(); ++k) {
-        if (places[k] == header.size() || is_missing_value(row.fields[places[k]])) continue;
-        if (auto name = label_name(row.fields[places[k]])) found[k].insert(std::move(*name));
-        if (found[k].size() <= kMostClasses) continue;
-        throw Error(Exit::data, fmt::format("{}:{}: target {} has more than {} different labels; of numbers learn data.task: regression", path,
-                                            row.line, quote_for_message(table.targets[k]), kMostClasses));
-      }
-    }
-  }
-  std::vector<std::vector<std::string>> out;
-  for (const auto& names : found) {
-    out.emplace_back(names.begin(), names.end());
-    sort_names(out.back());
-  }
-  return out;
-}
-
 }  // namespace
 
 MoleculeTable resolve_table(const DataOptions& options, const std::vector<std::string>& paths, bool prediction, const Comm& comm) {
@@ -123,7 +92,7 @@ MoleculeTable resolve_table(const DataOptions& options, const std::vector<std::s
   together(comm, [&] {  // may read the whole file
     if (!comm.is_root()) return;
     out = read_table(options, paths, prediction);
-    if (out.type == TargetKind::classes) out.labels = find_labels(out);
+    if (out.type == TargetKind::classes) out.labels = distinct_labels(out.paths, out.targets);
   });
   std::int64_t polymer = out.polymer ? 1 : 0;
   comm.broadcast(std::span<std::int64_t>(&polymer, 1));

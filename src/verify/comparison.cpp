@@ -110,17 +110,36 @@ void Report::compare_exact(const std::string& name, const IntegerTensor& expecte
 
 void Report::compare_fingerprint(const std::string& name, const std::string& tensor, const RealTensor& expected, const RealTensor& actual,
                                  double rtol, double noise, const std::string& note) {
-  const std::size_t size = actual.values.size();
-  const std::size_t entries = 3 + std::min<std::size_t>(16, size);
+  compare_summary(name, "fingerprint", expected, actual, fingerprint(tensor, actual.values), rtol, noise, note);
+}
+
+void Report::compare_digest(const std::string& name, const RealTensor& expected, const RealTensor& actual, double rtol, double noise,
+                            const std::string& note) {
+  RealTensor reordered = expected;
+  if (reordered.values.size() > 1) std::swap(reordered.values[0], reordered.values[1]);
+  double squares = 0.0, sum = 0.0, waves = 0.0;
+  for (std::size_t i = 0; i < actual.values.size(); ++i) {
+    squares += actual.values[i] * actual.values[i];
+    sum += actual.values[i];
+    waves += actual.values[i] * std::cos(static_cast<double>(i));
+  }
+  std::vector<double> ours{std::sqrt(squares), sum, waves};
+  ours.insert(ours.end(), actual.values.begin(), actual.values.begin() + static_cast<std::ptrdiff_t>(std::min(kDigestHead, actual.values.size())));
+  compare_summary(name, "digest", reordered, actual, ours, rtol, noise, note);
+}
+
+/// Expected and ours: the norm, two sums over all entries, the first entries.
+void Report::compare_summary(const std::string& name, const std::string& word, const RealTensor& expected, const RealTensor& actual,
+                             const std::vector<double>& ours, double rtol, double noise, const std::string& note) {
+  const std::size_t size = actual.values.size(), entries = ours.size();
   if (expected.shape.size() != 1 || expected.values.size() != entries) {
     return fail(name,
-                fmt::format("a fingerprint of a tensor of {} elements has {} numbers, the file has {}", size, entries, shape_text(expected.shape)));
+                fmt::format("a {} of a tensor of {} elements has {} numbers, the file has {}", word, size, entries, shape_text(expected.shape)));
   }
-  const std::vector<double> ours = fingerprint(tensor, actual.values);
   const double root = std::sqrt(static_cast<double>(size)), norm = std::abs(expected.values[0]);
   const double largest = larger(largest_magnitude(std::span(expected.values).subspan(3)), norm / std::max(root, 1.0));
   const double of_entry = rtol * largest + noise + least_, of_norm = rtol * norm + (noise + least_) * root;
-  Row row{name, shape_text(actual.shape), norm == 0.0 ? 1.0 : norm, 0, 0, rtol, true, false, "fingerprint"};
+  Row row{name, shape_text(actual.shape), norm == 0.0 ? 1.0 : norm, 0, 0, rtol, true, false, word};
   if (!note.empty()) row.note += "; " + note;
   double worst = 0.0;
   for (std::size_t i = 0; i < entries; ++i) {

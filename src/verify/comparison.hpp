@@ -42,6 +42,9 @@ struct Tolerances {
 /// reference's own double precision such gradients reach 1e-13, the smallest true ones of the files at hand stay above 1e-9.
 inline constexpr double kZeroGradient = 1e-12;
 
+/// Entries of a tensor that its digest holds.
+inline constexpr std::size_t kDigestHead = 32;
+
 /// One line of the report.
 struct Row {
   std::string name, shape;
@@ -74,6 +77,9 @@ class Report {
   /// rtol norm + noise sqrt(size); sum and dot by sqrt(size) times that (Cauchy and Schwarz; the probe's entries are below 1).
   void compare_fingerprint(const std::string& name, const std::string& tensor, const RealTensor& expected, const RealTensor& actual, double rtol,
                            double noise = 0.0, const std::string& note = {});
+  /// The same for `expected` = (sum, norm, dot with cos(0), cos(1), cos(2) ..., first kDigestHead entries).
+  void compare_digest(const std::string& name, const RealTensor& expected, const RealTensor& actual, double rtol, double noise = 0.0,
+                      const std::string& note = {});
   void fail(const std::string& name, const std::string& reason);
 
   bool passed() const;
@@ -82,6 +88,9 @@ class Report {
   void print(std::ostream& out, bool failures_only = false) const;
 
  private:
+  void compare_summary(const std::string& name, const std::string& word, const RealTensor& expected, const RealTensor& actual,
+                       const std::vector<double>& ours, double rtol, double noise, const std::string& note);
+
   double least_;
   std::vector<Row> rows_;
 };

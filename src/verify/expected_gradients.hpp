@@ -38,9 +38,9 @@ std::vector<GradientName> gradient_names(const std::deque<TensorInfo>& tensors, 
 ///     logit is S_k (dS_k - sum_j S_j dS_j), and next to S_k = 1 its rounding is that of dS, which no digit of the difference
 ///     survives; else 0
 ///   tensors that are not used, or all zeros in the file: exactly zero on both sides (unless they `cancel`, then class zero)
-/// Gradients may be stored whole (`grads`), as fingerprints (`grads_fingerprint`), as norms (`grads_norm`), as their first rows
-/// (`grads_head`); of a tensor that is not whole, m is what the file proves: max(stored entries, norm / sqrt(size)).
-/// Norms may differ by rtol norm + noise sqrt(size), sums and projections by sqrt(size) times that (Cauchy and Schwarz).
+/// Gradients may be stored whole (`grads`), or as digests there (`config` says grads = digest), as fingerprints (`grads_fingerprint`), as norms
+/// (`grads_norm`), as their first rows (`grads_head`); of a tensor that is not whole, m is what the file proves: max(stored entries, norm /
+/// sqrt(size)). Norms may differ by rtol norm + noise sqrt(size), sums and projections by sqrt(size) times that (Cauchy and Schwarz).
 class ExpectedGradients {
  public:
   /// Reads the gradient groups below `prefix` ("" or "group/"). Throws Error(Exit::data) for tensors that are no numbers.
@@ -73,10 +73,10 @@ class ExpectedGradients {
  private:
   struct Stored {
     GradientName tensor;
-    std::optional<RealTensor> whole, fingerprint, norm, head;
+    std::optional<RealTensor> whole, digest, fingerprint, norm, head;
     double largest = 0.0, two_norm = 0.0;  ///< m and the L2 norm
     std::optional<double> noise;           ///< as the file says, of the precision at hand
-    bool any() const { return whole || fingerprint || norm || head; }
+    bool any() const { return whole || digest || fingerprint || norm || head; }
   };
   void read(GoldenFile& file, Stored& stored) const;
   const Stored& at(const std::string& name) const;

@@ -130,6 +130,20 @@ double GoldenFile::number_attribute(const std::string& object, const std::string
   return reader_.attribute_number("/" + object, name);
 }
 
+std::vector<int> GoldenFile::integers_attribute(const std::string& object, const std::string& name, std::size_t count, int low, int high) const {
+  if (!has_attribute(object, name)) fail(fmt::format("group {} has no attribute '{}'", object, name));
+  const std::vector<double> values = reader_.attribute_numbers("/" + object, name);
+  if (values.size() != count) fail(fmt::format("attribute '{}' of {} holds {} numbers, expected {}", name, object, values.size(), count));
+  std::vector<int> out;
+  for (const double value : values) {
+    if (value != std::floor(value) || value < low || value > high) {
+      fail(fmt::format("attribute '{}' of {} is {}, expected integers in [{}, {}]", name, object, value, low, high));
+    }
+    out.push_back(static_cast<int>(value));
+  }
+  return out;
+}
+
 std::int64_t GoldenFile::integer_attribute(const std::string& object, const std::string& name, std::int64_t low, std::int64_t high) const {
   const double value = number_attribute(object, name);
   if (value != std::floor(value) || value < static_cast<double>(low) || value > static_cast<double>(high)) {

@@ -49,6 +49,8 @@ class GoldenFile {
 
   bool has_attribute(const std::string& object, const std::string& name) const;
   double number_attribute(const std::string& object, const std::string& name) const;
+  /// `count` integers of [low, high] in one attribute.
+  std::vector<int> integers_attribute(const std::string& object, const std::string& name, std::size_t count, int low, int high) const;
   std::int64_t integer_attribute(const std::string& object, const std::string& name, std::int64_t low, std::int64_t high) const;
   bool flag_attribute(const std::string& object, const std::string& name) const;
   std::string text_attribute(const std::string& object, const std::string& name) const;

@@ -11,11 +11,10 @@ namespace gnn_hpc::verify {
 
 namespace {
 
-/// `trajectory/final_norm/NAME` against the norms of the store's parameters.
+/// `group`/NAME against the norms of the store's parameters.
 template <class T>
-void compare_final_norms(GoldenFile& file, const ParamStore<T>& store, const Tolerances& allowed,
+void compare_final_norms(GoldenFile& file, const std::string& group, const ParamStore<T>& store, const Tolerances& allowed,
                          const std::function<double(const TensorInfo&)>& walk, Report& report) {
-  const std::string group = "trajectory/final_norm";
   for (const std::string& name : file.names_under(group)) {
     const RealTensor expected = file.real(name);
     const TensorInfo* tensor = store.find(name.substr(group.size() + 1));
@@ -62,7 +61,7 @@ void require_trajectory(const GoldenFile& file, const ParamStore<T>& store, std:
 template <class T>
 void check_trajectory(GoldenFile& file, ParamStore<T>& store, const Trajectory& trajectory, Report& report) {
   const Tolerances allowed = Tolerances::of(std::is_same_v<T, float>);
-  const RealTensor expected = file.real("trajectory/loss"), rates = file.real("trajectory/lr");
+  const RealTensor expected = file.real("trajectory/loss"), rates = trajectory.stored_rates ? file.real("trajectory/lr") : expected;
   if (expected.shape.size() != 1 || expected.values.empty() || rates.shape != expected.shape) {
     return report.fail("trajectory/loss", fmt::format("shape {}, that of trajectory/lr {}; expected one number a step in both",
                                                       shape_text(expected.shape), shape_text(rates.shape)));
@@ -88,12 +87,12 @@ void check_trajectory(GoldenFile& file, ParamStore<T>& store, const Trajectory& 
     betas.values.push_back(rate.beta1);
   }
   report.compare("trajectory/loss", expected, losses, allowed.trajectory);
-  report.compare("trajectory/lr", rates, ours, allowed.input);
+  if (trajectory.stored_rates) report.compare("trajectory/lr", rates, ours, allowed.input);
   if (file.has("trajectory/beta1")) report.compare("trajectory/beta1", file.real("trajectory/beta1"), betas, allowed.input);
   if (file.has("trajectory/grad_norm")) report.compare("trajectory/grad_norm", file.real("trajectory/grad_norm"), norms, allowed.trajectory);
   const Steps taken = Steps::of(ours.values, trajectory.options.clip_norm, trajectory.gradient_norm);
   compare_final_norms<T>(
-      file, store, allowed, [&](const TensorInfo& t) { return trajectory.walk(t, taken); }, report);
+      file, "trajectory/" + trajectory.norms, store, allowed, [&](const TensorInfo& t) { return trajectory.walk(t, taken); }, report);
 }
 
 template void require_trajectory<float>(const GoldenFile&, const ParamStore<float>&, std::initializer_list<std::string_view>, bool, Manifest&);

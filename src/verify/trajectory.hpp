@@ -40,7 +40,9 @@ struct Trajectory {
   std::function<std::vector<std::string>()> resting;
   /// How far rounding may carry a parameter, see ExpectedGradients::walk.
   std::function<double(const TensorInfo&, const Steps&)> walk;
-  double gradient_norm = 0.0;  ///< of the first step, as the file tells it
+  double gradient_norm = 0.0;        ///< of the first step, as the file tells it
+  std::string norms = "final_norm";  ///< group of the norms of the parameters after the last step
+  bool stored_rates = true;          ///< false: the file holds no rate of each step
 };
 
 /// Adds what a trajectory must hold, if there is one or `required`: `names`, and the final norm of every tensor.
@@ -49,7 +51,7 @@ void require_trajectory(const GoldenFile& file, const ParamStore<T>& store, std:
                         Manifest& manifest);
 
 /// Optimiser steps, one for each of `trajectory/loss`, against the losses, rates (`lr`), and, where the file has them, `beta1` and `grad_norm`
-/// of the steps, and the norms of the parameters after the last (`final_norm/NAME`: relative to the file's, plus the walk).
+/// of the steps, and the norms of the parameters after the last (`norms`/NAME: relative to the file's, plus the walk).
 template <class T>
 void check_trajectory(GoldenFile& file, ParamStore<T>& store, const Trajectory& trajectory, Report& report);
 

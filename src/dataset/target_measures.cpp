@@ -117,6 +117,17 @@ double TargetMeasures::accuracy(const Measures& m, std::size_t k) const {
   return ratio(accuracy, present);
 }
 
+double TargetMeasures::hit_rate(const Measures& m, std::size_t k) const {
+  if (kind_ == TargetKind::probability) return accuracy(m, k);
+  double sum = 0.0, count = 0.0;
+  for (std::size_t c = 0; c < num_classes_; ++c) {
+    const auto [hits, n] = m.sum_of(sum_name("class", k, c));
+    sum += hits;
+    count += n;
+  }
+  return ratio(sum, count);
+}
+
 double TargetMeasures::f1(const Measures& m, std::size_t k) const {
   if (kind_ == TargetKind::probability) {
     const auto [both, either] = m.sum_of(sum_name("found", k));

@@ -38,6 +38,8 @@ class TargetMeasures {
   // classes (train/metrics.hpp).
   double accuracy(const Measures& m, std::size_t k) const;
   double f1(const Measures& m, std::size_t k) const;
+  /// Share of hits among all labels: of classes, the accuracy that frequent ones decide.
+  double hit_rate(const Measures& m, std::size_t k) const;
   // Of all binary targets together.
   double mean_log_loss(const Measures& m) const;
   double mean_accuracy(const Measures& m) const;

@@ -12,6 +12,7 @@ struct SliceLoss {
   TargetSlice::Kind kind;
   int first, classes;  // columns
   double weight;
+  View1<double> class_weight;
 
   /// Value of the loss at row g and its gradient, both without the divisor's inverse, which the gradient takes.
   template <class T>
@@ -41,11 +42,12 @@ struct SliceLoss {
     for (int c = 1; c < classes; ++c) largest = Kokkos::fmax(largest, static_cast<double>(output(g, first + c)));
     for (int c = 0; c < classes; ++c) sum += Kokkos::exp(static_cast<double>(output(g, first + c)) - largest);
     const int label = static_cast<int>(y);
+    const double of_label = class_weight.extent(0) > 0 ? class_weight(label) : 1.0;
     for (int c = 0; c < classes; ++c) {
       const double probability = Kokkos::exp(static_cast<double>(output(g, first + c)) - largest) / sum;
-      doutput(g, first + c) = static_cast<T>((probability - (c == label ? 1.0 : 0.0)) * factor);
+      doutput(g, first + c) = static_cast<T>((probability - (c == label ? 1.0 : 0.0)) * factor * of_label);
     }
-    return weight * (largest + Kokkos::log(sum) - static_cast<double>(output(g, first + label)));
+    return weight * of_label * (largest + Kokkos::log(sum) - static_cast<double>(output(g, first + label)));
   }
 };
 
@@ -73,8 +75,8 @@ int num_columns(std::span<const TargetSlice> slices) {
 }
 
 template <class T>
-View1<double> target_loss(Step<T>& step, std::span<const TargetSlice> slices, View2<T> output, View2<double> target, double divisor,
-                          View2<T> doutput) {
+View1<double> target_loss(Step<T>& step, std::span<const TargetSlice> slices, View2<T> output, View2<double> target, double divisor, View2<T> doutput,
+                          View1<double> class_weight) {
   GNN_HPC_REQUIRE(output.extent_int(1) == num_columns(slices) && target.extent(0) == output.extent(0) &&
                       (target.extent(1) == slices.size() || target.extent(0) == 0),
                   "output {}x{}, target {}x{}, {} slices of {} columns", output.extent(0), output.extent(1), target.extent(0), target.extent(1),
@@ -89,8 +91,8 @@ View1<double> target_loss(Step<T>& step, std::span<const TargetSlice> slices, Vi
     const TargetSlice& s = slices[k];
     std::size_t end = k + 1;
     while (end < slices.size() && alike(s, slices[end])) ++end;
-    slice_loss(step.exec, {s.kind, first, s.classes, s.weight}, static_cast<int>(k), static_cast<int>(end - k), output, target, inverse, doutput,
-               row_loss);
+    slice_loss(step.exec, {s.kind, first, s.classes, s.weight, class_weight}, static_cast<int>(k), static_cast<int>(end - k), output, target, inverse,
+               doutput, row_loss);
     first += s.classes * static_cast<int>(end - k);
     k = end;
   }
@@ -98,7 +100,9 @@ View1<double> target_loss(Step<T>& step, std::span<const TargetSlice> slices, Vi
   return total;
 }
 
-template View1<double> target_loss<float>(Step<float>&, std::span<const TargetSlice>, View2<float>, View2<double>, double, View2<float>);
-template View1<double> target_loss<double>(Step<double>&, std::span<const TargetSlice>, View2<double>, View2<double>, double, View2<double>);
+template View1<double> target_loss<float>(Step<float>&, std::span<const TargetSlice>, View2<float>, View2<double>, double, View2<float>,
+                                          View1<double>);
+template View1<double> target_loss<double>(Step<double>&, std::span<const TargetSlice>, View2<double>, View2<double>, double, View2<double>,
+                                           View1<double>);
 
 }  // namespace gnn_hpc

@@ -22,10 +22,11 @@ int num_columns(std::span<const TargetSlice> slices);
 ///   absolute    |p - y|                                   dp = w sign(p - y) / divisor, 0 at 0
 ///   binary      max(p,0) - p y + log(1 + exp(-|p|))       dp = w (sigmoid(p) - y) / divisor
 ///   multiclass  log sum_c exp(p_c) - p_y                  dp = w (softmax(p) - onehot(y)) / divisor
-/// w: weight of the target. Returns sum / divisor in a device scalar, summed in double in a fixed order; doutput [G,columns] is
-/// overwritten, 0 where missing. A multi-class label outside 0 .. classes-1 is undefined: check it when reading data.
+/// w: weight of the target, of a multi-class target times `class_weight` [classes] of its label (empty: 1). Returns sum / divisor in a device scalar,
+/// summed in double in a fixed order; doutput [G,columns] is overwritten, 0 where missing. A multi-class label outside 0 .. classes-1 is undefined:
+/// check it when reading data.
 template <class T>
 View1<double> target_loss(Step<T>& step, std::span<const TargetSlice> slices, View2<T> output /*[G,columns]*/, View2<double> target /*[G,slices]*/,
-                          double divisor, View2<T> doutput);
+                          double divisor, View2<T> doutput, View1<double> class_weight = {});
 
 }  // namespace gnn_hpc

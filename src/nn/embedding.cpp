@@ -38,8 +38,8 @@ void add_buckets(const Exec& exec, View1<int> id, View1<int> ptr, View1<int> row
 }  // namespace
 
 template <class T>
-Embedding<T>::Embedding(ParamStore<T>& store, const std::string& name, int rows, int width)
-    : weight(store.add(name + ".weight", {static_cast<std::size_t>(rows), static_cast<std::size_t>(width)}, Init::normal(0.02))) {}
+Embedding<T>::Embedding(ParamStore<T>& store, const std::string& name, int rows, int width, double stddev)
+    : weight(store.add(name + ".weight", {static_cast<std::size_t>(rows), static_cast<std::size_t>(width)}, Init::normal(stddev))) {}
 
 template <class T>
 void Embedding<T>::backward(Step<T>& step, View1<int> bucket_id, View1<int> bucket_ptr, View1<int> bucket_row, View2<T> dy) const {

@@ -150,7 +150,7 @@ nlohmann::ordered_json bench_step(Job<T>& job, const CommandLine& line, const Co
   if (const double model = work != nullptr ? comm.sum(work->flops(*batch)) : 0.0; model > 0.0) {  // by the model's formula: nothing counted twice
     j["model_gflop"] = model * 1e-9;
     j["model_gflop_per_second"] = model * 1e-9 / seconds;
-    j["tokens_per_second"] = comm.sum(work->tokens(*batch)) / seconds;
+    j[fmt::format("{}_per_second", work->token_name())] = comm.sum(work->tokens(*batch)) / seconds;
   }
   static constexpr const char* kPhases[] = {"collate", "upload", "forward", "loss", "backward", "allreduce", "optimizer"};
   for (std::size_t p = 0; p < phases.size(); ++p) j["phases_ms"][kPhases[p]] = 1e3 * median(phases[p]);

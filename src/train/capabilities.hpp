@@ -67,6 +67,8 @@ class WorkCount {
   virtual ~WorkCount() = default;
   /// Tokens of a share, padding apart: what the log counts instead of samples.
   virtual double tokens(const HostBatch& batch) const = 0;
+  /// What these are: tokens of a text, residues of a chain.
+  virtual const char* token_name() const { return "tokens"; }
   /// Floating-point operations of a training step on this share, forward and backward, nothing computed twice.
   virtual double flops(const HostBatch& batch) const = 0;
 };

@@ -12,7 +12,8 @@ struct StepSpeed {
 
   /// "  41,000 tokens/s, 117 GFLOP/s, 71 % of the GEMM rate", as far as the task counts them; empty if it counts nothing.
   /// @param gemm_rate of all ranks together, operations a second; 0: not measured
-  std::string text(double gemm_rate) const;
+  /// @param unit what the task's tokens are called
+  std::string text(double gemm_rate, const std::string& unit = "tokens") const;
 };
 
 }  // namespace gnn_hpc

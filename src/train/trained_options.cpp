@@ -25,12 +25,14 @@ void flatten(const YamlTree& tree, const std::string& prefix, std::map<std::stri
 }
 
 /// Options of `data`, of any system, that say where records stand, how they are divided, or how graphs are built and kept.
-constexpr std::array<std::string_view, 30> kFreeDataKeys{"path",
+constexpr std::array<std::string_view, 32> kFreeDataKeys{"path",
                                                          "format",
                                                          "index",
                                                          "smiles",
                                                          "id_column",
                                                          "cif_column",
+                                                         "path_column",
+                                                         "chain_column",
                                                          "ignore",
                                                          "train",
                                                          "validation",

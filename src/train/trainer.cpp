@@ -200,7 +200,7 @@ class Trainer {
       }
       if (progress.due()) {
         progress.show(state_.step * graphs, fmt::format("epoch {}/{}  loss {:.4g}  rate {:.2e}{} ", state_.epoch + 1, options_.epochs,
-                                                        result.target_loss, rate.learning_rate, speed_.text(gemm_rate_)));
+                                                        result.target_loss, rate.learning_rate, speed_text()));
       }
       longest_step_ = std::max(longest_step_, seconds_since(begin));
       const bool more = state_.step_in_epoch < steps_per_epoch_;
@@ -296,7 +296,7 @@ class Trainer {
     log_->evaluation(state_.epoch + 1, state_.step, rate, *validation, best);
     std::string text = fmt::format("step {}  val loss {:.5g}", state_.step, validation->loss);
     for (const auto& [name, value] : validation->metrics) text += fmt::format("  val {} {:.5g}", printable_name(name), value);
-    log_info("{}{}{}", text, speed_.text(gemm_rate_), best ? "  best" : "");
+    log_info("{}{}{}", text, speed_text(), best ? "  best" : "");
     report_parameters();
     if (best) {
       best_weights_.take(runner_.exec(), task_.params());
@@ -386,7 +386,7 @@ class Trainer {
     if (training != nullptr)
       text += fmt::format("  train {} {:.5g}", printable_name(training->metrics.front().first), training->metrics.front().second);
     text += fmt::format("  rate {:.2e}", rate);
-    const std::string speed = speed_.text(gemm_rate_);
+    const std::string speed = speed_text();
     if (!speed.empty())
       text += speed;
     else if (graphs_per_second_ > 0.0)
@@ -488,6 +488,8 @@ class Trainer {
     }
     return result;
   }
+
+  std::string speed_text() const { return speed_.text(gemm_rate_, work_ != nullptr ? work_->token_name() : "tokens"); }
 
   const Clock::time_point begin_ = begin_of_run();
   Task<T>& task_;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Draws RUN_DIR/learning_curve.png from metrics.csv, RUN_DIR/parity*.png (one per target) from predictions.csv and summary.json, and
-# RUN_DIR/sweep.png from sweep.csv (the finished points, the best one in colour):
+# Draws RUN_DIR/learning_curve.png from metrics.csv, RUN_DIR/parity*.png (one per target) or, of classes, RUN_DIR/confusion*.png (test part, else all) from
+# predictions.csv and summary.json, and RUN_DIR/sweep.png from sweep.csv (the finished points, the best one in colour):
 #   scripts/plot.sh RUN_DIR
 # Columns are found by their names. Without gnuplot it says so and succeeds: pictures are an extra.
 #
@@ -85,27 +85,48 @@ if metrics and "epoch" in metrics[0]:
 
 names = list(dict.fromkeys(t for part in summary_.get("parts", {}).values() for t in part.get("targets", {})))
 groups = {}  # name -> part -> pairs
+labels = {}  # name of a target of classes -> part -> pairs of words
 for row in rows("predictions.csv"):
     # One target: columns target, prediction, and its name stands in summary.json. Several: target_<name>, prediction_<name> each.
     for column in [c for c in row if c and (c == "target" or c.startswith("target_"))]:
         name = column[len("target_"):] if column != "target" else names[0] if len(names) == 1 else "target"
+        of_classes = any(c and c.startswith("probability" + column[len("target"):] + "_") for c in row)
+        if of_classes and row[column] and row.get("prediction" + column[len("target"):]):
+            labels.setdefault(name, {}).setdefault(row.get("split") or "all", []).append((row[column], row["prediction" + column[len("target"):]]))
+        if of_classes:
+            continue
         pair = (number(row[column]), number(row.get("prediction" + column[len("target"):])))
         if not (math.isnan(pair[0]) or math.isnan(pair[1])):
             groups.setdefault(name, {}).setdefault(row.get("split") or "all", []).append(pair)
+def file_name(kind, name, several, number, used):
+    picture = kind + ("_" + re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:100] if several else "")
+    if picture in used:
+        picture += f"_{number}"
+    used.add(picture)
+    return picture + ".png"
+
 used = set()
+for i, (name, parts) in enumerate(labels.items()):
+    part = "test" if "test" in parts else sorted(parts)[0]
+    pairs = parts[part]
+    classes = sorted({word for pair in pairs for word in pair}, key=lambda w: (math.isnan(number(w)), 0 if math.isnan(number(w)) else number(w), w))
+    if len(classes) > 60:  # more than a picture can name
+        continue
+    with open(os.path.join(work, f"confusion{i}.dat"), "w") as file:
+        for y, truth in enumerate(classes):
+            for x, guess in enumerate(classes):
+                file.write(f"{x} {y} {sum(1 for pair in pairs if pair == (truth, guess))}\n")
+    hits = sum(t == p for t, p in pairs)
+    title = f"{name}: {part}, {hits} of {len(pairs)} right"
+    pictures.append(["confusion", f"confusion{i}.dat", file_name("confusion", name, len(labels) > 1, i, used),
+                     [shown(title), *(shown(word, 24) for word in classes)]])
 for i, (name, parts) in enumerate(groups.items()):
     data, legend = f"parity{i}.dat", []
     with open(os.path.join(work, data), "w") as file:
         for part in sorted(parts, key=lambda s: ({"train": 0, "validation": 1, "test": 2}.get(s, 3), s)):
             file.write("".join(f"{t:.9g} {p:.9g}\n" for t, p in parts[part]) + "\n\n")
             legend.append(shown(f"{part} ({len(parts[part])}): {scores(part, name, parts[part])}", 100))
-    picture = "parity"
-    if len(groups) > 1:
-        picture += "_" + re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:100]
-        if picture in used:
-            picture += f"_{i}"
-    used.add(picture)
-    pictures.append(["parity", data, picture + ".png", [shown(name) + ", known", shown(name) + ", predicted", *legend]])
+    pictures.append(["parity", data, file_name("parity", name, len(groups) > 1, i, used), [shown(name) + ", known", shown(name) + ", predicted", *legend]])
 
 points = [p for p in rows("sweep.csv") if not math.isnan(number(p.get("best_validation")))][:200]  # as many as a picture can name
 if points:
@@ -149,6 +170,15 @@ load "common.gp"; set output ARGV[2]; count = int(ARGV[3])
 set xlabel named(1) noenhanced; set ylabel named(2) noenhanced; set size ratio -1; set key outside top center vertical maxrows 4
 plot x with lines linecolor "gray" notitle, \
   for [i=3:count] ARGV[1] index i-3 using 1:2 with points pointtype 7 pointsize 0.6 title named(i) noenhanced
+GNUPLOT
+cat >"$work/confusion.gp" <<'GNUPLOT'
+load "common.gp"; count = int(ARGV[3]) - 1
+set terminal pngcairo noenhanced size 420+45*count,360+45*count; set output ARGV[2]; unset grid
+set title named(1) noenhanced; set xlabel "predicted"; set ylabel "known"; set size ratio -1; unset key
+set xrange [-0.5:count-0.5]; set yrange [count-0.5:-0.5]; set xtics rotate by -40 () noenhanced; set ytics () noenhanced
+do for [i=1:count] { set xtics add (named(i+1) i-1); set ytics add (named(i+1) i-1) }
+set palette defined (0 "white", 1 "#1f77b4"); set cbrange [0:*]; unset colorbox
+plot ARGV[1] using 1:2:3 with image, ARGV[1] using 1:2:(sprintf("%d", $3)) with labels notitle
 GNUPLOT
 
 while IFS= read -r -d '' kind && IFS= read -r -d '' data && IFS= read -r -d '' picture && IFS= read -r -d '' count && IFS= read -r -d '' texts; do

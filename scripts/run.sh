@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # From an input file to a trained model and its pictures, on a fresh machine:
 #   scripts/run.sh INPUT.yaml [key=value ...]
-# Installs packages and builds if needed, runs `gnn_hpc INPUT.yaml key=value ...`, then draws the learning curve and the parity plot; a
+# Installs packages and builds if needed, runs `gnn_hpc INPUT.yaml key=value ...`, then draws the learning curve and the parity plot or confusion matrix; a
 # language model continues a text. Environment: GNN_HPC_PRESET (openmp), GNN_HPC_RANKS (more than 1: under mpiexec), GNN_HPC_PROMPT, OMP_NUM_THREADS.
 set -euo pipefail
 

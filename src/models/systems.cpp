@@ -13,6 +13,7 @@ namespace gnn_hpc {
 #define GNN_HPC_SYSTEMS(ROW) \
   ROW(comformer)             \
   ROW(dmpnn)                 \
+  ROW(gvp)                   \
   ROW(hgnn_moe)
 
 #define GNN_HPC_DECLARE(space) \

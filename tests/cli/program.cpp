@@ -78,7 +78,7 @@ TEST_F(Program, BadOverridesEndWithTwo) {
             "error: command line: 'train.epochs' is no override; write block.key=value\n"
             "error: command line: train.batch_size: found 'many', allowed: an integer >= 1\n");
   EXPECT_EQ(run({"info", "--schema", "comfromer"}).err,
-            "error: unknown system 'comfromer' (did you mean comformer?); known: comformer, dmpnn_diffpool, hgnn_moe\n");
+            "error: unknown system 'comfromer' (did you mean comformer?); known: comformer, dmpnn_diffpool, gvp, hgnn_moe\n");
 }
 
 TEST_F(Program, HelpAndVersion) {
@@ -445,7 +445,7 @@ TEST_F(Program, AFewLinesTrainThePlainModelAndSayWhatItIs) {
 }
 
 TEST_F(Program, TheLinesForYourOwnDataInTheReadmeTrainAsTheyStand) {
-  // The data that the three blocks name.
+  // The data that the blocks name.
   fs::create_directories(folder_ / "my_crystals");
   std::string table;
   for (int i = 0; i < 24; ++i) {
@@ -458,6 +458,17 @@ TEST_F(Program, TheLinesForYourOwnDataInTheReadmeTrainAsTheyStand) {
   for (int i = 0; i < 30; ++i)
     molecules += fmt::format("{}O,{},{}\n", std::string(static_cast<std::size_t>(i) + 1, 'C'), i, i % 5 == 0 ? "" : std::to_string(3 * i));
   write("my_molecules.csv", molecules);
+  std::string proteins = "path,chain,label\n";
+  for (int i = 0; i < 30; ++i) {
+    std::string atoms;
+    for (int a = 0; a < 24; ++a) {
+      atoms += fmt::format("ATOM  {:5d}  {} ALA A{:4d}    {:8.3f}{:8.3f}{:8.3f}  1.00  0.00\n", a + 1, std::vector{"N  ", "CA ", "C  ", "O  "}[a % 4],
+                           a / 4 + 1, 1.3 * a, 0.4 * ((a * (i + 2)) % 5), 0.3 * (a % 3));
+    }
+    write(fmt::format("p{}.pdb", i), atoms);
+    proteins += fmt::format("p{}.pdb,A,{}\n", i, i % 2 == 0 ? "even" : "odd");
+  }
+  write("my_proteins.csv", proteins);
   std::string text;
   for (int i = 0; i < 200; ++i) text += fmt::format("sentence number {} of a text that somebody wrote.\n", i);
   write("my_text.txt", text);
@@ -480,6 +491,8 @@ TEST_F(Program, TheLinesForYourOwnDataInTheReadmeTrainAsTheyStand) {
         words.push_back(fmt::format("model.{}=8", width));
     } else if (system == "dmpnn_diffpool") {
       words.insert(words.end(), {"model.hidden_dim=8", "model.ffn_hidden=8"});
+    } else if (system == "gvp") {
+      words.push_back("model.node_h=[8,2]");
     } else {
       words.insert(words.end(), {"model.embed_dim=16", "model.num_layers=1", "model.num_heads=2", "model.num_experts=2"});
     }
@@ -488,14 +501,14 @@ TEST_F(Program, TheLinesForYourOwnDataInTheReadmeTrainAsTheyStand) {
     EXPECT_NE(r.out.find("training " + system + ": "), std::string::npos) << r.out;
     systems.insert(system);
   }
-  EXPECT_GE(systems.size(), 2U);
-  EXPECT_TRUE(systems.contains("comformer") && systems.contains("hgnn_moe"));
+  EXPECT_GE(systems.size(), 3U);
+  EXPECT_TRUE(systems.contains("comformer") && systems.contains("gvp") && systems.contains("hgnn_moe"));
 }
 
 TEST_F(Program, WhatIsSaidOfNamesOfOtherProgramsIsTrueHere) {
   // Every `block.key` that an advice names is a key of some system, and no name of another program is a key here in the place it is asked for.
   std::string keys;
-  for (const char* system : {"comformer", "dmpnn_diffpool", "hgnn_moe"}) {
+  for (const char* system : {"comformer", "dmpnn_diffpool", "gvp", "hgnn_moe"}) {
     std::istringstream schema(run({"info", "--schema", system}).out);
     std::string block;
     for (std::string line; std::getline(schema, line);) {

@@ -99,7 +99,7 @@ TEST(TrainedOptions, EveryOptionOfModelGraphAndDataShapesTheModelUnlessItIsKnown
       seen += block == "data" && expected;
     }
   }
-  EXPECT_EQ(seen, shaping_data.size() + 1);  // `targets` of two systems
+  EXPECT_EQ(seen, shaping_data.size() + 4);  // `targets` of three systems, `task` and `classes` of two
   for (const char* key : {"run.dir", "train.batch_size", "log.level", "mpi.gpu_aware"}) EXPECT_FALSE(shapes_the_model(key)) << key;
 }
 

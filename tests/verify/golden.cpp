@@ -84,6 +84,14 @@ const std::vector<std::string> kShared{"comformer_graphs.h5",
                                        "dmpnn_diffpool_tiny_dense.h5",
                                        "dmpnn_diffpool_tiny_legacy.h5",
                                        "dmpnn_diffpool_weighted.h5",
+                                       "gvp_edge.h5",
+                                       "gvp_full.h5",
+                                       "gvp_graphs.h5",
+                                       "gvp_graphs_field.h5",
+                                       "gvp_graphs_field_gaps.h5",
+                                       "gvp_real.h5",
+                                       "gvp_seqin.h5",
+                                       "gvp_tiny.h5",
                                        "hgnn_moe_coupler.h5",
                                        "hgnn_moe_curve_gnn.h5",
                                        "hgnn_moe_curve_hgnn.h5",
@@ -109,7 +117,7 @@ const std::vector<std::string> kShared{"comformer_graphs.h5",
                                        "hgnn_moe_tiny_hgnn_pairs4.h5",
                                        "hgnn_moe_tiny_hgnn_triplets.h5"};
 /// Systems that this build does not have.
-bool is_refused(const std::string& file) { return file.starts_with("gvp_") || file.starts_with("partoken_"); }
+bool is_refused(const std::string& file) { return file.starts_with("partoken_"); }
 
 class Shared : public testing::TestWithParam<Case> {};
 TEST_P(Shared, Holds) {

@@ -100,15 +100,31 @@ Outcome verify(const Copy& copy, const std::string& precision = "double") {
 }
 
 /// One file of every system, kind and form of gradients.
-constexpr const char* kFiles[] = {"comformer_iCom_heads.h5", "comformer_iCom_wide.h5",   "comformer_iCom_single.h5", "comformer_eCom_heads.h5",
-                                  "comformer_graphs.h5",     "comformer_other.h5",       "dmpnn_diffpool_plain.h5",  "dmpnn_diffpool_pooled.h5",
-                                  "dmpnn_diffpool_dense.h5", "dmpnn_diffpool_graphs.h5", "hgnn_moe_pairs.h5",        "hgnn_moe_gnn.h5",
-                                  "hgnn_moe_ghosts.h5",      "hgnn_moe_couplers.h5",     "hgnn_moe_generate.h5"};
+constexpr const char* kFiles[] = {"comformer_iCom_heads.h5",
+                                  "comformer_iCom_wide.h5",
+                                  "comformer_iCom_single.h5",
+                                  "comformer_eCom_heads.h5",
+                                  "comformer_graphs.h5",
+                                  "comformer_other.h5",
+                                  "dmpnn_diffpool_plain.h5",
+                                  "dmpnn_diffpool_pooled.h5",
+                                  "dmpnn_diffpool_dense.h5",
+                                  "dmpnn_diffpool_graphs.h5",
+                                  "gvp_walks.h5",
+                                  "gvp_attention.h5",
+                                  "gvp_graphs.h5",
+                                  "hgnn_moe_pairs.h5",
+                                  "hgnn_moe_gnn.h5",
+                                  "hgnn_moe_ghosts.h5",
+                                  "hgnn_moe_couplers.h5",
+                                  "hgnn_moe_generate.h5"};
 
 bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
 
 /// What goes in: an altered input is found by what comes out, or refused, but need not be found where nothing depends on it.
-bool is_input(const std::string& name) { return contains(name, "inputs/") || contains(name, "params/") || contains(name, "/raw"); }
+bool is_input(const std::string& name) {
+  return contains(name, "inputs/") || contains(name, "params/") || contains(name, "/raw") || name.starts_with("random/");
+}
 /// Random numbers, and the group's name says how many there must be.
 bool has_any_shape(const std::string& name) { return name.starts_with("generator/"); }
 bool is_gradient(const std::string& name) { return contains(name, "grads"); }
@@ -128,7 +144,9 @@ class Noise {
       const bool all = std::all_of(gradient.values.begin(), gradient.values.end(), tiny);
       const bool some = std::any_of(gradient.values.begin(), gradient.values.end(), [&](double v) { return v != 0.0 && tiny(v); });
       if (all) names_.push_back(name);
-      if (some && (all || gradient.shape.size() == 1)) names_.push_back("trajectory/final_norm/" + name.substr(name.find('/') + 1));
+      if (some && (all || gradient.shape.size() == 1)) {
+        for (const char* group : {"trajectory/final_norm/", "trajectory/param_norms/"}) names_.push_back(group + name.substr(name.find('/') + 1));
+      }
     }
   }
   bool covers(const std::string& name) const { return std::find(names_.begin(), names_.end(), name) != names_.end(); }
@@ -244,6 +262,14 @@ TEST(Tampering, AGroupThatLostItsDataSetsIsNamed) {
   EXPECT_NE(outcome.text.find("filter/1/"), std::string::npos) << outcome.text;
 }
 
+TEST(Tampering, AStructureThatIsGoneIsMissedByItsFile) {
+  const Copy copy("gvp_graphs.h5");
+  copy.remove("structures/walk1.cif:A");
+  const Outcome outcome = verify(copy);
+  EXPECT_EQ(outcome.code, 3) << outcome.text;
+  EXPECT_NE(outcome.text.find("structures/walk1.cif:CHAIN"), std::string::npos) << outcome.text;
+}
+
 TEST_P(Tamper, UnknownNamesAreNamed) {
   copy_.create("surprise", {2}, {1.0, 2.0}, false);
   const Outcome outcome = verify(copy_);
@@ -271,6 +297,11 @@ const std::map<std::string, std::vector<std::string>> kRequired{
     {"dmpnn_diffpool_dense.h5", {"outputs/raw_eval", "outputs/running_mean", "outputs/running_var", "grads"}},
     {"dmpnn_diffpool_graphs.h5",
      {"molecules", "polymers", "rejected", "splits", "molecules/rev", "polymers/dop", "splits/kfold5_n103_seed42/fold2_val"}},
+    {"gvp_walks.h5",
+     {"loss", "outputs", "outputs/logits", "params", "grads", "grads/classifier.6.bias", "grads/layers.1.conv.message_func.2.wv.weight",
+      "inputs/batch", "trajectory/loss", "trajectory/param_norms", "trajectory/param_norms/W_v.1.wh.weight"}},
+    {"gvp_attention.h5", {"loss", "outputs/logits", "grads/attention.2.bias", "inputs/seq", "grads"}},
+    {"gvp_graphs.h5", {"structures", "structures/walk0.pdb:A/edge_index", "structures/walk2.pdb:A/seq"}},
     {"hgnn_moe_pairs.h5",
      {"loss", "loss/lm", "outputs", "outputs/logits", "params", "grads", "grads/output_norm.bias", "trajectory", "trajectory/loss",
       "trajectory/grad_norm", "trajectory/lr", "trajectory/final_norm"}},

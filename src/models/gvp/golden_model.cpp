@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/gvp/golden.hpp"
+
+#include "base/error.hpp"
+#include "models/gvp/golden_inputs.hpp"
+#include "models/gvp/model.hpp"
+#include "nn/target_losses.hpp"
+#include "verify/golden_run.hpp"
+
+#include <algorithm>
+
+namespace gnn_hpc::verify::gvp {
+
+namespace {
+
+using gnn_hpc::gvp::Model;
+using gnn_hpc::gvp::ModelOptions;
+
+/// The model on the batch of a golden file, at precision T, with the dropout masks that the file stores.
+template <class T>
+class ModelCase final : public GoldenCase<T> {
+ public:
+  explicit ModelCase(GoldenFile& file)
+      : file_(file), options_(read_model_options(file)), input_(read_batch(file, options_)), model_(store, options_) {
+    slices_ = {{TargetSlice::Kind::multiclass, options_.outputs, 1.0}};
+  }
+
+  void mark(std::vector<GradientName>& names) const override {
+    for (GradientName& n : names) {
+      n.cancels = n.name == "attention.2.bias";  // a softmax does not feel it
+      // Two normalised channels are +-1: the next normalisation hardly feels what they were scaled by.
+      n.saturates = options_.encoder.node_scalars == 2 && n.name.find(".scalar_norm.") != std::string::npos;
+    }
+  }
+
+  void require(Manifest& manifest) const override {
+    if (!file_.has_group("trajectory")) return;
+    manifest.data({"loss"}, "trajectory/");
+    for (const TensorInfo& t : store.tensors()) manifest.data({t.name}, "trajectory/param_norms/");
+  }
+
+  std::vector<double> initial(const TensorInfo& tensor, bool /*is_buffer*/) override {
+    return file_.finite("params/" + tensor.name, {tensor.shape.begin(), tensor.shape.end()}).values;
+  }
+
+  void prepare() override {
+    std::vector<std::uint64_t> keys;
+    for (int g = 0; g < input_.graphs.num_graphs; ++g) keys.push_back(static_cast<std::uint64_t>(g));
+    batch_.upload(input_.graphs, keys, exec_);
+    target_ = View2<double>("gnn_hpc::verify::target", input_.label.size(), 1);
+    upload(input_.label, target_);
+    for (const std::string& name : file_.names_under("random")) {
+      const std::vector<std::string> known = sites();
+      if (std::find(known.begin(), known.end(), name.substr(7)) == known.end()) file_.fail(name + ": the model has no dropout of this name");
+      const RealTensor mask = read_mask(name);
+      View2<T> device("gnn_hpc::verify::mask", mask.shape[0], mask.shape[1]);
+      upload(mask.values, device);
+      masks_[name.substr(7)] = device;
+    }
+    exec_.fence("gnn_hpc::verify");
+  }
+
+  /// The first pass is that of the file's gradients, with its masks; trajectories have no dropout.
+  GoldenLosses pass(std::int64_t /*step*/, std::vector<TracedTensor>* traced) override {
+    arena_.reset();
+    Step<T> step{exec_, arena_, Mode::train, {}, comm_};
+    static const std::map<std::string, View2<T>> none;
+    const View2<T> logits = model_.forward(step, batch_, traced != nullptr ? &masks_ : &none);
+    const View2<T> dlogits = arena_.template matrix<T>(logits.extent(0), logits.extent(1));
+    const View1<double> loss = target_loss<T>(step, slices_, logits, target_, static_cast<double>(logits.extent(0)), dlogits);
+    if (traced != nullptr) {  // before backward, which reuses what forward saved
+      *traced = trace(model_);
+      traced->push_back({"logits", {logits.extent(0), logits.extent(1)}, host_values(logits)});
+    }
+    model_.backward(step, batch_, dlogits);
+    exec_.fence("gnn_hpc::verify");
+    const double value = host_values(loss)[0];
+    return {{{"loss", value}}, value};
+  }
+
+  bool is_further(std::string_view name) const override { return name == "outputs/logits_eval"; }
+  void check_further(Report& report) override {
+    if (!file_.has("outputs/logits_eval")) return;
+    arena_.reset();
+    Step<T> step{exec_, arena_, Mode::evaluate, {}, comm_};
+    const View2<T> logits = model_.forward(step, batch_);
+    report.compare("outputs/logits_eval", file_.real("outputs/logits_eval"), {{logits.extent(0), logits.extent(1)}, host_values(logits)},
+                   Tolerances::of(std::is_same_v<T, float>).output);
+  }
+
+  /// Adam at a constant rate, which files tell once.
+  Trajectory trajectory() override {
+    Trajectory t;
+    t.options.optimizer = "adam";
+    t.options.weight_decay = 0.0;
+    t.options.schedule = "none";
+    t.options.learning_rate = file_.number_attribute("config", "lr");
+    t.norms = "param_norms";
+    t.stored_rates = false;
+    return t;
+  }
+
+ private:
+  using GoldenCase<T>::store;
+
+  /// The keep-mask of a site: 0 and 1, of the shape that the site has.
+  RealTensor read_mask(const std::string& name) {
+    const std::int64_t nodes = input_.graphs.num_nodes, graphs = input_.graphs.num_graphs, ns = options_.encoder.node_scalars;
+    const bool vectors = name.ends_with(".vdropout");
+    std::vector<std::int64_t> shape{nodes, vectors ? options_.encoder.node_vectors : ns};
+    if (name.starts_with("random/classifier.")) shape = {graphs, name.ends_with(".2") ? 2 * ns : ns};
+    RealTensor mask = file_.real(name, shape);
+    for (const double keep : mask.values) {
+      if (keep != 0.0 && keep != 1.0) file_.fail(fmt::format("{} holds {}, allowed are 0 and 1", name, keep));
+    }
+    return mask;
+  }
+  /// Names of the dropouts of this model.
+  std::vector<std::string> sites() const {
+    std::vector<std::string> out{"classifier.2", "classifier.5"};
+    for (int l = 0; l < options_.encoder.num_layers; ++l) {
+      for (const char* tail : {"0.sdropout", "0.vdropout", "1.sdropout", "1.vdropout"}) out.push_back(fmt::format("layers.{}.dropout.{}", l, tail));
+    }
+    return out;
+  }
+
+  template <class S>
+  static void upload(const std::vector<double>& values, View2<S> to) {
+    const auto host = Kokkos::create_mirror_view(to);
+    for (std::size_t i = 0; i < values.size(); ++i) host.data()[i] = static_cast<S>(values[i]);
+    Kokkos::deep_copy(to, host);
+  }
+
+  GoldenFile& file_;
+  ModelOptions options_;
+  GoldenBatch input_;
+  Exec exec_;
+  Arena arena_;
+  Comm comm_;
+  Model<T> model_;
+  ResidueInput<T> batch_;
+  View2<double> target_;
+  std::map<std::string, View2<T>> masks_;
+  std::vector<TargetSlice> slices_;
+};
+
+template <class T>
+void check(GoldenFile& file, Report& report) {
+  ModelCase<T> model(file);
+  GoldenRun<T>(file, model, report).check();
+}
+
+}  // namespace
+
+void check_model(GoldenFile& file, bool single_precision, Report& report) {
+  read_model_options(file);  // a model that this build cannot run is refused as such, whatever else is missing
+  Manifest(file)
+      .data({"node_s", "node_v", "edge_index", "edge_s", "edge_v", "batch", "y"}, "inputs/")
+      .data({"logits"}, "outputs/")
+      .data({"loss"})
+      .finish();
+  single_precision ? check<float>(file, report) : check<double>(file, report);
+}
+
+}  // namespace gnn_hpc::verify::gvp

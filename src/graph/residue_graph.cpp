@@ -40,38 +40,71 @@ class ResidueGrid {
       const Vec x = at(graph.position, static_cast<std::size_t>(i));
       for (std::size_t c = 0; c < 3; ++c) low_[c] = std::min(low_[c], x[c]), high[c] = std::max(high[c], x[c]);
     }
-    // About one atom a box where they fill their bounding box evenly (3 and 8 are slower in long chains), and never many more boxes than atoms.
-    const double count = static_cast<double>(members.size());
+    // About three atoms a box where they fill their bounding box evenly (one is slower by 7 %), and never many more boxes than atoms.
+    const double count = static_cast<double>(members.size()) / 3.0;
     edge_ = std::clamp(std::cbrt((high[0] - low_[0] + 4.0) * (high[1] - low_[1] + 4.0) * (high[2] - low_[2] + 4.0) / count), 1e-3, 1e100);
-    for (std::size_t c = 0; c < 3; ++c) boxes_[c] = 1 + static_cast<int>(std::min((high[c] - low_[c]) / edge_, 4.0 * count + 1.0));
+    for (std::size_t c = 0; c < 3; ++c) boxes_[c] = 1 + static_cast<int>(std::min((high[c] - low_[c]) / edge_, 12.0 * count + 1.0));
+    reach_ = 1e6 * edge_;
+    found_.resize(members.size() + 1);
+    squared_.resize(members.size());
     sort(members);
   }
 
-  /// The k nearest members of i, by (d2, number), into `out`. Consecutive residues are near: the neighbours of the one before, and that one, lie
-  /// within its k-th distance and the step from it, so that a sphere of that radius holds k at least.
+  /// The k nearest members of i, by (d2, number), into `out`. Consecutive residues are near: the k neighbours of the one before, with that one in
+  /// the place of i, are k others, so that a sphere as far as the farthest of them holds all that can be nearest.
   void nearest(int i, int k, std::vector<int>& out) {
     const Vec x = at(graph_.position, static_cast<std::size_t>(i));
-    const double step = std::sqrt(dot(x - last_, x - last_));
-    found_.clear();
-    if (step < last_distance_) {
-      search_sphere(i, x, (last_distance_ + step) * (1.0 + 1e-9));
+    count_ = 0;
+    double squared = 0.0;
+    for (const int j : last_) {
+      const Vec d = at(graph_.position, static_cast<std::size_t>(j == i ? before_ : j)) - x;
+      squared = std::max(squared, dot(d, d));
+    }
+    if (!last_.empty() && squared < reach_ * reach_) {
+      search_sphere(i, x, std::sqrt(squared) * (1.0 + 1e-9));
     } else {
       search_rings(i, x, k);
     }
-    const auto kth = found_.begin() + (k - 1);
-    std::nth_element(found_.begin(), kth, found_.end());
-    std::sort(found_.begin(), kth);
-    for (int n = 0; n < k; ++n) out.push_back(found_[static_cast<std::size_t>(n)].residue);
-    last_ = x;
-    last_distance_ = std::sqrt(kth->squared);
+    const std::size_t first = out.size();
+    out.resize(first + static_cast<std::size_t>(k));
+    if (!rank(k, &out[first])) {
+      const auto kth = found_.begin() + (k - 1);
+      std::nth_element(found_.begin(), kth, last_found());
+      std::sort(found_.begin(), kth);
+      for (std::size_t n = 0; n < static_cast<std::size_t>(k); ++n) out[first + n] = found_[n].residue;
+    }
+    last_.assign(out.begin() + static_cast<std::ptrdiff_t>(first), out.end());
+    before_ = i;
   }
 
  private:
+  static constexpr std::size_t kFewMembers = 600;
   struct Found {
     double squared;
     int residue;
     friend bool operator<(const Found& a, const Found& b) { return a.squared != b.squared ? a.squared < b.squared : a.residue < b.residue; }
   };
+
+  /// The k first of a few candidates without ties, by counting who is nearer: comparisons without branches, several at a time. False where it is
+  /// not that simple.
+  bool rank(int k, int* out) {
+    constexpr std::size_t kFew = 128;
+    const std::size_t count = count_;
+    if (count > kFew) return false;
+    double squared[kFew];
+    for (std::size_t n = 0; n < count; ++n) squared[n] = found_[n].squared;
+    for (std::size_t n = 0; n < count; ++n) {
+      const double mine = squared[n];
+      std::int64_t nearer = 0, alike = 0;
+      for (std::size_t m = 0; m < count; ++m) {
+        nearer += squared[m] < mine ? 1 : 0;
+        alike += squared[m] == mine ? 1 : 0;
+      }
+      if (alike != 1) return false;
+      if (nearer < k) out[nearer] = found_[n].residue;
+    }
+    return true;
+  }
 
   /// Outwards from the box of x until nothing that was not visited can be among the k nearest.
   void search_rings(int i, const Vec& x, int k) {
@@ -79,38 +112,52 @@ class ResidueGrid {
     const int farthest = std::max({boxes_[0], boxes_[1], boxes_[2]});
     for (int ring = 0; ring <= farthest; ++ring) {
       visit_ring(home, ring, [&](std::size_t begin, std::size_t end) { keep(i, x, begin, end, std::numeric_limits<double>::infinity()); });
-      if (static_cast<int>(found_.size()) < k) continue;
-      std::nth_element(found_.begin(), found_.begin() + (k - 1), found_.end());
+      if (count_ < static_cast<std::size_t>(k)) continue;
+      std::nth_element(found_.begin(), found_.begin() + (k - 1), last_found());
       // What was not visited lies farther than `ring` boxes; the slack covers the rounding of boxes.
       const double reach = ring * edge_ * (1.0 - 1e-9);
       if (found_[static_cast<std::size_t>(k - 1)].squared < reach * reach) break;
     }
   }
 
+  /// Lines of boxes that a sphere meets, each as far as it reaches there; few members are all looked at, which is faster than lines of a few.
   void search_sphere(int i, const Vec& x, double radius) {
+    const double square = radius * radius;
+    if (sorted_.size() <= kFewMembers) return keep(i, x, 0, sorted_.size(), square);
     const Vec out{radius, radius, radius};
     const std::array<int, 3> low = box_of(x - out), high = box_of(x + out);
     for (int b0 = low[0]; b0 <= high[0]; ++b0) {
-      for (int b1 = low[1]; b1 <= high[1]; ++b1) keep(i, x, begin_of(index(b0, b1, low[2])), begin_of(index(b0, b1, high[2]) + 1), radius * radius);
+      const double rest0 = square - gap_squared(b0, 0, x);
+      for (int b1 = low[1]; b1 <= high[1]; ++b1) {
+        const double rest = rest0 - gap_squared(b1, 1, x);
+        if (rest < 0.0) continue;
+        const Vec along{0.0, 0.0, std::sqrt(rest) * (1.0 + 1e-9)};
+        keep(i, x, begin_of(index(b0, b1, box_of(x - along)[2])), begin_of(index(b0, b1, box_of(x + along)[2]) + 1), square);
+      }
     }
+  }
+  /// The square of how far box b of direction c begins or ends from x, a little less for the rounding of boxes; 0 within.
+  double gap_squared(int b, std::size_t c, const Vec& x) const {
+    const double begin = low_[c] + b * edge_ - x[c], end = x[c] - (low_[c] + (b + 1) * edge_), gap = std::max(begin, end) - 1e-9 * edge_;
+    return gap > 0.0 ? gap * gap : 0.0;
   }
 
   /// Sorted members begin..end within the square of a radius, without i itself.
   void keep(int i, const Vec& x, std::size_t begin, std::size_t end, double limit) {
-    squared_.resize(std::max(squared_.size(), end - begin));
     const double *x0 = sorted_x_[0].data() + begin, *x1 = sorted_x_[1].data() + begin, *x2 = sorted_x_[2].data() + begin;
+    double* const squared = squared_.data();
+    const int* const residue = sorted_.data() + begin;
     for (std::size_t a = 0; a < end - begin; ++a) {
       const double d0 = x0[a] - x[0], d1 = x1[a] - x[1], d2 = x2[a] - x[2];
-      squared_[a] = d0 * d0 + d1 * d1 + d2 * d2;
+      squared[a] = d0 * d0 + d1 * d1 + d2 * d2;
     }
-    const std::size_t before = found_.size();
-    found_.resize(before + end - begin);
-    Found* next = found_.data() + before;
+    Found* const found = found_.data();
+    std::size_t count = count_;
     for (std::size_t a = 0; a < end - begin; ++a) {  // without branches
-      *next = {squared_[a], sorted_[begin + a]};
-      next += static_cast<int>(squared_[a] <= limit) & static_cast<int>(sorted_[begin + a] != i);
+      found[count] = {squared[a], residue[a]};
+      count += static_cast<std::size_t>(squared[a] <= limit) & static_cast<std::size_t>(residue[a] != i);
     }
-    found_.resize(static_cast<std::size_t>(next - found_.data()));
+    count_ = count;
   }
   std::size_t begin_of(std::size_t box) const { return static_cast<std::size_t>(ptr_[box]); }
 
@@ -166,32 +213,36 @@ class ResidueGrid {
   std::array<int, 3> boxes_{1, 1, 1};
   std::array<std::vector<double>, 3> sorted_x_;
   std::vector<double> squared_;
-  std::vector<Found> found_;
-  Vec last_{};
-  double last_distance_ = 0.0;  ///< from `last_` to its k-th neighbour; 0: none yet
+  std::vector<Found> found_;  ///< one more than there are members: the place of the next one is written before it is known to count
+  std::size_t count_ = 0;     ///< of `found_` that count
+  std::vector<Found>::iterator last_found() { return found_.begin() + static_cast<std::ptrdiff_t>(count_); }
+  std::vector<int> last_;  ///< neighbours of the residue before
+  int before_ = 0;         ///< that residue
+  double reach_ = 0.0;     ///< beyond this a sphere is no better than rings
 };
 
-/// sign(a.n2) acos(n1.n2) of consecutive bonds; 0 where one is missing.
-double dihedral(const Vec& a, const Vec& b, const Vec& c) {
+/// Cosine and sine of sign(a.n2) acos(n1.n2) of consecutive bonds; of 0 where one is missing.
+std::array<double, 2> dihedral(const Vec& a, const Vec& b, const Vec& c) {
   const Vec n1 = unit(cross(a, b)), n2 = unit(cross(b, c));
   const double side = dot(a, n2);
-  const double angle = std::acos(std::clamp(dot(n1, n2), -1.0 + 1e-7, 1.0 - 1e-7));
-  return side > 0.0 ? angle : side < 0.0 ? -angle : 0.0;
+  if (side == 0.0) return {1.0, 0.0};
+  const double cosine = std::clamp(dot(n1, n2), -1.0 + 1e-7, 1.0 - 1e-7), sine = std::sqrt((1.0 - cosine) * (1.0 + cosine));
+  return {cosine, side > 0.0 ? sine : -sine};
 }
 
 /// phi, psi, omega of all residues along the chain of N, CA, C, taken as connected.
 void add_angles(std::span<const double> coords, ResidueGraph& g) {
   const auto n = static_cast<std::size_t>(g.num_nodes);
   std::vector<Vec> bond;
+  bond.reserve(3 * n);
   const auto point = [&](std::size_t m) { return at(coords, kBackboneAtoms * (m / 3) + m % 3); };
   for (std::size_t m = 0; m + 1 < 3 * n; ++m) bond.push_back(unit(point(m + 1) - point(m)));
-  std::vector<double> angle(3 * n, 0.0);
-  for (std::size_t m = 0; m + 2 < bond.size(); ++m) angle[m + 1] = dihedral(bond[m], bond[m + 1], bond[m + 2]);
   g.node_s.resize(kResidueScalars * n);
   for (std::size_t i = 0; i < 3 * n; ++i) {
+    const auto [cosine, sine] = i > 0 && i + 1 < bond.size() ? dihedral(bond[i - 1], bond[i], bond[i + 1]) : std::array{1.0, 0.0};
     double* row = &g.node_s[kResidueScalars * (i / 3)];
-    row[i % 3] = std::cos(angle[i]);
-    row[3 + i % 3] = std::sin(angle[i]);
+    row[i % 3] = cosine;
+    row[3 + i % 3] = sine;
   }
 }
 

@@ -42,11 +42,12 @@ TrainOptions TrainOptions::parse(Config node, TrainOptions o) {
   node.number("beta1", o.beta1, below_one, "average of gradients (one_cycle replaces it by 0.95 ... 0.85 ... 0.95)");
   node.number("beta2", o.beta2, below_one, "average of squared gradients");
   node.number("epsilon", o.epsilon, positive, "added to the root of the second moment");
-  node.choice("schedule", o.schedule, {"one_cycle", "none", "step", "polynomial", "cosine", "warmup_exponential"}, "learning rate by step");
+  node.choice("schedule", o.schedule, {"one_cycle", "none", "step", "polynomial", "cosine", "warmup_exponential", "warmup_cosine"},
+              "learning rate by step");
   node.number("minimum_learning_rate", o.minimum_learning_rate, non_negative, "cosine: rate at the end");
   node.number("initial_learning_rate", o.initial_learning_rate, positive, "warmup_exponential: rate of the first step");
   node.number("final_learning_rate", o.final_learning_rate, positive, "warmup_exponential: rate at the end");
-  node.number("warmup_epochs", o.warmup_epochs, non_negative, "warmup_exponential: epochs until the peak");
+  node.number("warmup_epochs", o.warmup_epochs, non_negative, "warmup_exponential, warmup_cosine: epochs until the peak");
   node.number("clip_norm", o.clip_norm, non_negative, "largest global L2 norm of the gradients; 0 = no clipping");
   node.number("early_stopping", o.early_stopping, non_negative, "stop after this many epochs without a better deciding validation value; 0 = off");
   node.number("max_bad_steps", o.max_bad_steps, at_least_one,

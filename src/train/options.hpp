@@ -32,11 +32,11 @@ struct TrainOptions {
   std::vector<std::string> no_decay{"bias", "bn", "norm"};  ///< parts of names
   std::string optimizer = "adamw";                          ///< adamw | adam | sgd
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-  std::string schedule = "one_cycle";                                   ///< one_cycle | none | step | polynomial | cosine | warmup_exponential
+  std::string schedule = "one_cycle";                                   ///< see schedule.hpp
   double minimum_learning_rate = 1e-6;                                  ///< cosine
   double initial_learning_rate = 1e-4;                                  ///< warmup_exponential
   double final_learning_rate = 1e-4;                                    ///< warmup_exponential
-  int warmup_epochs = 2;                                                ///< warmup_exponential
+  int warmup_epochs = 2;                                                ///< warmup_exponential, warmup_cosine
   double clip_norm = 0.0;                                               ///< 0: off
   int early_stopping = 0;                                               ///< epochs without a better deciding metric; 0: off
   int max_bad_steps = 3;                                                ///< this many steps in a row that are not finite end the run

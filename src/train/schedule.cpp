@@ -40,6 +40,13 @@ double Schedule::warmup_exponential(double step) const {
   return last;
 }
 
+double Schedule::warmup_cosine(std::int64_t step) const {
+  const double epoch = static_cast<double>(step / steps_per_epoch_), warmup = options_.warmup_epochs;
+  if (epoch < warmup) return options_.learning_rate * (epoch + 1.0) / warmup;
+  const double rest = std::max(1.0, static_cast<double>(options_.epochs) - warmup);
+  return cosine(options_.learning_rate, 0.0, std::min(1.0, (epoch - warmup) / rest));
+}
+
 StepRate Schedule::at(std::int64_t step) const {
   const double s = static_cast<double>(step), lr = options_.learning_rate, beta1 = options_.beta1;
   const std::string& name = options_.schedule;
@@ -52,6 +59,7 @@ StepRate Schedule::at(std::int64_t step) const {
   }
   if (name == "cosine") return {cosine(lr, options_.minimum_learning_rate, std::min(1.0, s / static_cast<double>(total_))), beta1};
   if (name == "warmup_exponential") return {warmup_exponential(s), beta1};
+  if (name == "warmup_cosine") return {warmup_cosine(step), beta1};
   throw Error(Exit::usage, "train.schedule: unknown schedule \"" + name + "\"");
 }
 

@@ -24,6 +24,8 @@ struct StepRate {
 ///   cosine              cos(lr, minimum_learning_rate, s/T)
 ///   warmup_exponential  w = warmup_epochs steps_per_epoch; s < w: initial + s (lr - initial)/w, then
 ///                       lr (final/lr)^((s - w)/(T - w)), then final
+///   warmup_cosine       by epochs t: t < warmup_epochs: lr (t + 1)/warmup_epochs, then lr/2 (1 + cos(pi (t - warmup_epochs)/max(1, epochs -
+///   warmup_epochs)))
 class Schedule {
  public:
   Schedule(const TrainOptions& options, std::int64_t steps_per_epoch);
@@ -33,6 +35,7 @@ class Schedule {
  private:
   StepRate one_cycle(double step) const;
   double warmup_exponential(double step) const;
+  double warmup_cosine(std::int64_t step) const;
 
   TrainOptions options_;
   std::int64_t steps_per_epoch_, total_;

@@ -34,6 +34,20 @@ TEST(Schedule, OneCycleMatchesTheReference) {
   }
 }
 
+TEST(Schedule, WarmUpAndCosineGoByEpochs) {
+  TrainOptions o = options_for("warmup_cosine", 9);
+  o.learning_rate = 2.0;
+  o.warmup_epochs = 5;
+  const Schedule schedule(o, 3);
+  for (const int step : {0, 1, 2}) EXPECT_DOUBLE_EQ(schedule.at(step).learning_rate, 0.4);
+  EXPECT_DOUBLE_EQ(schedule.at(14).learning_rate, 2.0);  // the fifth epoch
+  EXPECT_DOUBLE_EQ(schedule.at(15).learning_rate, 2.0);
+  EXPECT_NEAR(schedule.at(21).learning_rate, 1.0, 1e-15);  // halfway
+  EXPECT_NEAR(schedule.at(26).learning_rate, 1.0 + std::cos(M_PI * 0.75), 1e-15);
+  o.warmup_epochs = 0;
+  EXPECT_DOUBLE_EQ(Schedule(o, 3).at(0).learning_rate, 2.0);
+}
+
 TEST(Schedule, OneCycleOfAFewStepsLiesOnTheSecondPiece) {
   // t1 = 0.3 T - 1 < 0: no step is on the rising piece.
   const Schedule three(options_for("one_cycle", 3), 1);

@@ -22,6 +22,7 @@ TrainOptions train_defaults() {
   o.batch_size = 128;
   o.learning_rate = 1e-3;
   o.schedule = "none";
+  o.warmup_epochs = 5;  // of warmup_cosine
   o.optimizer = "adam";
   o.weight_decay = 0.0;
   o.clip_norm = 0.0;

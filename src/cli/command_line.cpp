@@ -53,7 +53,9 @@ void describe(CLI::App& app, CommandLine& line) {
       ->add_option("--output", line.output,
                    "CSV file, or - for stdout (default: RUN/predicted.csv); reasons of records without a prediction go to FILE_skipped.csv")
       ->type_name("FILE");
-  predict->add_option("--fingerprint", line.fingerprint, "also write the learned representation of each sample (.csv, else HDF5)")->type_name("FILE");
+  predict->add_option("--fingerprint,--embeddings", line.fingerprint, "also write the learned representation of each sample (.csv, else HDF5)")
+      ->type_name("FILE");
+  predict->add_flag("--per-item", line.per_item, "with --embeddings: those of the parts of each sample (residues), too (HDF5)");
   predict->add_flag("-q,--quiet", line.quiet, "warnings and errors only");
 
   CLI::App* build = app.add_subcommand("build-graphs", "build the graph cache only; later runs find it");

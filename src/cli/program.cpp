@@ -127,7 +127,11 @@ template <class T>
 int predict_job(Job<T> job, const std::string& checkpoint, const CommandLine& line, const Comm& comm) {
   const std::string& dir = job.options.run.dir;
   log_info("weights: {}", checkpoint);
-  const auto rows = predict(*job.task, checkpoint, job.options.train.evaluation_batch(), comm, !line.fingerprint.empty());
+  if (line.per_item && line.fingerprint.empty()) throw Error(Exit::usage, "--per-item: name the file with --embeddings");
+  if (line.per_item && ends_with_any_case(line.fingerprint, ".csv"))
+    throw Error(Exit::usage, "--per-item: a CSV file has no place for parts of samples; name an HDF5 file (.h5)");
+  const Embeddings wanted = line.per_item ? Embeddings::items : line.fingerprint.empty() ? Embeddings::none : Embeddings::samples;
+  const auto rows = predict(*job.task, checkpoint, job.options.train.evaluation_batch(), comm, wanted);
   const std::vector<std::string> targets = labelled_records(*job.task).target_names();
   on_root(comm, [&] {
     const auto columns = PredictionColumns::of(*job.task, true);
@@ -150,7 +154,8 @@ int predict_job(Job<T> job, const std::string& checkpoint, const CommandLine& li
     warn_of_records(unknown, fmt::format("{} labels are none of the model's classes", unknown.size()), list);
     if (!line.fingerprint.empty()) {
       if (const auto folder = std::filesystem::path(line.fingerprint).parent_path(); !folder.empty()) std::filesystem::create_directories(folder);
-      write_embeddings(line.fingerprint, rows, static_cast<std::size_t>(records.embedding_width()));
+      write_embeddings(line.fingerprint, rows, static_cast<std::size_t>(records.embedding_width()),
+                       line.per_item ? static_cast<std::size_t>(records.item_embedding_width()) : 0);
       log_info("fingerprints of width {} in {}", records.embedding_width(), line.fingerprint);
     }
     log_scores(rows, targets, records.target_kind(), records.num_classes());

@@ -18,6 +18,7 @@ struct Prediction {
   std::vector<double> target;       ///< [K] label units, or the number of the class; NaN where missing
   std::vector<double> prediction;   ///< [K] label units or probabilities; [K C] probabilities of classes, a target's together
   std::vector<double> embedding{};  ///< [embedding_width] if asked for
+  std::vector<double> items{};      ///< [items, item_embedding_width] of its parts (residues), in order, if asked for
 };
 
 /// What an evaluation adds up over batches: exact sums in double, reduced over ranks by the trainer, and rows of predictions
@@ -26,6 +27,7 @@ struct Measures {
   std::map<std::string, std::pair<double, double>> sums;  ///< name -> (sum, count); the metric is sum / count
   bool keep_predictions = false;
   bool keep_embeddings = false;  ///< with the predictions
+  bool keep_items = false;       ///< with the embeddings
   std::vector<Prediction> predictions;
 
   void add(const std::string& name, double sum, double count) {

@@ -29,6 +29,8 @@ class LabelledRecords {
   virtual std::vector<std::vector<std::string>> class_names() const { return {}; }
   /// Width of a sample's learned representation, which `measure` adds to the predictions if asked to; 0: the system has none.
   virtual int embedding_width() const { return 0; }
+  /// Width of the representation of each of a sample's parts (residues), which `measure` adds if asked to; 0: the system has none.
+  virtual int item_embedding_width() const { return 0; }
   /// Which of the data's splits this run uses (a replicate or fold), for results.csv.
   virtual int split_number() const { return 0; }
   /// Every record of the input in input order, bad ones included.

@@ -33,9 +33,9 @@ void reduce_measures(const Comm& comm, Measures& measures) {
 
 std::vector<Prediction> gather_predictions(const Comm& comm, std::span<const std::int64_t> samples, std::vector<Prediction> mine,
                                            const RowWidths& widths) {
-  std::vector<std::int64_t> ids;
-  std::vector<double> values;
-  for (const Prediction& row : mine) {
+  std::vector<std::int64_t> ids, item_count;
+  std::vector<double> values, items;
+  for (Prediction& row : mine) {
     GNN_HPC_REQUIRE(row.target.size() == widths.target && row.prediction.size() == widths.prediction && row.embedding.size() == widths.embedding,
                     "a row of {}, {} and {} columns, expected {}, {} and {}", row.target.size(), row.prediction.size(), row.embedding.size(),
                     widths.target, widths.prediction, widths.embedding);
@@ -43,14 +43,25 @@ std::vector<Prediction> gather_predictions(const Comm& comm, std::span<const std
     values.insert(values.end(), row.target.begin(), row.target.end());
     values.insert(values.end(), row.prediction.begin(), row.prediction.end());
     values.insert(values.end(), row.embedding.begin(), row.embedding.end());
+    item_count.push_back(static_cast<std::int64_t>(row.items.size()));
+    items.insert(items.end(), row.items.begin(), row.items.end());
+    row.items = {};
   }
   mine.clear();
   ids = comm.gather(std::span<const std::int64_t>(ids));
   values = comm.gather(std::span<const double>(values));
+  if (widths.items) {
+    item_count = comm.gather(std::span<const std::int64_t>(item_count));
+    items = comm.gather(std::span<const double>(items));
+  }
   if (!comm.is_root()) return {};
   GNN_HPC_REQUIRE(ids.size() == samples.size(), "{} predictions of {} samples", ids.size(), samples.size());
   std::unordered_map<std::int64_t, std::size_t> row_of;
   for (std::size_t i = 0; i < ids.size(); ++i) row_of.emplace(ids[i], i);
+  std::vector<std::size_t> item_begin(1, 0);
+  if (widths.items) {
+    for (const std::int64_t n : item_count) item_begin.push_back(item_begin.back() + static_cast<std::size_t>(n));
+  }
   std::vector<Prediction> out;
   out.reserve(samples.size());
   for (const std::int64_t s : samples) {
@@ -58,6 +69,7 @@ std::vector<Prediction> gather_predictions(const Comm& comm, std::span<const std
     GNN_HPC_REQUIRE(found != row_of.end(), "no prediction of sample {}", s);
     const double *row = values.data() + widths.all() * found->second, *prediction = row + widths.target, *embedding = prediction + widths.prediction;
     out.push_back({s, {row, prediction}, {prediction, embedding}, {embedding, embedding + widths.embedding}});
+    if (widths.items) out.back().items.assign(items.data() + item_begin[found->second], items.data() + item_begin[found->second + 1]);
   }
   return out;
 }
@@ -70,7 +82,8 @@ std::optional<Evaluation> evaluate(Task<T>& task, StepRunner<T>& runner, const C
       plan.num_batches(), [&] { return task.new_batch(); }, [&](std::int64_t b, HostBatch& out) { collate_share(task, comm, plan, b, out); });
   Measures measures;
   measures.keep_predictions = keep != Keep::sums;
-  measures.keep_embeddings = keep == Keep::embeddings;
+  measures.keep_embeddings = keep == Keep::embeddings || keep == Keep::items;
+  measures.keep_items = keep == Keep::items;
   std::array<double, 2> loss{0.0, 0.0};  // sum, weight
   while (const HostBatch* share = loader.next()) {
     if (stop && comm.max(static_cast<std::int64_t>(stop())) != 0) return std::nullopt;
@@ -87,7 +100,8 @@ std::optional<Evaluation> evaluate(Task<T>& task, StepRunner<T>& runner, const C
     const LabelledRecords& records = labelled_records(task);
     const std::size_t targets = records.target_names().size();
     const RowWidths widths{targets, targets * static_cast<std::size_t>(records.num_classes()),
-                           keep == Keep::embeddings ? static_cast<std::size_t>(records.embedding_width()) : 0};
+                           keep == Keep::embeddings || keep == Keep::items ? static_cast<std::size_t>(records.embedding_width()) : 0,
+                           keep == Keep::items};
     out.predictions = gather_predictions(comm, samples, std::move(measures.predictions), widths);
   }
   return out;

@@ -21,7 +21,7 @@ struct Evaluation {
 };
 
 /// What an evaluation brings to the root besides sums.
-enum class Keep { sums, predictions, embeddings /* and predictions */ };
+enum class Keep { sums, predictions, embeddings /* and predictions */, items /* and embeddings */ };
 
 /// Runs the samples in their order, `batch` at a time over all ranks; no sample is dropped, shares may be empty. Sums are
 /// added over batches and ranks in double. `stop` (may be empty) is asked on every rank before each batch; if any rank says
@@ -36,6 +36,7 @@ void reduce_measures(const Comm& comm, Measures& measures);
 /// Columns of a `Prediction`.
 struct RowWidths {
   std::size_t target = 0, prediction = 0, embedding = 0;
+  bool items = false;  ///< besides, any number of values of the parts
   std::size_t all() const { return target + prediction + embedding; }
 };
 

@@ -76,7 +76,8 @@ std::string checkpoint_for_prediction(const std::string& path) {
 }
 
 template <class T>
-std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, int batch_size, const Comm& comm, bool embeddings) {
+std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, int batch_size, const Comm& comm, Embeddings wanted) {
+  const bool embeddings = wanted != Embeddings::none;
   if (batch_size < 1) throw Error(Exit::usage, fmt::format("prediction batch size {}: must be at least 1", batch_size));
   const CheckpointHeader header = read_checkpoint_header(checkpoint);
   if (header.info.system != task.name()) {
@@ -87,6 +88,9 @@ std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, 
   load_checkpoint<T>(checkpoint, task.params(), nullptr);
   const LabelledRecords& labels = labelled_records(task);
   if (embeddings && labels.embedding_width() == 0) throw Error(Exit::usage, fmt::format("system {} has no fingerprints", task.name()));
+  if (wanted == Embeddings::items && labels.item_embedding_width() == 0) {
+    throw Error(Exit::usage, fmt::format("system {} has no representation of parts of a sample (--per-item)", task.name()));
+  }
 
   const std::vector<InputRecord> records = labels.records();
   std::vector<std::int64_t> samples;
@@ -96,7 +100,11 @@ std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, 
   std::optional<Evaluation> evaluation;
   if (!samples.empty()) {
     StepRunner<T> runner(task, comm, 0);
-    evaluation = evaluate(task, runner, comm, samples, batch_size, embeddings ? Keep::embeddings : Keep::predictions, [] { return stop_wanted(); });
+    evaluation = evaluate(task, runner, comm, samples, batch_size,
+                          wanted == Embeddings::items ? Keep::items
+                          : embeddings                ? Keep::embeddings
+                                                      : Keep::predictions,
+                          [] { return stop_wanted(); });
     if (!evaluation) {
       stop_together(comm, "prediction");
       throw Error(Exit::stopped, "prediction: stopped; nothing was written, start the same command again");
@@ -114,14 +122,15 @@ std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, 
       rows.push_back({record.id, no_target, no_prediction, no_embedding});
     else {
       Prediction& p = evaluation->predictions[next++];
-      rows.push_back({record.id, std::move(p.target), std::move(p.prediction), std::move(p.embedding)});
+      rows.push_back({record.id, std::move(p.target), std::move(p.prediction), std::move(p.embedding), std::move(p.items)});
     }
   }
   return rows;
 }
 
-void write_embeddings(const std::string& path, const std::vector<PredictedRow>& rows, std::size_t width) {
+void write_embeddings(const std::string& path, const std::vector<PredictedRow>& rows, std::size_t width, std::size_t item_width) {
   if (fs::path(path).extension() == ".csv") {
+    if (item_width > 0) throw Error(Exit::usage, fmt::format("{}: a CSV file has no place for parts of samples; name an HDF5 file (.h5)", path));
     std::string text = "id";
     for (std::size_t c = 0; c < width; ++c) fmt::format_to(std::back_inserter(text), ",h{}", c);
     text += "\n";
@@ -143,10 +152,20 @@ void write_embeddings(const std::string& path, const std::vector<PredictedRow>& 
   file.write_text("/Info/kind", "gnn_hpc fingerprints");
   file.write_texts("/id", ids);
   file.write<double>("/embedding", std::span<const double>(values), {static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(width)});
+  if (item_width > 0) {
+    std::vector<std::int64_t> ptr(1, 0);
+    values.clear();
+    for (const PredictedRow& row : rows) {
+      values.insert(values.end(), row.items.begin(), row.items.end());
+      ptr.push_back(static_cast<std::int64_t>(values.size() / item_width));
+    }
+    file.write<std::int64_t>("/item_ptr", std::span<const std::int64_t>(ptr), {static_cast<std::int64_t>(ptr.size())});
+    file.write<double>("/item_embedding", std::span<const double>(values), {ptr.back(), static_cast<std::int64_t>(item_width)});
+  }
   file.commit();
 }
 
-template std::vector<PredictedRow> predict<float>(Task<float>&, const std::string&, int, const Comm&, bool);
-template std::vector<PredictedRow> predict<double>(Task<double>&, const std::string&, int, const Comm&, bool);
+template std::vector<PredictedRow> predict<float>(Task<float>&, const std::string&, int, const Comm&, Embeddings);
+template std::vector<PredictedRow> predict<double>(Task<double>&, const std::string&, int, const Comm&, Embeddings);
 
 }  // namespace gnn_hpc

@@ -143,9 +143,22 @@ View1<double> GvpTask<T>::loss(Step<T>& step, double divisor) {
 template <class T>
 void GvpTask<T>::measure(const HostBatch& batch, Step<T>& step, Measures& sums) {
   step.exec.fence("gnn_hpc::GvpTask::measure");
-  const std::vector<double> features = sums.keep_embeddings ? host_values(model_->pooled()) : std::vector<double>{};
+  const std::size_t width = static_cast<std::size_t>(options_.encoder.node_scalars), before = sums.predictions.size();
+  const std::vector<double> residues = sums.keep_embeddings ? host_values(model_->node_out()) : std::vector<double>{};
+  const std::vector<int>& ptr = static_cast<const HostProteinBatch&>(batch).graphs.graph_ptr;
+  const auto begin_of = [&](std::size_t g) { return static_cast<std::size_t>(ptr[g]); };
+  std::vector<double> means(sums.keep_embeddings ? batch.samples.size() * width : 0, 0.0);
+  for (std::size_t g = 0; g < means.size() / width; ++g) {
+    const double share = 1.0 / static_cast<double>(begin_of(g + 1) - begin_of(g));
+    for (std::size_t i = begin_of(g) * width; i < begin_of(g + 1) * width; ++i) means[g * width + i % width] += share * residues[i];
+  }
   measures().add(
-      batch.samples, host_values(output_), [this](std::int64_t s) { return dataset_.labels(s); }, features, sums);
+      batch.samples, host_values(output_), [this](std::int64_t s) { return dataset_.labels(s); }, means, sums);
+  for (std::size_t g = 0; sums.keep_items && before + g < sums.predictions.size(); ++g) {
+    const auto row = residues.begin();
+    sums.predictions[before + g].items.assign(row + static_cast<std::ptrdiff_t>(begin_of(g) * width),
+                                              row + static_cast<std::ptrdiff_t>(begin_of(g + 1) * width));
+  }
 }
 
 template <class T>

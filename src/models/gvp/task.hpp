@@ -43,8 +43,9 @@ class GvpTask final : public Task<T>, public LabelledRecords, public InputDigest
   TargetKind target_kind() const override { return dataset_.target_kind(); }
   int num_classes() const override { return dataset_.num_classes(); }
   std::vector<std::vector<std::string>> class_names() const override { return dataset_.class_names(); }
-  /// Pooled features of residues.
+  /// Mean over the residues of what the read-out gives; of a part, the read-out itself.
   int embedding_width() const override { return options_.encoder.node_scalars; }
+  int item_embedding_width() const override { return options_.encoder.node_scalars; }
   int split_number() const override { return dataset_.options().replicate; }
   std::vector<std::uint64_t> input_digests() const override { return dataset_.input_digests(); }
   std::vector<InputRecord> records() const override { return dataset_.records(); }

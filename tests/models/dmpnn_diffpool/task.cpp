@@ -216,7 +216,7 @@ TEST_F(DmpnnTaskTest, ACheckpointPredictsOtherFilesWithItsHeadWidth) {
   std::vector<PredictedRow> first;
   for (const int batch : {1, 5, 100}) {
     DmpnnTask<float> task(other, model_options(), 11);
-    const auto rows = predict<float>(task, checkpoint, batch, Comm::self(), true);
+    const auto rows = predict<float>(task, checkpoint, batch, Comm::self(), Embeddings::samples);
     EXPECT_EQ(task.options().head_width, width);
     EXPECT_EQ(task.num_clamped(), 1);
     ASSERT_EQ(rows.size(), 13U);

@@ -2,6 +2,7 @@
 // The proteins' task as trainer and prediction drive it.
 #include "models/gvp/task.hpp"
 #include "base/error.hpp"
+#include "io/hdf5.hpp"
 #include "models/gvp/files.hpp"
 #include "support/task_steps.hpp"
 #include "support/views.hpp"
@@ -48,7 +49,7 @@ TEST_F(GvpTaskTest, SharesAddUpAndAnEmptyOneDoesNothing) {
 
 TEST_F(GvpTaskTest, AStepHasFewLaunches) {
   GvpTask<float> task(data(), model_options(), 3);
-  test::expect_few_launches<float>(task, 450);
+  test::expect_few_launches<float>(task, 470);
 }
 
 TEST_F(GvpTaskTest, NothingIsAllocatedAfterTheSecondStep) {
@@ -147,13 +148,27 @@ TEST_F(GvpTaskTest, HelicesAndStrandsAreLearntAndPredictedInOtherFiles) {
   std::vector<PredictedRow> first;
   for (const int batch : {1, 2}) {
     GvpTask<float> task(other, model_options(), 11);
-    const auto rows = predict<float>(task, checkpoint_for_prediction(run.dir), batch, Comm::self(), true);
+    const auto rows = predict<float>(task, checkpoint_for_prediction(run.dir), batch, Comm::self(), Embeddings::samples);
     ASSERT_EQ(rows.size(), 2U);
     EXPECT_GT(rows[0].prediction[0], 0.5) << "classes are helix, strand";
     EXPECT_LT(rows[1].prediction[0], 0.5);
     ASSERT_EQ(rows[0].embedding.size(), 10U);
     if (first.empty()) first = rows;
     for (std::size_t i = 0; i < rows.size(); ++i) EXPECT_NEAR(rows[i].prediction[0], first[i].prediction[0], 1e-5);
+  }
+  {
+    GvpTask<float> task(other, model_options(), 11);
+    const auto rows = predict<float>(task, checkpoint_for_prediction(run.dir), 2, Comm::self(), Embeddings::items);
+    ASSERT_EQ(rows[0].items.size(), 11U * 10U);
+    ASSERT_EQ(rows[1].items.size(), 10U * 10U);
+    double mean = 0.0;
+    for (std::size_t r = 0; r < 10; ++r) mean += 0.1 * rows[1].items[10 * r + 4];
+    EXPECT_NEAR(rows[1].embedding[4], mean, 1e-6);
+    write_embeddings((folder_ / "h.h5").string(), rows, 10, 10);
+    const Hdf5Reader file((folder_ / "h.h5").string());
+    EXPECT_EQ(file.read<std::int64_t>("/item_ptr"), (std::vector<std::int64_t>{0, 11, 21}));
+    EXPECT_EQ(file.read<double>("/item_embedding").size(), 210U);
+    EXPECT_THROW(write_embeddings((folder_ / "h.csv").string(), rows, 10, 10), Error);
   }
   ProteinDataOptions another = other;
   another.targets = {"twist"};

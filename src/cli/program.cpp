@@ -18,6 +18,7 @@
 #include "cli/machine.hpp"
 #include "cli/sweep.hpp"
 #include "io/atomic_file.hpp"
+#include "io/text_source.hpp"
 #include "models/systems.hpp"
 #include "train/capabilities.hpp"
 #include "train/metrics.hpp"

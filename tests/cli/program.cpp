@@ -52,7 +52,7 @@ TEST_F(Program, TyposAreReportedAllAtOnce) {
             "error: in.yaml:7: train.epochs: found '1e3', allowed: an integer >= 1 (write 1000)\n"
             "error: in.yaml:8: train.learning_rte: unknown key (did you mean learning_rate?)\n"
             "error: in.yaml:9: train.schedule: found 'onecycle', allowed: one_cycle, none, step, polynomial, cosine, "
-            "warmup_exponential (did you mean one_cycle?)\n"
+            "warmup_exponential, warmup_cosine (did you mean one_cycle?)\n"
             "error: in.yaml:10: grahp: unknown key (did you mean graph?)\n"
             "error: command line: train.batch_size: found '0', allowed: an integer >= 1\n"
             "error: command line: run.seeed: unknown key (did you mean seed?)\n");

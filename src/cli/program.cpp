@@ -18,7 +18,6 @@
 #include "cli/machine.hpp"
 #include "cli/sweep.hpp"
 #include "io/atomic_file.hpp"
-#include "io/text_source.hpp"
 #include "models/systems.hpp"
 #include "train/capabilities.hpp"
 #include "train/metrics.hpp"
@@ -129,8 +128,7 @@ int predict_job(Job<T> job, const std::string& checkpoint, const CommandLine& li
   const std::string& dir = job.options.run.dir;
   log_info("weights: {}", checkpoint);
   if (line.per_item && line.fingerprint.empty()) throw Error(Exit::usage, "--per-item: name the file with --embeddings");
-  if (line.per_item && ends_with_any_case(line.fingerprint, ".csv"))
-    throw Error(Exit::usage, "--per-item: a CSV file has no place for parts of samples; name an HDF5 file (.h5)");
+  if (line.per_item) require_place_for_items(line.fingerprint);
   const Embeddings wanted = line.per_item ? Embeddings::items : line.fingerprint.empty() ? Embeddings::none : Embeddings::samples;
   const auto rows = predict(*job.task, checkpoint, job.options.train.evaluation_batch(), comm, wanted);
   const std::vector<std::string> targets = labelled_records(*job.task).target_names();

@@ -9,6 +9,12 @@
 
 namespace gnn_hpc {
 
+/// The kind that the option `data.task` names: regression, binary or multiclass.
+inline TargetKind target_kind_of(const std::string& task) {
+  if (task == "binary") return TargetKind::probability;
+  return task == "multiclass" ? TargetKind::classes : TargetKind::number;
+}
+
 /// Columns of a table whose fields are labels.
 struct LabelColumns {
   std::vector<std::string> names;

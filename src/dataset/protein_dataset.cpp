@@ -21,7 +21,7 @@ void append(const GraphCache& cache, int column, std::int64_t sample, std::int64
   cache.read<T>(column, std::span(&sample, 1), std::span<T>(out).subspan(before));
 }
 
-/// Moves the chain's complete residues (those with edges, or all) to their centre. A residue without edges keeps position 0.
+/// Moves the residues with edges to their centre; one without, whose place no feature needs, stands there.
 void centre(std::span<double> position, std::span<const std::int32_t> degree) {
   double sum[3] = {}, count = 0.0;
   for (std::size_t i = 0; i < degree.size(); ++i) {
@@ -56,11 +56,10 @@ void ProteinDataset::add_source(const std::vector<std::string>& paths, DataUse u
     table.labels.classes.resize(table.labels.names.size());
     for (auto& names : table.labels.classes) comm.broadcast(names);
   }
-  const auto open = [table] { return std::make_unique<ProteinRecords>(table); };
   CacheRequest request = request_for(use, options_.cache_dir, options_.max_bad_fraction, options_.threads, options_text);
   request.schema = ProteinColumns(table.labels.names.size()).schema;
-  request.key = [open] { return open()->key(); };
-  request.open_source = open;
+  request.key = [table] { return ProteinRecords::key(table); };
+  request.open_source = [table] { return std::make_unique<ProteinRecords>(table); };
   samples_.add(std::move(request), paths, cache_words(), comm);
   tables_.push_back(table);
 }

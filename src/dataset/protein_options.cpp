@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataset/protein_options.hpp"
 
+#include "dataset/label_fields.hpp"
 #include "io/text_source.hpp"
 
 #include <fmt/format.h>
@@ -45,9 +46,6 @@ ProteinDataOptions ProteinDataOptions::parse(Config& root) {
   return o;
 }
 
-TargetKind ProteinDataOptions::target_kind() const {
-  if (task == "binary") return TargetKind::probability;
-  return task == "multiclass" ? TargetKind::classes : TargetKind::number;
-}
+TargetKind ProteinDataOptions::target_kind() const { return target_kind_of(task); }
 
 }  // namespace gnn_hpc

@@ -213,26 +213,26 @@ void ProteinRecords::convert(std::int64_t index, const Record& record, Workspace
   out.end();
 }
 
-CacheKey ProteinRecords::key() const {
-  CacheKey key(columns_.schema);
-  key.field("graph.top_k", static_cast<std::int64_t>(table_.top_k));
+CacheKey ProteinRecords::key(const ProteinTable& table) {
+  ProteinRecords rows(table);
+  CacheKey key(rows.columns_.schema);
+  key.field("graph.top_k", static_cast<std::int64_t>(table.top_k));
   key.field("reader", cif_library());
-  key.field("data.path_column", table_.path_column);
-  key.field("data.chain_column", table_.chain_column);
-  key.field("data.id_column", table_.id_column);
-  key.field("data.targets", table_.labels.names);
-  key.field("data.targets_optional", table_.labels.optional);
-  for (std::size_t k = 0; k < table_.labels.classes.size(); ++k) key.field(fmt::format("data.labels.{}", k), table_.labels.classes[k]);
+  key.field("data.path_column", table.path_column);
+  key.field("data.chain_column", table.chain_column);
+  key.field("data.id_column", table.id_column);
+  key.field("data.targets", table.labels.names);
+  key.field("data.targets_optional", table.labels.optional);
+  for (std::size_t k = 0; k < table.labels.classes.size(); ++k) key.field(fmt::format("data.labels.{}", k), table.labels.classes[k]);
   std::vector<std::string> tables, structures;
   std::set<std::string> known;
-  ProteinRecords rows(table_);
   for (Row row; rows.next(row);) {
     throw_if_stop_wanted(row.file);
     const std::string path = row.line > 0 ? resolve(row.file, row.path) : row.path;
     std::error_code ignored;
     if (!row.path.empty() && fs::is_regular_file(path, ignored) && known.insert(path).second) structures.push_back(path);
   }
-  for (const std::string& path : table_.paths) {
+  for (const std::string& path : table.paths) {
     if (!is_structure_input(path)) tables.push_back(path);
   }
   key.files("data.files", tables);

@@ -55,7 +55,7 @@ class ProteinRecords final : public RecordSource {
   void convert(std::int64_t index, const Record& record, Workspace& workspace, SampleBlock& out) const override;
 
   /// Everything that decides the samples: columns, the readers' version, every byte of tables and structures.
-  CacheKey key() const;
+  static CacheKey key(const ProteinTable& table);
 
  private:
   struct Row;

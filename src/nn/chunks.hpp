@@ -84,6 +84,19 @@ void column_sums(const ChunkExec& exec, View2<T> x, View1<double> sums) {
       });
 }
 
+/// y(r, c) += x(r, c) for all columns of y, of which x has as many or more.
+template <class T>
+void add_first_columns(const ChunkExec& exec, View2<T> x, View2<T> y) {
+  const int width = y.extent_int(1);
+  Kokkos::parallel_for(
+      "gnn_hpc::add_first_columns", Kokkos::TeamPolicy<ChunkExec>(exec, y.extent_int(0), team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
+        const int r = team.league_rank();
+        const T* from = &x(r, 0);
+        T* to = &y(r, 0);
+        each_channel(team, width, [&](const int c) { to[c] += from[c]; });
+      });
+}
+
 /// Scratch rows of every lane: one matrix, a block of rows each.
 template <class T>
 class LaneRows {

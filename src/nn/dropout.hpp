@@ -55,11 +55,12 @@ KOKKOS_INLINE_FUNCTION void relu_row_backward(const TeamMember& team, int width,
 }
 
 /// The same for rows [begin, end).
-template <class T>
-void relu_rows_backward(const ChunkExec& exec, View2<T> y, View2<T> dy, T scale, int begin, int end) {
+template <class Space, class T>
+void relu_rows_backward(const Space& exec, View2<T> y, View2<T> dy, T scale, int begin, int end) {
   const int width = y.extent_int(1);
   Kokkos::parallel_for(
-      "gnn_hpc::relu_rows_backward", Kokkos::TeamPolicy<ChunkExec>(exec, end - begin, team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
+      "gnn_hpc::relu_rows_backward", Kokkos::TeamPolicy<Space>(exec, end - begin, team_size()),
+      KOKKOS_LAMBDA(const typename Kokkos::TeamPolicy<Space>::member_type& team) {
         const int r = begin + team.league_rank();
         relu_row_backward(team, width, &dy(r, 0), &y(r, 0), scale);
       });

@@ -2,9 +2,8 @@
 #include "nn/gvp.hpp"
 
 #include "nn/activation.hpp"
+#include "nn/dropout.hpp"
 #include "nn/matmul.hpp"
-
-#include <cmath>
 
 namespace gnn_hpc {
 
@@ -41,7 +40,7 @@ void norm_gate(const ChunkExec& exec, View2<T> u, View2<T> gate, View2<T> v) {
         T *g = &gate(r, 0), *vx = &v(3 * r, 0), *vy = &v(3 * r + 1, 0), *vz = &v(3 * r + 2, 0);
         each_channel(team, width, [&](const int c) {
           const T square = x[c] * x[c] + y[c] * y[c] + z[c] * z[c];
-          const T open = sigmoid(Kokkos::sqrt(square > T(kGvpEpsilon) ? square : T(kGvpEpsilon)));
+          const T open = sigmoid(clamped_norm(square));
           g[c] = open;
           vx[c] = x[c] * open;
           vy[c] = y[c] * open;
@@ -116,19 +115,6 @@ void scalar_gate_backward(const ChunkExec& exec, View2<T> u, View2<T> gate, View
       });
 }
 
-/// ds -> da: relu, from its value.
-template <class T>
-void relu_backward(const ChunkExec& exec, View2<T> s, View2<T> ds) {
-  const int width = s.extent_int(1);
-  Kokkos::parallel_for(
-      "gnn_hpc::Gvp::relu_backward", Kokkos::TeamPolicy<ChunkExec>(exec, s.extent_int(0), team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
-        const int r = team.league_rank();
-        const T* y = &s(r, 0);
-        T* d = &ds(r, 0);
-        each_channel(team, width, [&](const int c) { d[c] *= y[c] > T(0) ? T(1) : T(0); });
-      });
-}
-
 /// da += dq q (1 - q), or dq.
 template <class T>
 void gate_input_backward(const ChunkExec& exec, View2<T> q, View2<T> dq, bool activated, View2<T> da) {
@@ -154,7 +140,7 @@ void vector_norms(const ChunkExec& exec, View2<T> hidden, View2<T> joined, int f
         T* n = &joined(r, first);
         each_channel(team, width, [&](const int k) {
           const T square = x[k] * x[k] + y[k] * y[k] + z[k] * z[k];
-          n[k] = Kokkos::sqrt(square > T(kGvpEpsilon) ? square : T(kGvpEpsilon));
+          n[k] = clamped_norm(square);
         });
       });
 }
@@ -221,20 +207,23 @@ void Gvp<T>::activate(const ChunkExec& exec, const Saved& saved, View1<T> bias, 
 }
 
 template <class T>
-void Gvp<T>::forward(const ChunkExec& exec, const Saved& saved, View2<T> v_out) const {
+void Gvp<T>::map_vectors(const ChunkExec& exec, const Saved& saved) const {
   Matmul<T>::nt(exec, saved.v, wh.value(), saved.hidden);
   vector_norms(exec, saved.hidden, saved.joined, shape.si);
-  Matmul<T>::nt(exec, saved.joined, ws.weight.value(), saved.s);
   if (shape.vo > 0) Matmul<T>::nt(exec, saved.hidden, wv.value(), saved.u);
+}
+
+template <class T>
+void Gvp<T>::forward(const ChunkExec& exec, const Saved& saved, View2<T> v_out) const {
+  map_vectors(exec, saved);
+  Matmul<T>::nt(exec, saved.joined, ws.weight.value(), saved.s);
   activate(exec, saved, ws.bias.value1(), v_out);
 }
 
 template <class T>
 void Gvp<T>::forward_vectors(const ChunkExec& exec, const Saved& saved, View2<T> v_out) const {
   GNN_HPC_REQUIRE(!shape.gated && shape.vo > 0, "vectors of ({}, {}) -> ({}, {}) alone", shape.si, shape.vi, shape.so, shape.vo);
-  Matmul<T>::nt(exec, saved.v, wh.value(), saved.hidden);
-  vector_norms(exec, saved.hidden, saved.joined, shape.si);
-  Matmul<T>::nt(exec, saved.hidden, wv.value(), saved.u);
+  map_vectors(exec, saved);
   if (has_gate()) norm_gate(exec, saved.u, saved.gate, v_out);
 }
 
@@ -271,7 +260,7 @@ Gvp<T>::Scratch::Scratch(Arena& arena, const Gvp& gvp, int rows)
 template <class T>
 void Gvp<T>::activate_backward(const ChunkExec& exec, int lane, int chunk, const Saved& saved, View2<T> ds, View2<T> dv, const Gradients& gradients,
                                const Scratch& scratch) const {
-  if (shape.activated) relu_backward(exec, saved.s, ds);
+  if (shape.activated) relu_rows_backward(exec, saved.s, ds, T(1), 0, ds.extent_int(0));
   if (!has_gate()) return;
   if (!shape.gated) {
     norm_gate_backward(exec, saved.u, saved.gate, dv);

@@ -12,6 +12,11 @@ namespace gnn_hpc {
 
 /// Clamp under the root of a norm: |v|~ = sqrt(max(v.v, eps)), whose gradient passes where v.v >= eps.
 inline constexpr double kGvpEpsilon = 1e-8;
+/// |v|~ from v.v.
+template <class T>
+KOKKOS_INLINE_FUNCTION T clamped_norm(T square) {
+  return Kokkos::sqrt(square > T(kGvpEpsilon) ? square : T(kGvpEpsilon));
+}
 
 /// Scalars and vectors of R rows. Vectors lie [R,3,C] in memory: the x of all channels of a row, then y, then z, so that a map of channels is
 /// one product with 3R rows.
@@ -90,6 +95,8 @@ struct Gvp {
   void backward(const ChunkExec& exec, int lane, int chunk, const Saved& saved, View2<T> ds, View2<T> dv, View2<T> djoined, View2<T> dv_in,
                 const Gradients& gradients, const Scratch& scratch) const;
 
+  /// hidden, norms and u from v. Part of `forward`.
+  void map_vectors(const ChunkExec& exec, const Saved& saved) const;
   /// The nonlinearity after the products: s += bias (none if empty), gate, relu; writes v_out. Part of `forward`.
   void activate(const ChunkExec& exec, const Saved& saved, View1<T> bias, View2<T> v_out) const;
   /// ds -> da, dv -> dU in place, with the gate's own parameters. Part of `backward`.

@@ -253,7 +253,7 @@ void GvpConv<T>::backward(Step<T>& step, const ResidueInput<T>& graph, const Sav
       const GvpState<T> edge_rows = s.edges.rows(chunk.edge_begin, chunk.edge_end), dedge_rows = dedges.rows(chunk.edge_begin, chunk.edge_end);
       Matmul<T>::tn(exec, edge_rows.v, dhidden1, dedge_hidden_sum(lane));
       Matmul<T>::nt(exec, dhidden1, t.edge_hidden, dedge_rows.v, T(1));
-      add_columns(exec, djoined1, dedge_rows.s);
+      add_first_columns(exec, djoined1, dedge_rows.s);
       gather_targets(exec, graph, chunk, da, dhidden1, dto, dhidden_to);
       sources.add(exec, lane, graph, chunk, da, dhidden1);
     });

@@ -87,7 +87,7 @@ void start_edges(const ChunkExec& exec, const ResidueInput<T>& graph, const Resi
         }
         each_channel(team, h, [&](const int k) {
           const T square = hx[k] * hx[k] + hy[k] * hy[k] + hz[k] * hz[k];
-          n[k] = Kokkos::sqrt(square > T(kGvpEpsilon) ? square : T(kGvpEpsilon));
+          n[k] = clamped_norm(square);
         });
       });
 }
@@ -211,19 +211,6 @@ void gather_sources(const Exec& exec, const ResidueInput<T>& graph, View2<T> da,
           else
             dhidden_from(3 * j + x, k) = sum;
         });
-      });
-}
-
-/// y += the first columns of x, rows [begin, begin + rows of x) of y.
-template <class T>
-void add_columns(const ChunkExec& exec, View2<T> x, View2<T> y) {
-  const int width = y.extent_int(1);
-  Kokkos::parallel_for(
-      "gnn_hpc::GvpConv::add_columns", Kokkos::TeamPolicy<ChunkExec>(exec, y.extent_int(0), team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
-        const int r = team.league_rank();
-        const T* from = &x(r, 0);
-        T* to = &y(r, 0);
-        each_channel(team, width, [&](const int c) { to[c] += from[c]; });
       });
 }
 

@@ -48,19 +48,6 @@ void drop_gradient(const ChunkExec& exec, const GvpState<T>& dsum, View2<T> keep
       });
 }
 
-/// y += x
-template <class T>
-void add(const ChunkExec& exec, View2<T> x, View2<T> y) {
-  const int width = y.extent_int(1);
-  Kokkos::parallel_for(
-      "gnn_hpc::GvpLayer::add", Kokkos::TeamPolicy<ChunkExec>(exec, y.extent_int(0), team_size()), KOKKOS_LAMBDA(const ChunkTeam& team) {
-        const int r = team.league_rank();
-        const T* from = &x(r, 0);
-        T* to = &y(r, 0);
-        each_channel(team, width, [&](const int c) { to[c] += from[c]; });
-      });
-}
-
 }  // namespace
 
 template <class T>
@@ -155,8 +142,8 @@ void GvpLayer<T>::backward(Step<T>& step, const ResidueInput<T>& graph, const Sa
       contract.backward(exec, lane, i, s.contract.rows(begin, end), dupdate.s, dupdate.v, dwidened, dwidened_v, dcontract, contract_scratch);
       expand.backward(exec, lane, i, s.expand.rows(begin, end), column_range(dwidened, 0, 4 * ns), dwidened_v, djoin, dmiddle, dexpand,
                       expand_scratch);
-      add(exec, djoin, dx.s);  // the first columns
-      add(exec, dmiddle, dx.v);
+      add_first_columns(exec, djoin, dx.s);
+      add_first_columns(exec, dmiddle, dx.v);
       after_conv.backward(exec, i, s.first.rows(begin, end), dx, dx, dmessage.rows(begin, end), first_norm);
     });
     after_conv.norm.finish(step, first_norm);

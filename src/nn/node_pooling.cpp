@@ -2,6 +2,7 @@
 #include "nn/node_pooling.hpp"
 
 #include "nn/channels.hpp"
+#include "nn/dropout.hpp"
 #include "nn/row_sums.hpp"
 
 namespace gnn_hpc {
@@ -15,16 +16,6 @@ void relu(const Exec& exec, View2<T> x) {
       "gnn_hpc::NodePooling::relu", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
         T* row = &x(team.league_rank(), 0);
         each_channel(team, width, [&](const int c) { row[c] = row[c] > T(0) ? row[c] : T(0); });
-      });
-}
-
-template <class T>
-void relu_backward(const Exec& exec, View2<T> y, View2<T> dy) {
-  const int width = y.extent_int(1);
-  Kokkos::parallel_for(
-      "gnn_hpc::NodePooling::relu_backward", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
-        const int r = team.league_rank();
-        each_channel(team, width, [&](const int c) { dy(r, c) *= y(r, c) > T(0) ? T(1) : T(0); });
       });
 }
 
@@ -167,7 +158,7 @@ void NodePooling<T>::backward(Step<T>& step, const Segments& nodes, const Saved&
       Linear<T> shifted = outer;  // its bias cancels
       shifted.has_bias = false;
       shifted.backward(step, s.hidden, dweight, dhidden);
-      relu_backward(step.exec, s.hidden, dhidden);
+      relu_rows_backward(step.exec, s.hidden, dhidden, T(1), 0, dhidden.extent_int(0));
       inner.backward(step, s.x, dhidden, dx, T(1));
       break;
     }

@@ -82,7 +82,7 @@ std::optional<Evaluation> evaluate(Task<T>& task, StepRunner<T>& runner, const C
       plan.num_batches(), [&] { return task.new_batch(); }, [&](std::int64_t b, HostBatch& out) { collate_share(task, comm, plan, b, out); });
   Measures measures;
   measures.keep_predictions = keep != Keep::sums;
-  measures.keep_embeddings = keep == Keep::embeddings || keep == Keep::items;
+  measures.keep_embeddings = keep >= Keep::embeddings;
   measures.keep_items = keep == Keep::items;
   std::array<double, 2> loss{0.0, 0.0};  // sum, weight
   while (const HostBatch* share = loader.next()) {
@@ -100,8 +100,7 @@ std::optional<Evaluation> evaluate(Task<T>& task, StepRunner<T>& runner, const C
     const LabelledRecords& records = labelled_records(task);
     const std::size_t targets = records.target_names().size();
     const RowWidths widths{targets, targets * static_cast<std::size_t>(records.num_classes()),
-                           keep == Keep::embeddings || keep == Keep::items ? static_cast<std::size_t>(records.embedding_width()) : 0,
-                           keep == Keep::items};
+                           measures.keep_embeddings ? static_cast<std::size_t>(records.embedding_width()) : 0, keep == Keep::items};
     out.predictions = gather_predictions(comm, samples, std::move(measures.predictions), widths);
   }
   return out;

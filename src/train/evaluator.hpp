@@ -20,8 +20,8 @@ struct Evaluation {
   std::vector<Prediction> predictions;                  ///< on the root, in the order of the samples; only if asked for
 };
 
-/// What an evaluation brings to the root besides sums.
-enum class Keep { sums, predictions, embeddings /* and predictions */, items /* and embeddings */ };
+/// What an evaluation brings to the root besides sums; each all that those before it do.
+enum class Keep { sums, predictions, embeddings, items };
 
 /// Runs the samples in their order, `batch` at a time over all ranks; no sample is dropped, shares may be empty. Sums are
 /// added over batches and ranks in double. `stop` (may be empty) is asked on every rank before each batch; if any rank says

@@ -27,6 +27,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
+bool is_csv(const std::string& path) { return fs::path(path).extension() == ".csv"; }
+
 /// A best.h5 that the last.h5 beside it knows a better epoch than: the file was replaced by an older one.
 void warn_of_an_older_best(const std::string& file, const TrainState& there) {
   const fs::path last = fs::path(file).parent_path() / "last.h5";
@@ -128,9 +130,13 @@ std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, 
   return rows;
 }
 
+void require_place_for_items(const std::string& path) {
+  if (is_csv(path)) throw Error(Exit::usage, fmt::format("{}: a CSV file has no place for parts of samples; name an HDF5 file (.h5)", path));
+}
+
 void write_embeddings(const std::string& path, const std::vector<PredictedRow>& rows, std::size_t width, std::size_t item_width) {
-  if (fs::path(path).extension() == ".csv") {
-    if (item_width > 0) throw Error(Exit::usage, fmt::format("{}: a CSV file has no place for parts of samples; name an HDF5 file (.h5)", path));
+  if (item_width > 0) require_place_for_items(path);
+  if (is_csv(path)) {
     std::string text = "id";
     for (std::size_t c = 0; c < width; ++c) fmt::format_to(std::back_inserter(text), ",h{}", c);
     text += "\n";

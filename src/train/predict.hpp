@@ -36,6 +36,9 @@ template <class T>
 std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, int batch_size, const Comm& comm,
                                   Embeddings embeddings = Embeddings::none);
 
+/// Throws Error(Exit::usage) for a CSV file, which has no place for embeddings of parts of samples: before a prediction is made for it.
+void require_place_for_items(const std::string& path);
+
 /// Writes the embeddings of all rows. `.csv`: `id,h0,h1,...`; any other name: HDF5 with `/id` [n] text and `/embedding` [n,d] float64;
 /// rows that could not be used are NaN. With `item_width` > 0 (HDF5 only) also `/item_ptr` [n+1] and `/item_embedding` [items,item_width]: those of
 /// row i are item_ptr[i] .. item_ptr[i+1]. Call on the root.

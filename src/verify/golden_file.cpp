@@ -110,6 +110,16 @@ RealTensor GoldenFile::finite(const std::string& name, const std::vector<std::in
   return tensor;
 }
 
+std::vector<int> GoldenFile::indices(const std::string& name, const IntegerTensor& tensor, std::int64_t high) const {
+  std::vector<int> out;
+  out.reserve(tensor.values.size());
+  for (const std::int64_t value : tensor.values) {
+    if (value < 0 || value >= high) fail(fmt::format("{} holds {}, allowed are 0 to {}", name, value, high - 1));
+    out.push_back(static_cast<int>(value));
+  }
+  return out;
+}
+
 RealTensor GoldenFile::scalar(const std::string& name) {
   RealTensor tensor = real(name);
   if (tensor.values.size() == 1) tensor.shape.clear();

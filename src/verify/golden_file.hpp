@@ -41,6 +41,8 @@ class GoldenFile {
 
   /// The same where every number must be finite: parameters, also those that no result depends on.
   RealTensor finite(const std::string& name, const std::vector<std::int64_t>& shape);
+  /// The numbers of a tensor of data set `name`, which must lie in [0, high).
+  std::vector<int> indices(const std::string& name, const IntegerTensor& tensor, std::int64_t high) const;
   /// A tensor of one element as a scalar, any other as it is, to be compared with one number.
   RealTensor scalar(const std::string& name);
 

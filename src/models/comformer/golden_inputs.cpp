@@ -13,17 +13,6 @@ namespace gnn_hpc::verify::comformer {
 
 namespace {
 
-/// Integers of [low, high), as int.
-std::vector<int> indices(const GoldenFile& file, const char* name, const IntegerTensor& tensor, std::int64_t high) {
-  std::vector<int> out;
-  out.reserve(tensor.values.size());
-  for (const std::int64_t value : tensor.values) {
-    if (value < 0 || value >= high) file.fail(fmt::format("{} holds {}, allowed are 0 to {}", name, value, high - 1));
-    out.push_back(static_cast<int>(value));
-  }
-  return out;
-}
-
 struct Structure {
   RealTensor lattice, frac;
   std::vector<int> z;
@@ -150,15 +139,15 @@ GoldenBatch read_batch(GoldenFile& file, bool directions, Report& report) {
   if (graphs < 1 || nodes < 1) file.fail("inputs: the batch is empty");
   host.num_graphs = static_cast<int>(graphs);
   host.num_nodes = static_cast<int>(nodes);
-  host.node_graph = indices(file, "inputs/batch", file.integers("inputs/batch", {nodes}), graphs);
+  host.node_graph = file.indices("inputs/batch", file.integers("inputs/batch", {nodes}), graphs);
   host.graph_ptr.assign(static_cast<std::size_t>(graphs) + 1, 0);
   for (const int g : host.node_graph) ++host.graph_ptr[static_cast<std::size_t>(g) + 1];
   std::partial_sum(host.graph_ptr.begin(), host.graph_ptr.end(), host.graph_ptr.begin());
   if (!std::is_sorted(host.node_graph.begin(), host.node_graph.end())) file.fail("inputs/batch is not sorted by crystal");
 
-  const std::vector<int> ends = indices(file, "inputs/edge_index", edge_index, nodes);
+  const std::vector<int> ends = file.indices("inputs/edge_index", edge_index, nodes);
   const std::vector<int> source(ends.begin(), ends.begin() + edges), target(ends.begin() + edges, ends.end());
-  const std::vector<int> edge_graph = indices(file, "inputs/edge_graph", file.integers("inputs/edge_graph", {edges}), graphs);
+  const std::vector<int> edge_graph = file.indices("inputs/edge_graph", file.integers("inputs/edge_graph", {edges}), graphs);
   for (std::size_t e = 0; e < source.size(); ++e) {
     if (host.node_graph[static_cast<std::size_t>(source[e])] != edge_graph[e] ||
         host.node_graph[static_cast<std::size_t>(target[e])] != edge_graph[e]) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/dmpnn_diffpool/dataset_options.hpp"
 
+#include "dataset/label_fields.hpp"
 #include "io/text_source.hpp"
 
 #include <fmt/format.h>
@@ -45,9 +46,6 @@ DataOptions DataOptions::parse(Config node) {
   return o;
 }
 
-TargetKind DataOptions::target_kind() const {
-  if (task == "binary") return TargetKind::probability;
-  return task == "multiclass" ? TargetKind::classes : TargetKind::number;
-}
+TargetKind DataOptions::target_kind() const { return target_kind_of(task); }
 
 }  // namespace gnn_hpc::dmpnn

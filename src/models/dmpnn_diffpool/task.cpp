@@ -4,19 +4,11 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "nn/traced_tensor.hpp"
+#include "train/target_slices.hpp"
 
 #include <algorithm>
 
 namespace gnn_hpc::dmpnn {
-
-namespace {
-
-TargetSlice::Kind slice_kind(TargetKind kind) {
-  if (kind == TargetKind::number) return TargetSlice::Kind::regression;
-  return kind == TargetKind::probability ? TargetSlice::Kind::binary : TargetSlice::Kind::multiclass;
-}
-
-}  // namespace
 
 template <class T>
 DmpnnTask<T>::DmpnnTask(DataOptions data, ModelOptions model, std::uint64_t seed)

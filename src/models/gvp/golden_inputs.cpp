@@ -11,16 +11,6 @@ namespace gnn_hpc::verify::gvp {
 
 namespace {
 
-/// Integers of [0, high), as int.
-std::vector<int> indices(const GoldenFile& file, const char* name, const IntegerTensor& tensor, std::int64_t high) {
-  std::vector<int> out;
-  for (const std::int64_t value : tensor.values) {
-    if (value < 0 || value >= high) file.fail(fmt::format("{} holds {}, allowed are 0 to {}", name, value, high - 1));
-    out.push_back(static_cast<int>(value));
-  }
-  return out;
-}
-
 /// [N,C,3] -> [N,3,C]
 std::vector<double> by_axis(const RealTensor& v) {
   const std::size_t channels = v.shape[1];
@@ -70,7 +60,7 @@ GoldenBatch read_batch(GoldenFile& file, const gnn_hpc::gvp::ModelOptions& optio
                    edge_v = file.real("inputs/edge_v", {count, 1, 3});
   const IntegerTensor label = file.integers("inputs/y", {-1});
   const auto graphs = static_cast<std::int64_t>(label.values.size());
-  const std::vector<int> graph = indices(file, "inputs/batch", file.integers("inputs/batch", {nodes}), graphs);
+  const std::vector<int> graph = file.indices("inputs/batch", file.integers("inputs/batch", {nodes}), graphs);
   b.num_graphs = static_cast<int>(graphs);
   b.num_nodes = static_cast<int>(nodes);
   b.num_edges = static_cast<int>(count);
@@ -80,7 +70,7 @@ GoldenBatch read_batch(GoldenFile& file, const gnn_hpc::gvp::ModelOptions& optio
     ++b.graph_ptr[static_cast<std::size_t>(graph[n]) + 1];
   }
   for (std::size_t g = 1; g < b.graph_ptr.size(); ++g) b.graph_ptr[g] += b.graph_ptr[g - 1];
-  const std::vector<int> ends = indices(file, "inputs/edge_index", edges, nodes);
+  const std::vector<int> ends = file.indices("inputs/edge_index", edges, nodes);
   b.src.assign(ends.begin(), ends.begin() + static_cast<std::ptrdiff_t>(count));
   b.in_ptr.assign(static_cast<std::size_t>(nodes) + 1, 0);
   for (std::size_t e = 0; e < b.src.size(); ++e) {
@@ -97,11 +87,11 @@ GoldenBatch read_batch(GoldenFile& file, const gnn_hpc::gvp::ModelOptions& optio
   b.edge_v = edge_v.values;
   b.code.assign(static_cast<std::size_t>(nodes), 0);
   if (file.has("inputs/seq"))
-    b.code = indices(file, "inputs/seq", file.integers("inputs/seq", {nodes}), 20);
+    b.code = file.indices("inputs/seq", file.integers("inputs/seq", {nodes}), 20);
   else if (options.encoder.seq_in)
     file.fail("config/seq_in is set, but inputs/seq is missing");
   b.finish();
-  for (const int y : indices(file, "inputs/y", label, options.outputs)) out.label.push_back(y);
+  for (const int y : file.indices("inputs/y", label, options.outputs)) out.label.push_back(y);
   return out;
 }
 

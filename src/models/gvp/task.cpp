@@ -3,6 +3,7 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "train/target_slices.hpp"
 
 #include <cmath>
 #include <map>
@@ -10,11 +11,6 @@
 namespace gnn_hpc::gvp {
 
 namespace {
-
-TargetSlice::Kind slice_kind(TargetKind kind) {
-  if (kind == TargetKind::number) return TargetSlice::Kind::regression;
-  return kind == TargetKind::probability ? TargetSlice::Kind::binary : TargetSlice::Kind::multiclass;
-}
 
 /// The component of a parameter, as `describe` counts them.
 std::string component(const std::string& name) {

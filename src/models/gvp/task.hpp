@@ -74,9 +74,6 @@ class GvpTask final : public Task<T>, public LabelledRecords, public InputDigest
   Deciding deciding() const override;
 
   const ProteinDataset& dataset() const { return dataset_; }
-  /// Exists with the parameters.
-  Model<T>& model() { return *model_; }
-  const ResidueInput<T>& batch() const { return batch_; }
 
  private:
   void shape_model();

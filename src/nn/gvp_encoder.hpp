@@ -4,6 +4,7 @@
 #include "nn/gvp_layer.hpp"
 
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace gnn_hpc {
@@ -17,13 +18,18 @@ struct GvpEncoderOptions {
   bool vector_gate = false;  ///< gates from scalars in messages and feed-forward parts
 };
 
-/// Residue graphs -> invariant features of residues [N,ns] (specification spec/gvp.md, section 3, Model without pooling and classifier; parameter
-/// names of the published checkpoints): W_v and W_e embed nodes and edges, L layers pass messages, W_out reads out.
+/// Names of its parts in checkpoints; by default those of the published GVP.
+struct GvpEncoderNames {
+  std::string residue_type = "W_s", nodes = "W_v", edges = "W_e", layers = "layers", read_out = "W_out";
+};
+
+/// Residue graphs -> invariant features of residues [N,ns] (specification spec/gvp.md, section 3, Model without pooling and classifier): W_v and
+/// W_e embed nodes and edges, L layers pass messages, W_out reads out.
 template <class T>
 class GvpEncoder {
  public:
   GvpEncoder() = default;
-  GvpEncoder(ParamStore<T>& store, const GvpEncoderOptions& options);
+  GvpEncoder(ParamStore<T>& store, const GvpEncoderOptions& options, const GvpEncoderNames& names = {});
 
   const GvpEncoderOptions& options() const { return options_; }
   /// Activations stay in the step's arena for `backward`.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "models/gvp/golden_inputs.hpp"
+#include "models/protein/golden_inputs.hpp"
 
 #include "graph/residue_graph.hpp"
 
@@ -7,7 +7,7 @@
 
 #include <cmath>
 
-namespace gnn_hpc::verify::gvp {
+namespace gnn_hpc::verify::protein {
 
 namespace {
 
@@ -21,8 +21,34 @@ std::vector<double> by_axis(const RealTensor& v) {
 
 }  // namespace
 
-gnn_hpc::gvp::ModelOptions read_model_options(GoldenFile& file) {
-  gnn_hpc::gvp::ModelOptions o;
+MaskShapes mask_shapes(const gnn_hpc::protein::ModelOptions& options, const std::string& layers, const ResidueBatch& graphs) {
+  const std::int64_t ns = options.encoder.node_scalars, nv = options.encoder.node_vectors;
+  MaskShapes out{{"classifier.2", {graphs.num_graphs, 2 * ns}}, {"classifier.5", {graphs.num_graphs, ns}}};
+  for (int l = 0; l < options.encoder.num_layers; ++l) {
+    for (const char* half : {"0", "1"}) {
+      out[fmt::format("{}.{}.dropout.{}.sdropout", layers, l, half)] = {graphs.num_nodes, ns};
+      out[fmt::format("{}.{}.dropout.{}.vdropout", layers, l, half)] = {graphs.num_nodes, nv};
+    }
+  }
+  return out;
+}
+
+std::map<std::string, RealTensor> read_masks(GoldenFile& file, const MaskShapes& shapes) {
+  std::map<std::string, RealTensor> out;
+  for (const std::string& name : file.names_under("random")) {
+    const auto known = shapes.find(name.substr(7));
+    if (known == shapes.end()) file.fail(name + ": the model has no dropout of this name");
+    RealTensor mask = file.real(name, known->second);
+    for (const double keep : mask.values) {
+      if (keep != 0.0 && keep != 1.0) file.fail(fmt::format("{} holds {}, allowed are 0 and 1", name, keep));
+    }
+    out[known->first] = std::move(mask);
+  }
+  return out;
+}
+
+gnn_hpc::protein::ModelOptions read_model_options(GoldenFile& file) {
+  gnn_hpc::protein::ModelOptions o;
   constexpr int kWidest = 1 << 16;
   const auto pair = [&](const char* name) { return file.integers_attribute("config", name, 2, 1, kWidest); };
   if (pair("node_in") != std::vector<int>{kResidueScalars, kResidueVectors}) file.fail("config/node_in: only [6, 3] is known");
@@ -40,7 +66,7 @@ gnn_hpc::gvp::ModelOptions read_model_options(GoldenFile& file) {
   if (!(o.drop_rate >= 0.0 && o.drop_rate < 1.0)) file.fail(fmt::format("config/drop_rate is {}, allowed are numbers of [0, 1)", o.drop_rate));
   const std::string pooling = file.text_attribute("config", "pooling");
   for (const PoolingKind kind : {PoolingKind::sum, PoolingKind::mean, PoolingKind::max, PoolingKind::attention}) {
-    if (pooling == gnn_hpc::gvp::name_of(kind)) {
+    if (pooling == gnn_hpc::protein::name_of(kind)) {
       o.pooling = kind;
       return o;
     }
@@ -48,7 +74,7 @@ gnn_hpc::gvp::ModelOptions read_model_options(GoldenFile& file) {
   file.fail(fmt::format("config/pooling is '{}', allowed are sum, mean, max and attention", pooling));
 }
 
-GoldenBatch read_batch(GoldenFile& file, const gnn_hpc::gvp::ModelOptions& options) {
+GoldenBatch read_batch(GoldenFile& file, const gnn_hpc::protein::ModelOptions& options) {
   GoldenBatch out;
   ResidueBatch& b = out.graphs;
   const RealTensor node_s = file.real("inputs/node_s", {-1, kResidueScalars});
@@ -95,4 +121,4 @@ GoldenBatch read_batch(GoldenFile& file, const gnn_hpc::gvp::ModelOptions& optio
   return out;
 }
 
-}  // namespace gnn_hpc::verify::gvp
+}  // namespace gnn_hpc::verify::protein

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <deque>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace gnn_hpc {
@@ -80,7 +81,10 @@ class ParamStore {
 
   /// Throws Error(Exit::internal) for a name registered twice or after `finalize`.
   Param<T> add(const std::string& name, std::vector<std::size_t> shape, Init init, bool used = true);
-  Buffer<T> add_buffer(const std::string& name, std::vector<std::size_t> shape, double initial);
+  Buffer<T> add_buffer(const std::string& name, std::vector<std::size_t> shape, Init init);
+  Buffer<T> add_buffer(const std::string& name, std::vector<std::size_t> shape, double initial) {
+    return add_buffer(name, std::move(shape), Init::constant(initial));
+  }
   void finalize(std::uint64_t seed);
 
   View1<T> values() const { return values_; }

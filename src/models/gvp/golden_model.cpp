@@ -7,7 +7,6 @@
 #include "nn/target_losses.hpp"
 #include "verify/golden_run.hpp"
 
-#include <algorithm>
 
 namespace gnn_hpc::verify::gvp {
 
@@ -48,7 +47,7 @@ class ModelCase final : public GoldenCase<T> {
     for (int g = 0; g < input_.graphs.num_graphs; ++g) keys.push_back(static_cast<std::uint64_t>(g));
     batch_.upload(input_.graphs, keys, exec_);
     target_ = protein::to_device<double>(input_.label, input_.label.size(), 1);
-    masks_ = protein::upload_masks<T>(protein::read_masks(file_, protein::mask_shapes(options_, "layers", input_.graphs)));
+    masks_ = protein::upload_masks<T>(protein::read_draws(file_, protein::mask_shapes(options_, "layers", options_.encoder.node_scalars, input_.graphs)));
     exec_.fence("gnn_hpc::verify");
   }
 
@@ -80,17 +79,7 @@ class ModelCase final : public GoldenCase<T> {
                    Tolerances::of(std::is_same_v<T, float>).output);
   }
 
-  /// Adam at a constant rate, which files tell once.
-  Trajectory trajectory() override {
-    Trajectory t;
-    t.options.optimizer = "adam";
-    t.options.weight_decay = 0.0;
-    t.options.schedule = "none";
-    t.options.learning_rate = file_.number_attribute("config", "lr");
-    t.norms = "param_norms";
-    t.stored_rates = false;
-    return t;
-  }
+  Trajectory trajectory() override { return protein::adam_trajectory(file_); }
 
  private:
   using GoldenCase<T>::store;

@@ -21,9 +21,9 @@ std::vector<double> by_axis(const RealTensor& v) {
 
 }  // namespace
 
-MaskShapes mask_shapes(const gnn_hpc::protein::ModelOptions& options, const std::string& layers, const ResidueBatch& graphs) {
+MaskShapes mask_shapes(const gnn_hpc::protein::ModelOptions& options, const std::string& layers, int hidden, const ResidueBatch& graphs) {
   const std::int64_t ns = options.encoder.node_scalars, nv = options.encoder.node_vectors;
-  MaskShapes out{{"classifier.2", {graphs.num_graphs, 2 * ns}}, {"classifier.5", {graphs.num_graphs, ns}}};
+  MaskShapes out{{"classifier.2", {graphs.num_graphs, 2 * hidden}}, {"classifier.5", {graphs.num_graphs, hidden}}};
   for (int l = 0; l < options.encoder.num_layers; ++l) {
     for (const char* half : {"0", "1"}) {
       out[fmt::format("{}.{}.dropout.{}.sdropout", layers, l, half)] = {graphs.num_nodes, ns};
@@ -33,18 +33,31 @@ MaskShapes mask_shapes(const gnn_hpc::protein::ModelOptions& options, const std:
   return out;
 }
 
-std::map<std::string, RealTensor> read_masks(GoldenFile& file, const MaskShapes& shapes) {
+std::map<std::string, RealTensor> read_draws(GoldenFile& file, const MaskShapes& shapes) {
   std::map<std::string, RealTensor> out;
   for (const std::string& name : file.names_under("random")) {
     const auto known = shapes.find(name.substr(7));
     if (known == shapes.end()) file.fail(name + ": the model has no dropout of this name");
-    RealTensor mask = file.real(name, known->second);
-    for (const double keep : mask.values) {
-      if (keep != 0.0 && keep != 1.0) file.fail(fmt::format("{} holds {}, allowed are 0 and 1", name, keep));
+    const bool uniform = name.find("gumbel") != std::string::npos;
+    RealTensor drawn = file.real(name, known->second);
+    for (const double x : drawn.values) {
+      if (uniform ? !(x >= 0.0 && x < 1.0) : x != 0.0 && x != 1.0)
+        file.fail(fmt::format("{} holds {}, allowed are {}", name, x, uniform ? "numbers of [0, 1)" : "0 and 1"));
     }
-    out[known->first] = std::move(mask);
+    out[known->first] = std::move(drawn);
   }
   return out;
+}
+
+Trajectory adam_trajectory(const GoldenFile& file) {
+  Trajectory t;
+  t.options.optimizer = "adam";
+  t.options.weight_decay = 0.0;
+  t.options.schedule = "none";
+  t.options.learning_rate = file.number_attribute("config", "lr");
+  t.norms = "param_norms";
+  t.stored_rates = false;
+  return t;
 }
 
 gnn_hpc::protein::ModelOptions read_model_options(GoldenFile& file) {
@@ -60,7 +73,7 @@ gnn_hpc::protein::ModelOptions read_model_options(GoldenFile& file) {
   o.encoder.edge_vectors = edge[1];
   o.encoder.num_layers = static_cast<int>(file.integer_attribute("config", "num_layers", 1, 1000));
   o.encoder.seq_in = file.flag_attribute("config", "seq_in");
-  o.encoder.vector_gate = file.flag_attribute("config", "vector_gate");
+  o.encoder.vector_gate = file.has_attribute("config", "vector_gate") && file.flag_attribute("config", "vector_gate");
   o.outputs = static_cast<int>(file.integer_attribute("config", "num_classes", 1, kWidest));
   o.drop_rate = file.number_attribute("config", "drop_rate");
   if (!(o.drop_rate >= 0.0 && o.drop_rate < 1.0)) file.fail(fmt::format("config/drop_rate is {}, allowed are numbers of [0, 1)", o.drop_rate));

@@ -4,6 +4,7 @@
 #include "graph/residue_batch.hpp"
 #include "models/protein/options.hpp"
 #include "verify/golden_file.hpp"
+#include "verify/trajectory.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -34,12 +35,12 @@ GoldenBatch read_batch(GoldenFile& file, const gnn_hpc::protein::ModelOptions& o
 
 /// Shapes of the keep-masks that a model takes, by name of the dropout.
 using MaskShapes = std::map<std::string, std::vector<std::int64_t>, std::less<>>;
-/// Of the encoder's dropouts, LAYERS.l.dropout.{0,1}.{s,v}dropout, and the head's, classifier.{2,5}.
-MaskShapes mask_shapes(const gnn_hpc::protein::ModelOptions& options, const std::string& layers, const ResidueBatch& graphs);
-/// All masks of `random/`, 0 and 1, as matrices [first extent, rest] by name. Throws Error(Exit::data) for a name or shape that is not in
-/// `shapes`, or any other number.
-std::map<std::string, RealTensor> read_masks(GoldenFile& file, const MaskShapes& shapes);
-/// The same on the device.
+/// Of the encoder's dropouts, LAYERS.l.dropout.{0,1}.{s,v}dropout, and of a head of hidden widths 2 h and h, classifier.{2,5}.
+MaskShapes mask_shapes(const gnn_hpc::protein::ModelOptions& options, const std::string& layers, int hidden, const ResidueBatch& graphs);
+/// All of `random/` by name: masks of 0 and 1, and of the names that contain `gumbel` uniforms of [0, 1). Throws Error(Exit::data) for a name or
+/// shape that is not in `shapes`, or any other number.
+std::map<std::string, RealTensor> read_draws(GoldenFile& file, const MaskShapes& shapes);
+/// The same on the device, matrices [first extent, rest].
 template <class T>
 std::map<std::string, View2<T>> upload_masks(const std::map<std::string, RealTensor>& masks) {
   std::map<std::string, View2<T>> out;
@@ -47,6 +48,9 @@ std::map<std::string, View2<T>> upload_masks(const std::map<std::string, RealTen
     out[name] = to_device<T>(mask.values, mask.shape[0], mask.values.size() / std::max<std::size_t>(1, mask.shape[0]));
   return out;
 }
+
+/// Adam at a constant rate, which files tell once, without a rate of each step.
+Trajectory adam_trajectory(const GoldenFile& file);
 
 /// The attributes of `config`; throws Error(Exit::data) for what the model does not know.
 gnn_hpc::protein::ModelOptions read_model_options(GoldenFile& file);

@@ -27,6 +27,10 @@ struct TrainState {
   double auxiliary_sum = 0.0;                   ///< the auxiliary terms of the same steps
   double updates = 0.0, skipped = 0.0;          ///< of the optimiser
   std::int64_t jsonl_bytes = 0, csv_bytes = 0;  ///< length of metrics.jsonl and metrics.csv at this point
+  std::int64_t phase = 0;                       ///< of training, from 0
+  std::int64_t phase_begun = 0;                 ///< 1: its beginning (`Task::begin_phase`) is done
+  std::int64_t phase_first_epoch = 0, phase_first_step = 0;  ///< `epoch` and `step` when it began
+  std::vector<double> part_sums{};              ///< of named parts of the loss, in the epoch under way
 };
 
 /// What else identifies a checkpoint.

@@ -10,6 +10,7 @@
 #include "train/beginning.hpp"
 #include "train/capabilities.hpp"
 #include "train/final_weights.hpp"
+#include "train/item_tables.hpp"
 #include "train/metrics_log.hpp"
 #include "train/prediction_table.hpp"
 #include "train/repeated_inputs.hpp"
@@ -55,24 +56,31 @@ std::string named_samples(const Task<T>& task, std::span<const std::int64_t> sam
 template <class T>
 class Trainer {
  public:
-  Trainer(Task<T>& task, const RunOptions& run, const TrainOptions& options, const Comm& comm, const std::string& resolved_yaml,
+  Trainer(Task<T>& task, const RunOptions& run, const std::vector<Phase>& phases, const Comm& comm, const std::string& resolved_yaml,
           const TrainHooks& hooks)
       : task_(task),
         run_(run),
-        options_(options),
+        phases_(phases),
+        options_(phases.front().options),
         comm_(comm),
         resolved_yaml_(resolved_yaml),
         hooks_(hooks),
         folder_(run.dir, comm),
-        runner_(task, comm, static_cast<std::uint64_t>(run.seed)) {}
+        runner_(task, comm, static_cast<std::uint64_t>(run.seed)) {
+    options_.epochs = 0;
+    for (const Phase& phase : phases) options_.epochs += phase.options.epochs;
+  }
 
   TrainResult run() {
     open_data();
     say_what_is_trained();
     start_or_continue();
-    while (state_.epoch < options_.epochs && !out_of_patience()) {
-      if (!run_steps() || !finish_epoch()) return stop_with_checkpoint();
-    }
+    do {
+      if (!begin_phase()) return stop_with_checkpoint();
+      while (phase_epoch() < phase().options.epochs && !out_of_patience()) {
+        if (!run_steps() || !finish_epoch()) return stop_with_checkpoint();
+      }
+    } while (next_phase());
     return finish();
   }
 
@@ -95,8 +103,6 @@ class Trainer {
     }
     check_batches(task_, options_);
     steps_per_epoch_ = BatchPlan::count_training(static_cast<std::int64_t>(splits.train.size()), options_.batches());
-    schedule_.emplace(options_, steps_per_epoch_);
-    optimizer_.emplace(task_.params(), options_);  // a model may take its shape from the data
     info_ = {task_.name(), std::is_same_v<T, float> ? "float" : "double", resolved_yaml_, split_digest(task_), task_.data_state()};
   }
 
@@ -129,13 +135,18 @@ class Trainer {
 
   void start_or_continue() {
     const Beginning from = find_beginning(folder_, run_, info_, comm_);
+    state_.phase = first_phase(0);
     if (!from.checkpoint.empty()) {
-      load_checkpoint(from.checkpoint, task_.params(), &*optimizer_);
       state_ = from.header.state;
+      if (state_.phase >= static_cast<std::int64_t>(phases_.size())) state_.phase = static_cast<std::int64_t>(phases_.size()) - 1;  // fewer were allowed
+      set_up_phase();
+      load_checkpoint(from.checkpoint, task_.params(), &*optimizer_);
       state_.step_in_epoch = std::min(state_.step_in_epoch, steps_per_epoch_);  // another batch size was allowed
       saved_ = state_;
       earlier_seconds_ = from.header.info.seconds;
-      log_info("continuing from {}: epoch {}, step {}", from.checkpoint, state_.epoch + 1, state_.step);
+      log_info("continuing from {}: {}epoch {}, step {}", from.checkpoint, phase_text(), state_.epoch + 1, state_.step);
+    } else {
+      set_up_phase();
     }
     log_.emplace(folder_, comm_.is_root(), state_);
     on_root(comm_, [&] {
@@ -145,6 +156,75 @@ class Trainer {
     });
     if (from.checkpoint.empty()) save_last();  // metrics never stand there without a checkpoint: see find_beginning
   }
+
+  // --- phases --------------------------------------------------------------------------------------------------------
+
+  const Phase& phase() const { return phases_[static_cast<std::size_t>(state_.phase)]; }
+  std::int64_t phase_epoch() const { return state_.epoch - state_.phase_first_epoch; }
+  /// "phase joint, ", or nothing.
+  std::string phase_text() const { return phase().name.empty() ? std::string() : fmt::format("phase {}, ", phase().name); }
+
+  /// The first phase from `from` on that has an epoch; the last one if none has.
+  std::int64_t first_phase(std::int64_t from) const {
+    const auto last = static_cast<std::int64_t>(phases_.size()) - 1;
+    while (from < last && phases_[static_cast<std::size_t>(from)].options.epochs == 0) ++from;
+    return from;
+  }
+
+  /// Optimiser and schedule of the present phase, which a checkpoint may then be read into.
+  void set_up_phase() {
+    schedule_.emplace(phase().options, steps_per_epoch_);
+    optimizer_.emplace(task_.params(), phase().options);  // a model may take its shape from the data
+    optimizer_->freeze(phase().freezes_all() ? std::vector<std::string>{""} : phase().freeze);
+    runner_.set_learning(!phase().freezes_all());
+  }
+
+  /// What the task does before the first step, or again after a restart. False: stopped, and nothing is remembered of it.
+  bool begin_phase() {
+    const bool resumed = state_.phase_begun != 0;
+    if (!phase().name.empty() && !resumed) log_info("phase {}: {} epoch(s), learning rate {:.3g}", phase().name, phase().options.epochs,
+                                                     phase().options.learning_rate);
+    place_steps();
+    const RandomKey key = RandomKey{static_cast<std::uint64_t>(run_.seed), fnv1a64("phase")}.fold(static_cast<std::uint64_t>(state_.phase));
+    const PhaseStart<T> start{phase(), state_.phase, resumed, comm_, key, [this](std::int64_t count, const auto& use) { return each_batch(count, use); }};
+    if (!task_.begin_phase(start)) return false;
+    if (!resumed) {
+      state_.phase_begun = 1;
+      if (!phase().name.empty()) save_last();
+    }
+    return true;
+  }
+
+  bool each_batch(std::int64_t count, const std::function<void(const HostBatch&, Step<T>&)>& use) {
+    const BatchPlan plan = plan_of(state_.epoch);
+    const auto batch = task_.new_batch();
+    for (std::int64_t b = 0; b < std::min(count, plan.num_batches()); ++b) {
+      if (comm_.max(static_cast<std::int64_t>(stop_wanted())) != 0) return false;
+      collate_share(task_, comm_, plan, b, *batch);
+      runner_.run_forward(*batch, use);
+    }
+    return true;
+  }
+
+  /// True if another phase follows: its optimiser, schedule and best weights start anew. Without an end of its own a crash here repeats the
+  /// step from the checkpoint that closed the phase before.
+  bool next_phase() {
+    const std::int64_t next = first_phase(state_.phase + 1 < static_cast<std::int64_t>(phases_.size()) ? state_.phase + 1 : state_.phase);
+    if (next == state_.phase || phases_[static_cast<std::size_t>(next)].options.epochs == 0 || state_.epochs_since_best == kGivenUp) return false;
+    on_root(comm_, [&] { folder_.keep_phase(phase().name); });
+    if (phases_[static_cast<std::size_t>(next)].start_from == "best") load_final_weights(task_.params(), true, folder_.best(), state_, comm_);
+    state_.phase = next;
+    state_.phase_begun = 0;
+    state_.phase_first_epoch = state_.epoch;
+    state_.phase_first_step = state_.step;
+    state_.best_metric = std::numeric_limits<double>::quiet_NaN();
+    state_.best_epoch = state_.epochs_since_best = 0;
+    state_.updates = state_.skipped = 0.0;
+    set_up_phase();
+    return true;
+  }
+
+  void place_steps() { runner_.set_position(state_.phase, state_.epoch, phase_epoch()); }
 
   // --- steps ---------------------------------------------------------------------------------------------------------
 
@@ -167,6 +247,7 @@ class Trainer {
   /// The rest of the epoch's steps. False: stopped before one of them.
   bool run_steps() {
     step_seconds_ = 0.0;
+    place_steps();
     if (state_.step_in_epoch == steps_per_epoch_) return true;
     const bool whole = state_.step_in_epoch == 0;
     if (!feed_) {
@@ -190,7 +271,7 @@ class Trainer {
       comm_.sum(std::span<double>(sums));
       if (sums[1] > 0.0) return false;
       if (sums[2] > 0.0) save_last();
-      const StepRate rate = schedule_->at(state_.step);
+      const StepRate rate = schedule_->at(state_.step - state_.phase_first_step);
       const StepResult result = runner_.train(share, sums[0], *optimizer_, rate, state_.step);
       record_step(result, sums[0], rate);
       speed_.add(seconds_since(begin), sums[3], sums[4]);
@@ -199,7 +280,7 @@ class Trainer {
         log_debug("step {}: the memory of a step grew to {}", state_.step, format_bytes(static_cast<double>(runner_.arena().capacity())));
       }
       if (progress.due()) {
-        progress.show(state_.step * graphs, fmt::format("epoch {}/{}  loss {:.4g}  rate {:.2e}{} ", state_.epoch + 1, options_.epochs,
+        progress.show(state_.step * graphs, fmt::format("{}epoch {}/{}  loss {:.4g}  rate {:.2e}{} ", phase_text(), state_.epoch + 1, options_.epochs,
                                                         result.target_loss, rate.learning_rate, speed_text()));
       }
       longest_step_ = std::max(longest_step_, seconds_since(begin));
@@ -212,8 +293,19 @@ class Trainer {
     return true;
   }
 
-  LossParts parts_of(double target, double auxiliary) const {
-    return {target, has_auxiliary_loss(task_) ? std::optional<double>(auxiliary) : std::nullopt};
+  TrainLoss parts_of(double target, double auxiliary) const {
+    return {target, has_auxiliary_loss(task_) ? std::optional<double>(auxiliary) : std::nullopt, {}};
+  }
+  /// Of the epoch that ends.
+  TrainLoss epoch_loss() const {
+    TrainLoss out = parts_of(state_.loss_sum / state_.loss_weight, state_.auxiliary_sum / state_.loss_weight);
+    if (const auto* named = offered<LossParts>(task_)) {
+      const std::vector<std::string> names = named->loss_parts();
+      for (std::size_t i = 0; i < std::min(names.size(), state_.part_sums.size()); ++i) {
+        out.parts.emplace_back(names[i], state_.part_sums[i] / state_.loss_weight);
+      }
+    }
+    return out;
   }
 
   /// Counts the step, judges it, writes its line. Throws Error(Exit::diverged).
@@ -234,6 +326,8 @@ class Trainer {
       state_.loss_sum += result.target_loss * divisor;
       state_.auxiliary_sum += (result.loss - result.target_loss) * divisor;
       state_.loss_weight += divisor;
+      state_.part_sums.resize(result.parts.size(), 0.0);
+      for (std::size_t i = 0; i < result.parts.size(); ++i) state_.part_sums[i] += result.parts[i] * divisor;
       return;
     }
     const BatchPlan plan = plan_of(state_.epoch);
@@ -278,7 +372,8 @@ class Trainer {
   }
 
   bool out_of_patience() const {
-    return state_.epochs_since_best == kGivenUp || (options_.early_stopping > 0 && state_.epochs_since_best >= options_.early_stopping);
+    const int patience = phase().options.early_stopping;
+    return state_.epochs_since_best == kGivenUp || (patience > 0 && state_.epochs_since_best >= patience);
   }
 
   bool evaluation_due() const {
@@ -292,7 +387,7 @@ class Trainer {
     const auto validation = evaluate_part(task_.splits().validation, Keep::sums);
     if (!validation) return false;
     const bool best = note_validation(*validation, state_.epoch + 1);
-    const double rate = schedule_->at(state_.step - 1).learning_rate;
+    const double rate = schedule_->at(state_.step - 1 - state_.phase_first_step).learning_rate;
     log_->evaluation(state_.epoch + 1, state_.step, rate, *validation, best);
     std::string text = fmt::format("step {}  val loss {:.5g}", state_.step, validation->loss);
     for (const auto& [name, value] : validation->metrics) text += fmt::format("  val {} {:.5g}", printable_name(name), value);
@@ -354,21 +449,22 @@ class Trainer {
       if (!training) return false;
     }
     const bool best = note_validation(*validation, state_.epoch + 1);
-    const LossParts train_loss = parts_of(state_.loss_sum / state_.loss_weight, state_.auxiliary_sum / state_.loss_weight);
+    const TrainLoss train_loss = epoch_loss();
     ++state_.epoch;
     state_.step_in_epoch = 0;
     state_.loss_sum = state_.loss_weight = state_.auxiliary_sum = 0.0;
+    state_.part_sums.clear();
     state_.epochs_since_best = state_.best_epoch == state_.epoch ? 0 : state_.epochs_since_best + 1;
     if (validation->weight > 0.0 && !std::isfinite(validation->loss)) give_up(validation->loss);
-    const double rate = schedule_->at(state_.step - 1).learning_rate;
-    log_->epoch(state_.epoch, state_.step, rate, train_loss, *validation, training ? &*training : nullptr, best);
+    const double rate = schedule_->at(state_.step - 1 - state_.phase_first_step).learning_rate;
+    log_->epoch(state_.epoch, state_.step, phase().name, rate, train_loss, *validation, training ? &*training : nullptr, best);
     log_->flush(state_);
     if (best) {
       best_weights_.take(runner_.exec(), task_.params());
       best_state_ = state_;
     }
     // Where epochs take less time than a checkpoint is worth, not every one is saved: at most a twentieth of the time goes there.
-    const bool last_one = state_.epoch == options_.epochs || out_of_patience();
+    const bool last_one = phase_epoch() >= phase().options.epochs || out_of_patience();
     const bool due = comm_.is_root() && (options_.eval_every > 0 || seconds_since(last_save_) > 20.0 * checkpoint_seconds_);
     if (comm_.max(static_cast<std::int64_t>(due || last_one)) != 0) save_last();
     evaluation_seconds_ = seconds_since(epoch_end);
@@ -378,9 +474,10 @@ class Trainer {
     return true;
   }
 
-  void report_epoch(const LossParts& train_loss, const Evaluation& validation, const Evaluation* training, double rate, bool best) {
-    std::string text = fmt::format("epoch {}/{}  train loss {:.5g}", state_.epoch, options_.epochs, train_loss.target);
+  void report_epoch(const TrainLoss& train_loss, const Evaluation& validation, const Evaluation* training, double rate, bool best) {
+    std::string text = fmt::format("{}epoch {}/{}  train loss {:.5g}", phase_text(), state_.epoch, options_.epochs, train_loss.target);
     if (train_loss.auxiliary) text += fmt::format(" (+ auxiliary {:.5g})", *train_loss.auxiliary);
+    for (const auto& [name, value] : train_loss.parts) text += fmt::format("  {} {:.4g}", name, value);
     text += fmt::format("  val loss {:.5g}", validation.loss);
     for (const auto& [name, value] : validation.metrics) text += fmt::format("  val {} {:.5g}", printable_name(name), value);
     if (training != nullptr)
@@ -437,7 +534,7 @@ class Trainer {
   TrainResult finish() {
     TrainResult result{Exit::ok, state_.epoch < options_.epochs ? "early_stopped" : "finished", state_, {}, 0};
     if (result.status == "early_stopped")
-      log_info("no better validation {} for {} epochs: stopping early", task_.deciding().loss ? "loss" : "metric", options_.early_stopping);
+      log_info("no better validation {} for {} epochs: stopping early", task_.deciding().loss ? "loss" : "metric", phase().options.early_stopping);
     const FinalWeights weights = load_final_weights(task_.params(), options_.final_weights == "best", folder_.best(), state_, comm_);
     const Splits& splits = task_.splits();
     const LabelledRecords& records = labelled_records(task_);
@@ -465,6 +562,7 @@ class Trainer {
       if (predicts()) {
         folder_.write("predictions.csv", predictions_csv(task_, rows));
         folder_.write("results.csv", results_csv(result.parts, targets, records.target_kind(), records.split_number()));
+        for (const auto& [name, text] : item_tables(task_, rows)) folder_.write("tables/" + name, text);
       }
       const SummaryInfo info{task_.name(),
                              result.status,
@@ -495,7 +593,8 @@ class Trainer {
   Task<T>& task_;
   const WorkCount* const work_ = offered<WorkCount>(task_);  ///< null: the task counts nothing
   const RunOptions& run_;
-  const TrainOptions& options_;
+  const std::vector<Phase>& phases_;
+  TrainOptions options_;  ///< what all phases share; epochs: of all
   const Comm& comm_;
   const std::string& resolved_yaml_;
   const TrainHooks& hooks_;
@@ -526,13 +625,14 @@ class Trainer {
 }  // namespace
 
 template <class T>
-TrainResult train(Task<T>& task, const RunOptions& run, const TrainOptions& options, const Comm& comm, const std::string& resolved_yaml,
+TrainResult train(Task<T>& task, const RunOptions& run, const std::vector<Phase>& phases, const Comm& comm, const std::string& resolved_yaml,
                   const TrainHooks& hooks) {
+  GNN_HPC_REQUIRE(!phases.empty(), "no phase to train");
   const TimeLimit limit(run.walltime);
-  return Trainer<T>(task, run, options, comm, resolved_yaml, hooks).run();
+  return Trainer<T>(task, run, phases, comm, resolved_yaml, hooks).run();
 }
 
-template TrainResult train<float>(Task<float>&, const RunOptions&, const TrainOptions&, const Comm&, const std::string&, const TrainHooks&);
-template TrainResult train<double>(Task<double>&, const RunOptions&, const TrainOptions&, const Comm&, const std::string&, const TrainHooks&);
+template TrainResult train<float>(Task<float>&, const RunOptions&, const std::vector<Phase>&, const Comm&, const std::string&, const TrainHooks&);
+template TrainResult train<double>(Task<double>&, const RunOptions&, const std::vector<Phase>&, const Comm&, const std::string&, const TrainHooks&);
 
 }  // namespace gnn_hpc

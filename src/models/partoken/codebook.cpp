@@ -254,9 +254,9 @@ void lloyd_rounds(const std::vector<double>& samples, std::size_t width, bool co
 template <class T>
 Codebook<T>::Codebook(ParamStore<T>& store, const CodebookOptions& o) : options_(o), store_(&store) {
   const auto codes = static_cast<std::size_t>(o.codes), width = static_cast<std::size_t>(o.width);
-  embeddings_ = store.add_buffer("codebook.embeddings", {codes, width}, Init::normal(0.05));
-  counts_ = store.add_buffer("codebook.ema_counts", {codes}, o.corrected ? 1.0 : 0.0);
-  sums_ = store.add_buffer("codebook.ema_sums", {codes, width}, 0.0);
+  embeddings_ = store.add_buffer("codebook.embeddings", {codes, width}, Init::normal(0.05), BufferRule::none);
+  counts_ = store.add_buffer("codebook.ema_counts", {codes}, o.corrected ? 1.0 : 0.0, BufferRule::none);
+  sums_ = store.add_buffer("codebook.ema_sums", {codes, width}, 0.0, BufferRule::none);
 }
 
 template <class T>

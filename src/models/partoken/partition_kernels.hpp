@@ -230,7 +230,8 @@ struct PartitionKernel {
     team.team_barrier();
   }
 
-  /// The free residue of the largest y, the first of equals; `soft` becomes the softmax over the free residues.
+  /// The free residue of the largest y, the first of equals; `soft` becomes the softmax over the free residues. Residues without edges may be
+  /// equal in all they know: rounding, which differs from place to place in a product, must not choose among them.
   KOKKOS_INLINE_FUNCTION int choose_seed(const Team& team, const At& at) const {
     T largest = 0;
     Kokkos::parallel_reduce(
@@ -239,11 +240,12 @@ struct PartitionKernel {
           if (s.assign(at.begin + k) < 0 && s.soft(at.c, at.begin + k) > best) best = s.soft(at.c, at.begin + k);
         },
         Kokkos::Max<T>(largest));
+    const T magnitude = largest > T(1) ? largest : (largest < T(-1) ? -largest : T(1)), equal = largest - T(sizeof(T) == 4 ? 1e-5 : 1e-11) * magnitude;
     int seed = INT_MAX;
     Kokkos::parallel_reduce(
         Kokkos::TeamThreadRange(team, at.residues()),
         [&](const int k, int& first) {
-          if (s.assign(at.begin + k) < 0 && s.soft(at.c, at.begin + k) == largest && at.begin + k < first) first = at.begin + k;
+          if (s.assign(at.begin + k) < 0 && s.soft(at.c, at.begin + k) >= equal && at.begin + k < first) first = at.begin + k;
         },
         Kokkos::Min<int>(seed));
     if (seed == INT_MAX) seed = first_free(team, at);  // not a number: the step is refused, the walk must not leave the memory

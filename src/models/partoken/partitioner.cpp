@@ -132,7 +132,7 @@ Partitioner<T>::Partitioner(ParamStore<T>& store, const PartitionerOptions& o)
       key_(store, "partitioner.expander.Wk", o.width, kKeyWidth, false),
       threshold_hidden_(store, "partitioner.expander.threshold_head.mlp.0", o.width + o.hidden + kLocal, kThresholdWidth),
       threshold_(store, "partitioner.expander.threshold_head.mlp.2", kThresholdWidth, 1),
-      epoch_(store.add_buffer("partitioner.epoch", {}, 0.0)) {}
+      epoch_(store.add_buffer("partitioner.epoch", {}, 0.0, BufferRule::none)) {}
 
 template <class T>
 PartitionWeights<T> Partitioner<T>::weights() const {

@@ -15,14 +15,14 @@ constexpr verify::GoldenCheck kGolden[] = {
     {"partoken", "other", verify::partoken::check_kmeans},
 };
 
-/// The published settings: Adam at a constant rate.
+/// The published settings of one stage.
 TrainOptions train_defaults() {
   TrainOptions o;
-  o.epochs = 100;
-  o.batch_size = 128;
-  o.learning_rate = 1e-3;
-  o.schedule = "none";
-  o.warmup_epochs = 5;  // of warmup_cosine
+  o.epochs = 10;
+  o.batch_size = 64;
+  o.learning_rate = 1e-4;
+  o.schedule = "warmup_cosine";
+  o.warmup_epochs = 5;
   o.optimizer = "adam";
   o.weight_decay = 0.0;
   o.clip_norm = 0.0;
@@ -43,6 +43,7 @@ const System& system() {
       .continues_texts = false,
       .golden_checks = kGolden,
       .part_benches = {},
+      .phase_vocabulary = {kPhaseFlags, kLossParts},
   };
   return row;
 }

@@ -30,8 +30,8 @@ std::string Range::describe() const {
 /// One key as it was read.
 struct Config::Entry {
   std::string key, doc, allowed;
-  std::string value;            ///< YAML text: default or what was given
-  std::unique_ptr<Node> child;  ///< a block
+  std::string value;                         ///< YAML text: default or what was given
+  std::unique_ptr<Node> child;               ///< a block
   std::vector<std::unique_ptr<Node>> items;  ///< a list of blocks
 };
 

@@ -157,13 +157,16 @@ View2<T> GvpEncoder<T>::forward(Step<T>& step, const ResidueInput<T>& graph, con
   Saved& s = saved_;
   embed_nodes(step, graph);
   embed_edges(step, graph);
+  end_part(clock_, step.exec, "encoding");
   s.layers.resize(layers_.size());
   GvpState<T> x = s.node.out;
   for (std::size_t l = 0; l < layers_.size(); ++l) x = layers_[l].forward(step, graph, dropout, x, s.edges, s.layers[l]);
+  end_part(clock_, step.exec, "GVP layers");
   s.read_out = allocate(step, out_, size(graph.num_nodes));
   Kokkos::deep_copy(step.exec, s.read_out.norm.hat, x.s);
   Kokkos::deep_copy(step.exec, s.read_out.norm.v, x.v);
   read(step, out_, s.read_out, graph.num_nodes);
+  end_part(clock_, step.exec, "output projection");
   return s.read_out.out.s;
 }
 

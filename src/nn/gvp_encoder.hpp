@@ -2,6 +2,7 @@
 #pragma once
 
 #include "nn/gvp_layer.hpp"
+#include "nn/part_clock.hpp"
 
 #include <optional>
 #include <string>
@@ -32,6 +33,8 @@ class GvpEncoder {
   GvpEncoder(ParamStore<T>& store, const GvpEncoderOptions& options, const GvpEncoderNames& names = {});
 
   const GvpEncoderOptions& options() const { return options_; }
+  /// Null: nobody measures.
+  void measure_parts(PartClock* clock) { clock_ = clock; }
   /// Activations stay in the step's arena for `backward`.
   View2<T> forward(Step<T>& step, const ResidueInput<T>& graph, const RowDropout<T>& dropout);
   /// dout [N,ns] is used up.
@@ -74,6 +77,7 @@ class GvpEncoder {
   Read node_, edge_, out_;
   std::vector<GvpLayer<T>> layers_;
   Saved saved_;
+  PartClock* clock_ = nullptr;
 };
 
 }  // namespace gnn_hpc

@@ -34,7 +34,7 @@ struct TensorInfo {
   Init init;
   std::size_t offset = 0;  ///< of the first element in the flat array; a multiple of 64
   std::size_t size = 0;
-  bool used = true;  ///< false: kept for checkpoints' sake, no gradient; the optimiser must not touch it
+  bool used = true;                    ///< false: kept for checkpoints' sake, no gradient; the optimiser must not touch it
   BufferRule rule = BufferRule::mean;  ///< of a buffer
   std::size_t rows() const { return shape.size() > 1 ? size / shape.back() : 1; }
   std::size_t columns() const { return shape.empty() ? 1 : shape.back(); }

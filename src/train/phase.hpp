@@ -24,8 +24,8 @@ struct LossWeight {
 /// An option of a phase that only some system knows.
 struct PhaseFlag {
   std::string_view name;
-  double value;   ///< by default; 0 and 1 of one that is true or false
-  bool is_bool;   ///< otherwise a number that is not negative
+  double value;  ///< by default; 0 and 1 of one that is true or false
+  bool is_bool;  ///< otherwise a number that is not negative
   std::string_view doc;
 };
 

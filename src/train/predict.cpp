@@ -125,8 +125,8 @@ std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, 
       rows.push_back({record.id, no_target, no_prediction, no_embedding});
     else {
       Prediction& p = evaluation->predictions[next++];
-      rows.push_back({record.id, std::move(p.target), std::move(p.prediction), std::move(p.embedding), std::move(p.items), p.sample,
-                      std::move(p.table)});
+      rows.push_back(
+          {record.id, std::move(p.target), std::move(p.prediction), std::move(p.embedding), std::move(p.items), p.sample, std::move(p.table)});
     }
   }
   return rows;
@@ -191,7 +191,8 @@ void write_item_tables(const std::string& folder, const Task<T>& task, const std
     ptr.push_back(static_cast<std::int64_t>(values.size() / columns.size()));
     if (row.sample >= 0) predictions.push_back({row.sample, row.target, row.prediction, {}, {}, row.table});
   }
-  for (const auto& [name, text] : item_tables<T>(task, {{"", std::move(predictions)}})) write_file_atomically((fs::path(folder) / name).string(), text);
+  for (const auto& [name, text] : item_tables<T>(task, {{"", std::move(predictions)}}))
+    write_file_atomically((fs::path(folder) / name).string(), text);
   Hdf5Writer file((fs::path(folder) / "tables.h5").string());
   file.write_text("/Info/kind", "gnn_hpc tables");
   file.write_texts("/id", ids);

@@ -72,8 +72,9 @@ void RunFolder::set_old_results_aside() {
   if (!root_) return;
   std::vector<std::string> old;
   // Everything that a run, `predict` or scripts/plot.sh leaves here; results of two runs side by side would be taken for one's.
-  for (const char* name : {"metrics.jsonl", "metrics.csv", "predictions.csv", "results.csv", "summary.json", "resolved.yaml", "skipped.csv",
-                           "ids_train_val_test.json", "predicted.csv", "predicted_skipped.csv", "requeue.json", "learning_curve.png", "plots", "tables"}) {
+  for (const char* name :
+       {"metrics.jsonl", "metrics.csv", "predictions.csv", "results.csv", "summary.json", "resolved.yaml", "skipped.csv", "ids_train_val_test.json",
+        "predicted.csv", "predicted_skipped.csv", "requeue.json", "learning_curve.png", "plots", "tables"}) {
     if (fs::exists(path(name))) old.emplace_back(name);
   }
   for (const auto& entry : fs::directory_iterator(dir_)) {

@@ -138,7 +138,8 @@ class Trainer {
     state_.phase = first_phase(0);
     if (!from.checkpoint.empty()) {
       state_ = from.header.state;
-      if (state_.phase >= static_cast<std::int64_t>(phases_.size())) state_.phase = static_cast<std::int64_t>(phases_.size()) - 1;  // fewer were allowed
+      if (state_.phase >= static_cast<std::int64_t>(phases_.size()))
+        state_.phase = static_cast<std::int64_t>(phases_.size()) - 1;  // fewer were allowed
       set_up_phase();
       load_checkpoint(from.checkpoint, task_.params(), &*optimizer_);
       state_.step_in_epoch = std::min(state_.step_in_epoch, steps_per_epoch_);  // another batch size was allowed
@@ -175,18 +176,23 @@ class Trainer {
   void set_up_phase() {
     schedule_.emplace(phase().options, steps_per_epoch_);
     optimizer_.emplace(task_.params(), phase().options);  // a model may take its shape from the data
-    optimizer_->freeze(phase().freezes_all() ? std::vector<std::string>{""} : phase().freeze);
+    std::vector<std::string> frozen = phase().freeze;
+    for (const TensorInfo& t : task_.params().tensors()) {
+      if (phase().freezes_all()) frozen.push_back(t.name);
+    }
+    optimizer_->freeze(frozen);
     runner_.set_learning(!phase().freezes_all());
   }
 
   /// What the task does before the first step, or again after a restart. False: stopped, and nothing is remembered of it.
   bool begin_phase() {
     const bool resumed = state_.phase_begun != 0;
-    if (!phase().name.empty() && !resumed) log_info("phase {}: {} epoch(s), learning rate {:.3g}", phase().name, phase().options.epochs,
-                                                     phase().options.learning_rate);
+    if (!phase().name.empty() && !resumed)
+      log_info("phase {}: {} epoch(s), learning rate {:.3g}", phase().name, phase().options.epochs, phase().options.learning_rate);
     place_steps();
     const RandomKey key = RandomKey{static_cast<std::uint64_t>(run_.seed), fnv1a64("phase")}.fold(static_cast<std::uint64_t>(state_.phase));
-    const PhaseStart<T> start{phase(), state_.phase, resumed, comm_, key, [this](std::int64_t count, const auto& use) { return each_batch(count, use); }};
+    const PhaseStart<T> start{phase(), state_.phase, resumed,
+                              comm_,   key,          [this](std::int64_t count, const auto& use) { return each_batch(count, use); }};
     if (!task_.begin_phase(start)) return false;
     if (!resumed) {
       state_.phase_begun = 1;

@@ -7,7 +7,6 @@
 #include "nn/target_losses.hpp"
 #include "verify/golden_run.hpp"
 
-
 namespace gnn_hpc::verify::gvp {
 
 namespace {
@@ -47,7 +46,8 @@ class ModelCase final : public GoldenCase<T> {
     for (int g = 0; g < input_.graphs.num_graphs; ++g) keys.push_back(static_cast<std::uint64_t>(g));
     batch_.upload(input_.graphs, keys, exec_);
     target_ = protein::to_device<double>(input_.label, input_.label.size(), 1);
-    masks_ = protein::upload_masks<T>(protein::read_draws(file_, protein::mask_shapes(options_, "layers", options_.encoder.node_scalars, input_.graphs)));
+    masks_ =
+        protein::upload_masks<T>(protein::read_draws(file_, protein::mask_shapes(options_, "layers", options_.encoder.node_scalars, input_.graphs)));
     exec_.fence("gnn_hpc::verify");
   }
 

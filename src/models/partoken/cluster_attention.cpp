@@ -25,7 +25,8 @@ struct AttendHead {
     T largest = T(-1e9), sum = 0;
     for (int k = 0; k < clusters; ++k) {
       const int r = b * clusters + k;
-      const T score = members(r) > 0 ? scale * sum_channels<T>(team, width, [&](const int c) { return s.query(b, at + c) * s.key(r, at + c); }) : T(-1e9);
+      const T score =
+          members(r) > 0 ? scale * sum_channels<T>(team, width, [&](const int c) { return s.query(b, at + c) * s.key(r, at + c); }) : T(-1e9);
       Kokkos::single(Kokkos::PerTeam(team), [&] { s.score(b, first + k) = score; });
       largest = score > largest ? score : largest;
     }
@@ -145,9 +146,8 @@ void ClusterAttention<T>::backward(Step<T>& step, const Saved& s, View1<int> mem
   const auto dmixed = like(s.mixed), dweight = like(s.weight), dquery = like(s.query), dkey = like(s.key), dvalue = like(s.value);
   out.backward(step, s.mixed, dstar, dmixed);
   const int chains = s.g.extent_int(0), width = s.g.extent_int(1) / heads, clusters = s.score.extent_int(1) / heads;
-  const AttendHeadBackward<T> kernel{
-      s,      members, heads,  clusters, width, static_cast<T>(1.0 / std::sqrt(static_cast<double>(width))), corrected, dmixed, dweight,
-      dquery, dkey,    dvalue};
+  const AttendHeadBackward<T> kernel{s,         members, heads,   clusters, width, static_cast<T>(1.0 / std::sqrt(static_cast<double>(width))),
+                                     corrected, dmixed,  dweight, dquery,   dkey,  dvalue};
   Kokkos::parallel_for("gnn_hpc::ClusterAttention::backward", Kokkos::TeamPolicy<Exec>(step.exec, chains * heads, team_size()), kernel);
   value.backward(step, s.c, dvalue, dc);
   if (!corrected) return;

@@ -22,11 +22,11 @@ struct ClusterAttention {
   ClusterAttention(ParamStore<T>& store, int width, int heads, bool corrected);
 
   struct Saved {
-    View2<T> g, c;                ///< [B,D], [B S,D] as given
-    View2<T> query, key, value;   ///< [B,D], [B S,D], [B S,D]
-    View2<T> score, soft;         ///< [B,H S] -1e9 where there is no cluster; softmax
-    View2<T> keep, weight;        ///< [B,H S] factors of dropout, empty: nothing is dropped; weights after it
-    View2<T> mixed;               ///< [B,D] concatenated heads
+    View2<T> g, c;               ///< [B,D], [B S,D] as given
+    View2<T> query, key, value;  ///< [B,D], [B S,D], [B S,D]
+    View2<T> score, soft;        ///< [B,H S] -1e9 where there is no cluster; softmax
+    View2<T> keep, weight;       ///< [B,H S] factors of dropout, empty: nothing is dropped; weights after it
+    View2<T> mixed;              ///< [B,D] concatenated heads
   };
   /// @param members [B S] residues of each cluster; 0: there is none  @param importance [B S] is written
   View2<T> forward(Step<T>& step, const RowDropout<T>& dropout, View2<T> g, View2<T> c, View1<int> members, View1<T> importance, Saved& saved) const;

@@ -332,8 +332,8 @@ void Codebook<T>::presence_backward(Step<T>& step, const Saved& s, double weight
   const auto others = step.arena.template matrix<double>(graphs, s.absent.extent(1));
   const auto coefficient = step.arena.template matrix<T>(s.share.extent(0), s.share.extent(1));
   products_of_others(step.exec, s.absent, others);
-  presence_gradient(step.exec, graphs > 0 ? static_cast<int>(s.share.extent(0) / graphs) : 0,
-                    2.0 * weight / std::max(options_.psc_temp, kLeastShare), s.chains, others, s.absent, s.share, coefficient);
+  presence_gradient(step.exec, graphs > 0 ? static_cast<int>(s.share.extent(0) / graphs) : 0, 2.0 * weight / std::max(options_.psc_temp, kLeastShare),
+                    s.chains, others, s.absent, s.share, coefficient);
   Matmul<T>::nn(step.exec, coefficient, codes_now(), dz, T(1));
 }
 

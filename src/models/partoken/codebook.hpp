@@ -12,13 +12,13 @@
 namespace gnn_hpc::partoken {
 
 struct CodebookOptions {
-  int codes = 512, width = 100;               ///< K, D
-  double beta = 0.25;                         ///< weight of the commitment
-  double decay = 0.99, epsilon = 1e-5;        ///< of the averages
-  bool cosine = false;                        ///< distance 1 - cos instead of the squared one
-  double psc_temp = 0.3;                      ///< temperature of the presence
-  double revive_below = 0.0;                  ///< average count below which a code starts anew; 0: never
-  bool corrected = true;                      ///< before k-means: counts 1 and sums e instead of 0, with which unused codes vanish
+  int codes = 512, width = 100;         ///< K, D
+  double beta = 0.25;                   ///< weight of the commitment
+  double decay = 0.99, epsilon = 1e-5;  ///< of the averages
+  bool cosine = false;                  ///< distance 1 - cos instead of the squared one
+  double psc_temp = 0.3;                ///< temperature of the presence
+  double revive_below = 0.0;            ///< average count below which a code starts anew; 0: never
+  bool corrected = true;                ///< before k-means: counts 1 and sums e instead of 0, with which unused codes vanish
 };
 
 /// A vocabulary of K vectors for clusters (van den Oord et al., NeurIPS 2017, with averages instead of gradients; specification
@@ -40,16 +40,16 @@ class Codebook {
   void begin(const Exec& exec) const;
 
   struct Saved {
-    View2<T> z;             ///< [R,D] as given
-    View1<int> members;     ///< [R]
-    View1<int> code;        ///< [R] -1: no cluster
-    View2<T> picked;        ///< [R,D] e_code, 0 where there is no cluster
-    View1<double> commit;   ///< [1] this rank's share
-    View1<double> rows;     ///< [1] clusters of all ranks
-    View2<T> share;         ///< [R,K] P
-    View2<double> absent;   ///< [B,K] 1 - presence
-    View1<double> psc;      ///< [1] this rank's share
-    View1<double> chains;   ///< first: chains of all ranks
+    View2<T> z;            ///< [R,D] as given
+    View1<int> members;    ///< [R]
+    View1<int> code;       ///< [R] -1: no cluster
+    View2<T> picked;       ///< [R,D] e_code, 0 where there is no cluster
+    View1<double> commit;  ///< [1] this rank's share
+    View1<double> rows;    ///< [1] clusters of all ranks
+    View2<T> share;        ///< [R,K] P
+    View2<double> absent;  ///< [B,K] 1 - presence
+    View1<double> psc;     ///< [1] this rank's share
+    View1<double> chains;  ///< first: chains of all ranks
   };
   /// Codes and commitment; then, if `update`, the averages.
   void quantise(Step<T>& step, View2<T> z, View1<int> members, bool update, Saved& saved) const;

@@ -21,11 +21,11 @@ struct FusionGate {
   FusionGate(ParamStore<T>& store, int width);
 
   struct Saved {
-    View2<T> g, c;            ///< [B,D] as given
-    View2<T> hidden, keep;    ///< [B,D/2] after dropout; factors, empty: nothing is dropped
-    View2<T> beta, projected; ///< [B,D]
-    View2<T> hat;             ///< [B,D] normalised
-    View1<T> rdev;            ///< [B]
+    View2<T> g, c;             ///< [B,D] as given
+    View2<T> hidden, keep;     ///< [B,D/2] after dropout; factors, empty: nothing is dropped
+    View2<T> beta, projected;  ///< [B,D]
+    View2<T> hat;              ///< [B,D] normalised
+    View1<T> rdev;             ///< [B]
   };
   View2<T> forward(Step<T>& step, const RowDropout<T>& dropout, View2<T> g, View2<T> c, Saved& saved) const;
   /// dy is used up, dg and dc are overwritten.

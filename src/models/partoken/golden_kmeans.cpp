@@ -21,6 +21,7 @@ RealTensor centres_of(GoldenFile& file, const RealTensor& samples, std::size_t c
   CodebookOptions options;
   options.codes = codes;
   options.width = static_cast<int>(samples.shape[1]);
+  options.cosine = file.has_attribute("config", "cosine") && file.flag_attribute("config", "cosine");
   ParamStore<T> store;
   Codebook<T> codebook(store, options);
   store.finalize(0);
@@ -43,7 +44,8 @@ void check(GoldenFile& file, Report& report) {
   const RealTensor samples = file.real("inputs/samples", {-1, -1});
   const auto all = static_cast<std::int64_t>(samples.shape[0]);
   if (all == 0 || samples.shape[1] == 0) file.fail("inputs/samples: no samples");
-  const auto codes = static_cast<int>(file.integer_attribute("config", "K", 1, all)), few = static_cast<int>(file.integer_attribute("config", "few", 1, all));
+  const auto codes = static_cast<int>(file.integer_attribute("config", "K", 1, all)),
+             few = static_cast<int>(file.integer_attribute("config", "few", 1, all));
   const double allowed = Tolerances::of(std::is_same_v<T, float>).output;
   std::int64_t used = 0;
   report.compare("outputs/centres", file.real("outputs/centres"), centres_of<T>(file, samples, static_cast<std::size_t>(all), codes, used), allowed);

@@ -44,6 +44,7 @@ View2<T> Model<T>::forward(Step<T>& step, const ResidueInput<T>& batch, const Co
   s.codes = {};
   const View2<T> x = encoder_.forward(step, batch, of_nodes);
   partitioner_.forward(step, batch, x, given != nullptr ? &given->draws : nullptr, s.partition);
+  end_part(clock_, step.exec, "partitioner");
   const View2<T> clusters = s.partition.clusters;
   const View1<int> members = s.partition.members;
   if (!use.bypass) {
@@ -52,12 +53,18 @@ View2<T> Model<T>::forward(Step<T>& step, const ResidueInput<T>& batch, const Co
   }
   parts_ = step.arena.template array<double>(3);
   set_parts(step.exec, s.codes.commit, s.codes.psc, s.partition.penalty, options_.codebook.beta, parts_);
+  end_part(clock_, step.exec, "codebook");
   const View2<T> pooled = pooling_.forward(step, batch.nodes_of_graph(), x, s.pooled);
+  end_part(clock_, step.exec, "pooling");
   s.importance = step.arena.template array<T>(clusters.extent(0));
-  s.star = attention_.forward(step, of_graphs, pooled, options_.quantized && !use.bypass ? s.codes.picked : clusters, members, s.importance,
-                              s.attention);
+  s.star =
+      attention_.forward(step, of_graphs, pooled, options_.quantized && !use.bypass ? s.codes.picked : clusters, members, s.importance, s.attention);
+  end_part(clock_, step.exec, "cluster attention");
   s.fused = gate_.forward(step, of_graphs, pooled, s.star, s.gate);
-  return head_.forward(step, of_graphs, s.fused, s.head);
+  end_part(clock_, step.exec, "gate");
+  const View2<T> output = head_.forward(step, of_graphs, s.fused, s.head);
+  end_part(clock_, step.exec, "head");
+  return output;
 }
 
 template <class T>

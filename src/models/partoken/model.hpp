@@ -17,9 +17,9 @@ namespace gnn_hpc::partoken {
 
 /// How a pass treats the codebook.
 struct CodebookUse {
-  bool bypass = false;    ///< no codes, no presence: clusters go on as they are
-  bool update = true;     ///< in training: codes follow the clusters; false: frozen
-  bool presence = true;   ///< the loss has its term
+  bool bypass = false;   ///< no codes, no presence: clusters go on as they are
+  bool update = true;    ///< in training: codes follow the clusters; false: frozen
+  bool presence = true;  ///< the loss has its term
 };
 
 /// Weights of the terms of the loss besides the classes'; a term of weight 0 is neither computed nor differentiated.
@@ -50,6 +50,11 @@ class Model {
 
   const Partitioner<T>& partitioner() const { return partitioner_; }
   const GvpEncoder<T>& encoder() const { return encoder_; }
+  /// Null: nobody measures.
+  void measure_parts(PartClock* clock) {
+    clock_ = clock;
+    encoder_.measure_parts(clock);
+  }
   Codebook<T>& codebook() { return codebook_; }
   const Codebook<T>& codebook() const { return codebook_; }
 
@@ -79,6 +84,7 @@ class Model {
   NodePooling<T> pooling_;
   Saved saved_;
   View1<double> parts_;
+  PartClock* clock_ = nullptr;
 };
 
 /// All intermediates of the model's last forward pass, as golden files name them. Copies to the host; for comparison only.

@@ -240,7 +240,8 @@ struct PartitionKernel {
           if (s.assign(at.begin + k) < 0 && s.soft(at.c, at.begin + k) > best) best = s.soft(at.c, at.begin + k);
         },
         Kokkos::Max<T>(largest));
-    const T magnitude = largest > T(1) ? largest : (largest < T(-1) ? -largest : T(1)), equal = largest - T(sizeof(T) == 4 ? 1e-5 : 1e-11) * magnitude;
+    const T magnitude = largest > T(1) ? largest : (largest < T(-1) ? -largest : T(1)),
+            equal = largest - T(sizeof(T) == 4 ? 1e-5 : 1e-11) * magnitude;
     int seed = INT_MAX;
     Kokkos::parallel_reduce(
         Kokkos::TeamThreadRange(team, at.residues()),

@@ -3,6 +3,7 @@
 #include "models/system.hpp"
 
 #include "dataset/prediction_input.hpp"
+#include "models/partoken/bench_parts.hpp"
 #include "models/partoken/golden.hpp"
 #include "models/partoken/task.hpp"
 
@@ -13,6 +14,11 @@ namespace {
 constexpr verify::GoldenCheck kGolden[] = {
     {"partoken", "model", verify::partoken::check_model},
     {"partoken", "other", verify::partoken::check_kmeans},
+};
+
+constexpr PartBench kParts[] = {
+    {"partitioner", "the partition of chains alone, sparse and dense", bench_partitioner<float>, bench_partitioner<double>},
+    {"components", "the parts of a forward pass", bench_components<float>, bench_components<double>},
 };
 
 /// The published settings of one stage.
@@ -42,7 +48,7 @@ const System& system() {
       .prediction_input = labelled_prediction_input,
       .continues_texts = false,
       .golden_checks = kGolden,
-      .part_benches = {},
+      .part_benches = kParts,
       .phase_vocabulary = {kPhaseFlags, kLossParts},
   };
   return row;

@@ -47,7 +47,8 @@ struct ClusterRows {
       rows.push_back(static_cast<double>(batch));
       rows.push_back(static_cast<double>(share.samples[r / count]));
       rows.push_back(static_cast<double>(r % count));
-      rows.insert(rows.end(), clusters.begin() + static_cast<std::ptrdiff_t>(r * width), clusters.begin() + static_cast<std::ptrdiff_t>((r + 1) * width));
+      rows.insert(rows.end(), clusters.begin() + static_cast<std::ptrdiff_t>(r * width),
+                  clusters.begin() + static_cast<std::ptrdiff_t>((r + 1) * width));
     }
   }
   /// All ranks' clusters in order, on every rank.
@@ -57,7 +58,8 @@ struct ClusterRows {
     std::vector<std::size_t> order(all.size() / stride);
     std::iota(order.begin(), order.end(), std::size_t{0});
     const auto key = [&](std::size_t i) { return all.begin() + static_cast<std::ptrdiff_t>(i * stride); };
-    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return std::lexicographical_compare(key(a), key(a) + 3, key(b), key(b) + 3); });
+    std::sort(order.begin(), order.end(),
+              [&](std::size_t a, std::size_t b) { return std::lexicographical_compare(key(a), key(a) + 3, key(b), key(b) + 3); });
     std::vector<double> out;
     for (const std::size_t i : order) out.insert(out.end(), key(i) + 3, key(i) + static_cast<std::ptrdiff_t>(stride));
     broadcast(comm, out);
@@ -77,8 +79,8 @@ void PartokenTask<T>::make_model(ParamStore<T>& store) {
 template <class T>
 std::string PartokenTask<T>::variant() const {
   const PartitionerOptions& p = options_.partitioner;
-  return fmt::format("ParToken, {} clusters of at most {} residues within {} hop(s), {} codes, {} loss, ", p.max_clusters, p.cluster_size_max, p.k_hop,
-                     options_.codebook.codes, name_of(options_.loss)) +
+  return fmt::format("ParToken, {} clusters of at most {} residues within {} hop(s), {} codes, {} loss, ", p.max_clusters, p.cluster_size_max,
+                     p.k_hop, options_.codebook.codes, name_of(options_.loss)) +
          protein::ProteinTask<T>::variant();
 }
 
@@ -183,8 +185,9 @@ void PartokenTask<T>::measure(const HostBatch& batch, Step<T>& step, Measures& s
   std::array<double, 5> total{};
   for (std::size_t g = 0; g < batch.samples.size(); ++g) {
     const auto begin = static_cast<std::size_t>(ptr[g]), end = static_cast<std::size_t>(ptr[g + 1]);
-    const PartitionStatistics s = partition_statistics(std::span(assign).subspan(begin, end - begin), std::span(members).subspan(g * clusters, clusters),
-                                                       std::span(importance).subspan(g * clusters, clusters));
+    const PartitionStatistics s =
+        partition_statistics(std::span(assign).subspan(begin, end - begin), std::span(members).subspan(g * clusters, clusters),
+                             std::span(importance).subspan(g * clusters, clusters));
     const std::array<double, 5> values{s.coverage, s.clusters, s.mean_size, s.largest, s.entropy};
     for (std::size_t i = 0; i < values.size(); ++i) total[i] += values[i];
     if (!sums.keep_table) continue;

@@ -51,6 +51,8 @@ class PartokenTask final : public protein::ProteinTask<T>, public AuxiliaryLoss,
 
   Model<T>& model() { return *model_; }
   const ModelOptions& model_options() const { return options_; }
+  /// What `upload` brought.
+  const ResidueInput<T>& input() const { return this->batch(); }
 
  protected:
   void make_model(ParamStore<T>& store) override;

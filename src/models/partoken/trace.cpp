@@ -39,9 +39,9 @@ void trace_partition(const typename Partitioner<T>::Saved& s, const PartitionerO
   const int clusters = o.max_clusters;
   const std::size_t nodes = s.x.extent(0), chains = s.mean.extent(0), width = s.x.extent(1), hidden = static_cast<std::size_t>(o.hidden),
                     local = s.local.extent(1), keys = s.keys.extent(1);
-  const Values logit = host_values(s.logit), soft = host_values(s.soft), p = host_values(s.p), link = host_values(s.link), rows = host_values(s.local),
-               key = host_values(s.keys), query = host_values(s.query), theta = host_values(s.theta), embedding = host_values(s.clusters),
-               candidate = host_values(s.candidate), seed = host_values(s.seed);
+  const Values logit = host_values(s.logit), soft = host_values(s.soft), p = host_values(s.p), link = host_values(s.link),
+               rows = host_values(s.local), key = host_values(s.keys), query = host_values(s.query), theta = host_values(s.theta),
+               embedding = host_values(s.clusters), candidate = host_values(s.candidate), seed = host_values(s.seed);
   const std::vector<int> counts = host_ints(s.candidates);
   for (int c = 0; c < clusters; ++c) {
     const auto name = [&](const char* what) { return fmt::format("trace/step{}.{}", c, what); };

@@ -39,13 +39,13 @@ print(json.dumps({"chains": len(ptr) - 1}))
 """
 
 
-def measurements(a, folder):
+def measurements(a, folder, input_file="inputs/gvp_scop.yaml", options=()):
     chains = os.path.join(a.shared, "data", "proteins", "bench_synthetic_64.h5")
     run_json([a.python, "-c", WRITE, chains, folder, str(a.batch)], 1, "the synthetic chains")
     out = []
     for k in (51, 30):
-        ours = ["inputs/gvp_scop.yaml", "--what", "step", "--batch", str(a.batch), f"data.path={folder}/chains.csv", "data.split=column",
-                f"graph.top_k={k}", "data.cache_dir=" + folder, "run.dir=" + folder]
+        ours = [input_file, "--what", "step", "--batch", str(a.batch), f"data.path={folder}/chains.csv", "data.split=column",
+                f"graph.top_k={k}", "data.cache_dir=" + folder, "run.dir=" + folder, *options]
         theirs = [a.python, a.reference, "bench", "--batch", str(a.batch), "--topk", str(k), "--threads", str(a.threads), "--repeat", str(a.repeat),
                   "--chains", chains]
         out.append(Measurement(f"step_k{k}", ours, {"reference": Peer(theirs, lambda j: j["step_s"])}, same=(("nodes", "nodes"), ("edges", "edges"))))

@@ -62,8 +62,9 @@ Phase parse_phase(Config node, const TrainOptions& train, const PhaseVocabulary&
   return phase;
 }
 
+/// Names of files are made of it, among them none that checkpoints have anyway.
 bool is_file_name(const std::string& name) {
-  return !name.empty() && name.size() <= 64 &&
+  return name != "prev" && name != "damaged" && !name.empty() && name.size() <= 64 &&
          std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '-'; });
 }
 
@@ -98,7 +99,7 @@ std::vector<Phase> parse_phases(Config root, TrainOptions& train, const PhaseVoc
   const std::vector<Config> blocks =
       root.blocks("phases", "stages of training one after the other, each {name, epochs, learning_rate, schedule, freeze, ...}; see docs/phases.md");
   if (blocks.empty()) return one_phase(train, vocabulary);
-  if (root.block("train", "training").has("epochs")) root.problem("phases", "train.epochs is given, too; the phases have epochs of their own");
+  const bool epochs_given = root.block("train", "training").has("epochs");
   std::vector<Phase> phases;
   std::set<std::string> names;
   int epochs = 0;
@@ -106,12 +107,17 @@ std::vector<Phase> parse_phases(Config root, TrainOptions& train, const PhaseVoc
     phases.push_back(parse_phase(node, train, vocabulary));
     const Phase& phase = phases.back();
     if (!node.has("epochs")) node.problem("epochs", "every phase needs a number of epochs");
-    if (!is_file_name(phase.name)) node.problem("name", fmt::format("\"{}\": a phase needs a name of letters, digits, _ and -", phase.name));
+    if (!is_file_name(phase.name))
+      node.problem("name", fmt::format("\"{}\": a phase needs a name of letters, digits, _ and -, neither prev nor damaged", phase.name));
     if (!names.insert(phase.name).second) node.problem("name", fmt::format("two phases are called {}", phase.name));
     epochs += phase.options.epochs;
   }
   if (epochs == 0) root.problem("phases", "no phase has an epoch");
+  if (epochs_given && train.epochs != epochs) {  // resolved options have the sum
+    root.problem("phases", fmt::format("train.epochs is given, too, and is not the sum of the phases' epochs, {}; leave it out", epochs));
+  }
   train.epochs = std::max(1, epochs);
+  root.block("train", "training").number("epochs", train.epochs, at_least_one, "passes over the training set");  // what resolved options say
   return phases;
 }
 

@@ -105,10 +105,11 @@ std::vector<std::string> RunFolder::traces() const {
   return out;
 }
 
-void RunFolder::keep_phase(const std::string& name) {
+void RunFolder::keep_phase(const std::string& name, const TrainState& state) {
   for (const std::string& source : {best(), last()}) {
     std::error_code trouble;
     if (!root_ || !fs::exists(source, trouble)) continue;
+    if (const TrainState there = read_checkpoint_header(source).state; there.phase != state.phase || there.best_epoch != state.best_epoch) continue;
     const fs::path from(source);
     AtomicFile copy((from.parent_path() / fmt::format("{}.{}{}", from.stem().string(), name, from.extension().string())).string());
     fs::copy_file(from, copy.path(), fs::copy_options::overwrite_existing, trouble);

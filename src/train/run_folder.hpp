@@ -4,6 +4,7 @@
 #include "base/comm.hpp"
 #include "base/error.hpp"
 #include "io/bad_record.hpp"
+#include "train/checkpoint.hpp"
 #include "train/task.hpp"
 
 #include <functional>
@@ -42,8 +43,8 @@ class RunFolder {
   void set_old_results_aside();
   /// What shows that a run trained here: checkpoint files (whatever their name) and metrics that are not empty.
   std::vector<std::string> traces() const;
-  /// Copies best.h5 and last.h5 to {best,last}.NAME.h5, each written aside and renamed; throws Error(Exit::data).
-  void keep_phase(const std::string& name);
+  /// Copies last.h5, and best.h5 where it is the best of `state`, to {best,last}.NAME.h5, each written aside and renamed; throws Error(Exit::data).
+  void keep_phase(const std::string& name, const TrainState& state);
   /// Atomically.
   void write(const std::string& name, const std::string& content);
 

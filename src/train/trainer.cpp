@@ -102,6 +102,7 @@ class Trainer {
       }
     }
     check_batches(task_, options_);
+    check_freezes();
     steps_per_epoch_ = BatchPlan::count_training(static_cast<std::int64_t>(splits.train.size()), options_.batches());
     info_ = {task_.name(), std::is_same_v<T, float> ? "float" : "double", resolved_yaml_, split_digest(task_), task_.data_state()};
   }
@@ -172,6 +173,21 @@ class Trainer {
     return from;
   }
 
+  /// A typing error in `freeze` would train everything.
+  void check_freezes() const {
+    const auto& tensors = task_.params().tensors();
+    for (const Phase& p : phases_) {
+      for (const std::string& part : p.freeze) {
+        const bool known =
+            part == "all" || std::any_of(tensors.begin(), tensors.end(), [&](const TensorInfo& t) { return t.name.find(part) != std::string::npos; });
+        if (!known || part.empty()) {
+          throw Error(Exit::usage,
+                      fmt::format("phase {}: freeze: no parameter's name contains '{}'; gnn_hpc train --dry-run lists them", p.name, part));
+        }
+      }
+    }
+  }
+
   /// Optimiser and schedule of the present phase, which a checkpoint may then be read into.
   void set_up_phase() {
     schedule_.emplace(phase().options, steps_per_epoch_);
@@ -217,7 +233,7 @@ class Trainer {
   bool next_phase() {
     const std::int64_t next = first_phase(state_.phase + 1 < static_cast<std::int64_t>(phases_.size()) ? state_.phase + 1 : state_.phase);
     if (next == state_.phase || phases_[static_cast<std::size_t>(next)].options.epochs == 0 || state_.epochs_since_best == kGivenUp) return false;
-    on_root(comm_, [&] { folder_.keep_phase(phase().name); });
+    on_root(comm_, [&] { folder_.keep_phase(phase().name, state_); });
     if (phases_[static_cast<std::size_t>(next)].start_from == "best") load_final_weights(task_.params(), true, folder_.best(), state_, comm_);
     state_.phase = next;
     state_.phase_begun = 0;
@@ -225,8 +241,10 @@ class Trainer {
     state_.phase_first_step = state_.step;
     state_.best_metric = std::numeric_limits<double>::quiet_NaN();
     state_.best_epoch = state_.epochs_since_best = 0;
-    state_.updates = state_.skipped = 0.0;
+    state_.updates = 0.0;  // of the new optimiser; what was skipped is counted over the run
     set_up_phase();
+    optimizer_->set_counters(state_.updates, state_.skipped);
+    warm_ = false;
     return true;
   }
 
@@ -256,8 +274,8 @@ class Trainer {
     place_steps();
     if (state_.step_in_epoch == steps_per_epoch_) return true;
     const bool whole = state_.step_in_epoch == 0;
+    if (!std::exchange(warm_, true)) warm_up();
     if (!feed_) {
-      warm_up();
       if (const auto* description = offered<Description>(task_)) {
         for (const std::string& line : description->describe()) log_info("{}", line);
       }
@@ -357,7 +375,7 @@ class Trainer {
     collate_share(task_, comm_, plan, costliest_batch(task_, plan), *batch);
     runner_.warm_up(*batch, comm_.sum(batch->loss_weight), *optimizer_);
     // All ranks at once, as in a step; here and not at the first progress line, which only the root may print.
-    if (hooks_.gemm_rate && work_ != nullptr && comm_.sum(work_->flops(*batch)) > 0.0) {
+    if (hooks_.gemm_rate && gemm_rate_ == 0.0 && work_ != nullptr && comm_.sum(work_->flops(*batch)) > 0.0) {
       gemm_rate_ = comm_.sum(hooks_.gemm_rate());
       log_info("matrix products: {:.0f} GFLOP/s measured on this machine", 1e-9 * gemm_rate_);
     }
@@ -538,7 +556,7 @@ class Trainer {
   double run_seconds() const { return earlier_seconds_ + seconds_since(begin_); }
 
   TrainResult finish() {
-    TrainResult result{Exit::ok, state_.epoch < options_.epochs ? "early_stopped" : "finished", state_, {}, 0};
+    TrainResult result{Exit::ok, phase_epoch() < phase().options.epochs ? "early_stopped" : "finished", state_, {}, 0};
     if (result.status == "early_stopped")
       log_info("no better validation {} for {} epochs: stopping early", task_.deciding().loss ? "loss" : "metric", phase().options.early_stopping);
     const FinalWeights weights = load_final_weights(task_.params(), options_.final_weights == "best", folder_.best(), state_, comm_);
@@ -621,7 +639,7 @@ class Trainer {
   std::optional<TrainingFeed<T>> feed_;
   StepSpeed speed_;         ///< of the epoch under way
   double gemm_rate_ = 0.0;  ///< of all ranks together; 0: not measured
-  bool warned_of_no_target_ = false;
+  bool warned_of_no_target_ = false, warm_ = false;
   double longest_step_ = 0.0, checkpoint_seconds_ = 0.0, graphs_per_second_ = 0.0;
   double earlier_seconds_ = 0.0;                          ///< of the processes before this one
   double step_seconds_ = 0.0, evaluation_seconds_ = 0.0;  ///< of the last epoch; 0: it was not a whole one

@@ -84,9 +84,10 @@ TEST(Phases, MistakesNameTheirLine) {
   EXPECT_NE(refusal(head + "    epochs: x\n").find("in.yaml:5: phases[2].epochs: found 'x'"), std::string::npos);
   EXPECT_NE(refusal("phases:\n  - {name: a, epochs: 1}\n  - {name: a, epochs: 1}\n").find("in.yaml:3: phases[2].name: two phases are called a"),
             std::string::npos);
+  EXPECT_NE(refusal("phases:\n  - {name: prev, epochs: 1}\n").find("neither prev nor damaged"), std::string::npos);
   EXPECT_NE(refusal("phases:\n  - {name: a/b, epochs: 1}\n").find("letters, digits"), std::string::npos);
   EXPECT_NE(refusal("phases: 3\n").find("in.yaml:1: phases: found '3', allowed: a list of blocks"), std::string::npos) << refusal("phases: 3\n");
-  EXPECT_NE(refusal("train: {epochs: 1}\nphases:\n  - {name: a, epochs: 1}\n").find("train.epochs is given, too"), std::string::npos);
+  EXPECT_NE(refusal("train: {epochs: 2}\nphases:\n  - {name: a, epochs: 1}\n").find("train.epochs is given, too"), std::string::npos);
   EXPECT_NE(refusal("phases:\n  - {name: a, epochs: 0}\n").find("no phase has an epoch"), std::string::npos);
   EXPECT_NE(refusal("phases:\n  - {name: a, epochs: 1, loss_weights: {twos: 1}}\n").find("phases[1].loss_weights.twos: unknown key"),
             std::string::npos);
@@ -98,9 +99,7 @@ TEST(Phases, ResolvedOptionsReadBackAsTheSame) {
   Config root = Config::from_text(yaml, "in.yaml");
   TrainOptions train = TrainOptions::parse(root.block("train", "training"));
   parse_phases(root, train, kVocabulary);
-  std::string resolved = root.resolved();
-  const auto epochs = resolved.find("  epochs:");  // of train: the sum of the phases', which an input may not give beside them
-  resolved.erase(epochs, resolved.find('\n', epochs) + 1 - epochs);
+  const std::string resolved = root.resolved();
   TrainOptions again;
   const auto phases = parse(resolved, again);
   ASSERT_EQ(phases.size(), 2U);
@@ -219,6 +218,20 @@ TEST(Phases, FrozenParametersKeepEveryBit) {
   Staged still;
   run_phases(still, folder / "still", phases);
   for (const TensorInfo& t : fresh.params().tensors()) EXPECT_EQ(still.params().get(t), fresh.params().get(t)) << t.name;
+}
+
+TEST(Phases, APartOfANameThatNoParameterHasIsRefused) {
+  const test::TemporaryFolder folder;
+  Staged task;
+  auto phases = three_phases();
+  phases[2].freeze = {"bn.", "leyer."};
+  try {
+    run_phases(task, folder / "run", phases);
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Exit::usage);
+    EXPECT_NE(std::string(error.what()).find("phase two: freeze: no parameter's name contains 'leyer.'"), std::string::npos) << error.what();
+  }
 }
 
 struct Killed {};

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 namespace gnn_hpc::verify::partoken {
@@ -44,8 +45,9 @@ void check(GoldenFile& file, Report& report) {
   const RealTensor samples = file.real("inputs/samples", {-1, -1});
   const auto all = static_cast<std::int64_t>(samples.shape[0]);
   if (all == 0 || samples.shape[1] == 0) file.fail("inputs/samples: no samples");
-  const auto codes = static_cast<int>(file.integer_attribute("config", "K", 1, all)),
-             few = static_cast<int>(file.integer_attribute("config", "few", 1, all));
+  const auto codes = static_cast<int>(file.integer_attribute("config", "K", 2, 1000000));
+  // The permutation is one of all samples, hence the few must be fewer than the codes: they are repeated and not drawn.
+  const auto few = static_cast<int>(file.integer_attribute("config", "few", 1, std::min<std::int64_t>(all, codes - 1)));
   const double allowed = Tolerances::of(std::is_same_v<T, float>).output;
   std::int64_t used = 0;
   report.compare("outputs/centres", file.real("outputs/centres"), centres_of<T>(file, samples, static_cast<std::size_t>(all), codes, used), allowed);

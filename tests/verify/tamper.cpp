@@ -117,13 +117,17 @@ constexpr const char* kFiles[] = {"comformer_iCom_heads.h5",
                                   "hgnn_moe_gnn.h5",
                                   "hgnn_moe_ghosts.h5",
                                   "hgnn_moe_couplers.h5",
-                                  "hgnn_moe_generate.h5"};
+                                  "hgnn_moe_generate.h5",
+                                  "partoken_corrected.h5",
+                                  "partoken_published.h5",
+                                  "partoken_kmeans.h5"};
 
 bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
 
 /// What goes in: an altered input is found by what comes out, or refused, but need not be found where nothing depends on it.
 bool is_input(const std::string& name) {
-  return contains(name, "inputs/") || contains(name, "params/") || contains(name, "/raw") || name.starts_with("random/");
+  return contains(name, "inputs/") || contains(name, "params/") || contains(name, "/raw") || name.starts_with("random/") ||
+         name.starts_with("buffers/");
 }
 /// Random numbers, and the group's name says how many there must be.
 bool has_any_shape(const std::string& name) { return name.starts_with("generator/"); }
@@ -308,7 +312,14 @@ const std::map<std::string, std::vector<std::string>> kRequired{
     {"hgnn_moe_gnn.h5", {"grads", "loss/total", "inputs"}},
     {"hgnn_moe_ghosts.h5", {"outputs/saturation", "inputs/ghost_levels", "grads"}},
     {"hgnn_moe_couplers.h5", {"gnn_3/outputs/y", "gnn_3/grads", "gnn_3/grads/X", "all_pairs_4/outputs/hyperedge_ids", "all_pairs_4/grads"}},
-    {"hgnn_moe_generate.h5", {"outputs/greedy", "outputs/logits", "filter", "params"}}};
+    {"hgnn_moe_generate.h5", {"outputs/greedy", "outputs/logits", "filter", "params"}},
+    {"partoken_corrected.h5",
+     {"loss", "loss/psc", "outputs", "outputs/logits", "outputs/assign", "outputs/code", "outputs/presence", "outputs/buffers_after",
+      "outputs/buffers_after/codebook.embeddings", "params", "grads", "grads/global_cluster_attn.q.weight", "inputs/batch", "trajectory/loss",
+      "trajectory/param_norms/fw_gate.ln.bias"}},
+    {"partoken_published.h5", {"loss/card", "outputs/logits_quiet", "outputs/buffers_after/codebook.ema_counts", "grads"}},
+    {"partoken_kmeans.h5",
+     {"inputs/samples", "inputs/perm", "inputs/refill", "outputs", "outputs/centres", "outputs/refills_used", "outputs/few_centres"}}};
 
 TEST_P(Tamper, WhatIsMissingIsNamed) {
   for (const std::string& name : kRequired.at(GetParam())) {

@@ -33,9 +33,9 @@ def chains(rng, sizes, gaps):
     return out
 
 
-def mark(path, kind):
+def mark(path, kind, system="gvp"):
     with h5py.File(path, "a") as f:
-        f.attrs["system"], f.attrs["kind"] = "gvp", kind
+        f.attrs["system"], f.attrs["kind"] = system, kind
 
 
 def write_model(path, seed, sizes, *, top_k=4, gaps=0.0, steps=0, trace=True, dropout=True, **options):

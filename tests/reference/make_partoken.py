@@ -295,6 +295,7 @@ def write_kmeans(path, seed, *, samples=60, width=5, codes=9, few=4, cosine=Fals
     generator = torch.Generator().manual_seed(seed)
     base = torch.randn(5, width, generator=generator) * 2
     xs = base[torch.randint(0, 5, (samples,), generator=generator)] + 0.4 * torch.randn(samples, width, generator=generator)
+    xs *= 0.3 + 2 * torch.rand(samples, 1, generator=generator)  # directions and places make different groups
     xs[20:30] = xs[0:10]
     first = torch.tensor([0, 20, 1, 21, 2, 40])
     rest = torch.tensor([i for i in torch.randperm(samples, generator=generator).tolist() if i not in first])
@@ -315,6 +316,10 @@ def write_kmeans(path, seed, *, samples=60, width=5, codes=9, few=4, cosine=Fals
     book.kmeans(xs, perm, refill)
     if used[0] == 0:
         raise Unfit("no empty centre")
+    other = ref.Codebook(codes, width, cosine=not cosine)
+    other.kmeans(xs, perm, refiller()[0])
+    if (other.embeddings - book.embeddings).abs().max() < CLOSE:
+        raise Unfit("both distances give the same centres")
     rest_book.kmeans(xs[:few], None, None)
     gvp.h5_write(path, dict(inputs=dict(samples=xs, perm=perm, refill=pool), outputs=dict(
         centres=book.embeddings, refills_used=np.array(used), few_centres=rest_book.embeddings)), dict(case="kmeans", K=codes, few=few, cosine=cosine))

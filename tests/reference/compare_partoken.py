@@ -7,8 +7,8 @@
   against_gvp_k51, _k30     our step against that of our own GVP, same batch and widths: ratio = GVP / ParToken, at most 1
 
 The chains are written as PDB files, whose three decimals hold their coordinates exactly; the numbers of residues and edges must agree. The
-reference draws its noise and masks anew in every pass, as we do. It times its partitioner with every step, so that one run of it serves all of k 30. Its attention scores and cardinality have no
-gradient (here model.fidelity=upstream, as an override).
+reference draws its noise and masks anew in every pass, as we do. It times its partitioner
+with every step, so that one run of it serves all of k 30. Its attention scores and cardinality have no gradient (here model.fidelity=upstream).
 """
 import os
 

@@ -30,8 +30,9 @@ std::string Range::describe() const {
 /// One key as it was read.
 struct Config::Entry {
   std::string key, doc, allowed;
-  std::string value;            ///< YAML text: default or what was given
-  std::unique_ptr<Node> child;  ///< a block
+  std::string value;                         ///< YAML text: default or what was given
+  std::unique_ptr<Node> child;               ///< a block
+  std::vector<std::unique_ptr<Node>> items;  ///< a list of blocks
 };
 
 struct Config::Node {
@@ -113,6 +114,8 @@ bool parse_number(const YamlTree& tree, Number& out, std::string& hint) {
   }
 }
 
+constexpr std::string_view kListOfBlocks = "list of blocks";
+
 void apply_override(YamlTree& root, const std::string& text, std::vector<std::pair<std::string, std::string>>& problems) {
   const std::size_t equals = text.find('=');
   if (equals == std::string::npos || equals == 0) {
@@ -186,6 +189,11 @@ bool Config::is_schema() const { return document_->schema; }
 const YamlTree* Config::value_of(std::string_view key) const { return node_->tree ? node_->tree->find(key) : nullptr; }
 
 bool Config::has(std::string_view key) const { return value_of(key) != nullptr; }
+
+bool Config::is_block(std::string_view key) const {
+  const YamlTree* found = value_of(key);
+  return found != nullptr && found->kind == YamlTree::Kind::map;
+}
 
 Config::Entry& Config::record(std::string_view key, std::string_view doc) {
   for (auto& entry : node_->entries) {
@@ -393,6 +401,27 @@ Config Config::block(std::string_view key, std::string_view doc) {
   return Config(document_, entry.child.get());
 }
 
+std::vector<Config> Config::blocks(std::string_view key, std::string_view doc) {
+  Entry& entry = record(key, doc);
+  entry.allowed = kListOfBlocks;
+  entry.value = "[]";
+  const YamlTree* found = value_of(key);
+  if (entry.items.empty() && found != nullptr && found->kind != YamlTree::Kind::none) {
+    for (const YamlTree* item : items_of(*found)) {
+      if (item->kind != YamlTree::Kind::map) {
+        mismatch(key, *item, "a list of blocks, `- key: value` and further keys below the first");
+        continue;
+      }
+      entry.items.push_back(std::make_unique<Node>());
+      entry.items.back()->path = fmt::format("{}[{}]", dotted(node_->path, key), entry.items.size());
+      entry.items.back()->tree = item;
+    }
+  }
+  std::vector<Config> out;
+  for (const auto& item : entry.items) out.push_back(Config(document_, item.get()));
+  return out;
+}
+
 void Config::done() { node_->closed = true; }
 
 namespace {
@@ -410,6 +439,7 @@ void Config::finish() const {
       all_paths.push_back(dotted(nodes[i]->path, entry->key));
       all_leaves.push_back(entry->key);
       if (entry->child) nodes.push_back(entry->child.get());
+      for (const auto& item : entry->items) nodes.push_back(item.get());
     }
   }
   struct Unknown {
@@ -492,6 +522,17 @@ void Config::print(const Node& node, int depth, bool documented, std::string& ou
       if (!documented && entry->child->entries.empty()) continue;
       comment(fmt::format("{}{}:", indent, yaml_scalar(entry->key)), entry->doc);
       print(*entry->child, depth + 1, documented, out);
+    } else if (!documented && entry->allowed == kListOfBlocks && entry->items.empty()) {
+      continue;  // nothing to say, as of a block without keys
+    } else if (!entry->items.empty()) {
+      out += fmt::format("{}{}:\n", indent, yaml_scalar(entry->key));
+      for (const auto& item : entry->items) {
+        std::string lines;
+        print(*item, depth + 2, documented, lines);
+        if (lines.empty()) lines = indent + "    {}\n";
+        lines.replace(indent.size() + 2, 1, "-");
+        out += lines;
+      }
     } else {
       comment(fmt::format("{}{}: {}", indent, yaml_scalar(entry->key), entry->value),
               entry->doc.empty() ? entry->allowed : fmt::format("{}; {}", entry->allowed, entry->doc));

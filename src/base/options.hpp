@@ -65,10 +65,15 @@ class Config {
   /// A nested block; empty if absent.
   Config block(std::string_view key, std::string_view doc);
 
+  /// A list of blocks, one Config each, empty if absent; a single block stands for a list of one. Of a schema: none.
+  std::vector<Config> blocks(std::string_view key, std::string_view doc);
+
   /// Any value as it stands, for blocks whose keys are not known beforehand (`sweep.keys`); nullptr if absent.
   const YamlTree* tree(std::string_view key, std::string_view doc);
 
   bool has(std::string_view key) const;
+  /// True if the value of `key` is a block.
+  bool is_block(std::string_view key) const;
   /// Reports a problem of `key` (e.g. two options that exclude each other).
   void problem(std::string_view key, const std::string& message);
   /// Call after the last key of the block: any key not asked for (by then or later, from another copy) is a problem.

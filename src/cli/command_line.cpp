@@ -55,6 +55,8 @@ void describe(CLI::App& app, CommandLine& line) {
       ->type_name("FILE");
   predict->add_option("--fingerprint,--embeddings", line.fingerprint, "also write the learned representation of each sample (.csv, else HDF5)")
       ->type_name("FILE");
+  predict->add_option("--tables", line.tables, "folder for tables of the parts of samples, as CSV and HDF5 (ParToken: residues, clusters, codes)")
+      ->type_name("FOLDER");
   predict->add_flag("--per-item", line.per_item, "with --embeddings: those of the parts of each sample (residues), too (HDF5)");
   predict->add_flag("-q,--quiet", line.quiet, "warnings and errors only");
 

@@ -30,6 +30,7 @@ struct CommandLine {
   int point = -1;                    ///< sweep, replicates: only this one; -1 = all
   int count = 5;                     ///< replicates: splits
   std::string fingerprint;           ///< predict: file of the learned representations; empty = none
+  std::string tables;                ///< predict: folder of tables of parts of samples; empty = none
   bool per_item = false;             ///< predict: those of parts of samples, too
   std::string prompt, prompt_file;   ///< generate: text to continue
   std::vector<int> prompt_ids;       ///< generate: the same as tokens

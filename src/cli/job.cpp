@@ -88,6 +88,7 @@ JobOptions JobOptions::parse(Config root, const std::string& schema_system) {
   root.choice("system", o.system, system_names(), "what is trained");
   o.run = RunOptions::parse(root.block("run", "where results go, how a run starts and ends"));
   o.train = TrainOptions::parse(root.block("train", "training"), find_system(o.system).train_defaults());
+  o.phases = parse_phases(root, o.train, find_system(o.system).phase_vocabulary);
   o.log = LogOptions::parse(root.block("log", "messages"));
   o.mpi = MpiOptions::parse(root.block("mpi", "ranks"));
   o.sweep = SweepOptions::parse(root.block("sweep", "points of `gnn_hpc sweep`; other commands ignore them"));

@@ -6,6 +6,7 @@
 #include "base/options.hpp"
 #include "cli/command_line.hpp"
 #include "train/options.hpp"
+#include "train/phase.hpp"
 #include "train/task.hpp"
 
 #include <cstdio>
@@ -33,6 +34,7 @@ struct JobOptions {
   std::string system;  ///< where the input says nothing: the first of the table
   RunOptions run;
   TrainOptions train;
+  std::vector<Phase> phases;  ///< at least one
   LogOptions log;
   MpiOptions mpi;
   SweepOptions sweep;

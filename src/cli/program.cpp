@@ -49,7 +49,7 @@ int train_job(Job<T> job, const CommandLine& line, const Comm& comm) {
     print_plan(job, comm, std::cout);
     return 0;
   }
-  return static_cast<int>(train(*job.task, job.options.run, job.options.train, comm, job.resolved, {{}, gemm_rate<T>}).exit);
+  return static_cast<int>(train(*job.task, job.options.run, job.options.phases, comm, job.resolved, {{}, gemm_rate<T>}).exit);
 }
 
 template <class T>
@@ -129,6 +129,9 @@ int predict_job(Job<T> job, const std::string& checkpoint, const CommandLine& li
   log_info("weights: {}", checkpoint);
   if (line.per_item && line.fingerprint.empty()) throw Error(Exit::usage, "--per-item: name the file with --embeddings");
   if (line.per_item) require_place_for_items(line.fingerprint);
+  if (!line.tables.empty() && offered<ItemTable>(*job.task) == nullptr) {
+    throw Error(Exit::usage, fmt::format("--tables: system {} has none", job.task->name()));
+  }
   const Embeddings wanted = line.per_item ? Embeddings::items : line.fingerprint.empty() ? Embeddings::none : Embeddings::samples;
   const auto rows = predict(*job.task, checkpoint, job.options.train.evaluation_batch(), comm, wanted);
   const std::vector<std::string> targets = labelled_records(*job.task).target_names();
@@ -156,6 +159,10 @@ int predict_job(Job<T> job, const std::string& checkpoint, const CommandLine& li
       write_embeddings(line.fingerprint, rows, static_cast<std::size_t>(records.embedding_width()),
                        line.per_item ? static_cast<std::size_t>(records.item_embedding_width()) : 0);
       log_info("fingerprints of width {} in {}", records.embedding_width(), line.fingerprint);
+    }
+    if (!line.tables.empty()) {
+      write_item_tables(line.tables, *job.task, rows);
+      log_info("tables in {}", line.tables);
     }
     log_scores(rows, targets, records.target_kind(), records.num_classes());
   });

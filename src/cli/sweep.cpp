@@ -335,7 +335,7 @@ class Sweep {
   TrainResult train_point(const SweepPoint& point) {
     Job<T> job = make_job<T>(text_, line_.input, overrides_of(point));
     flush_subnormals_on_all_threads(job.options.run.flush_subnormals);
-    return train(*job.task, job.options.run, job.options.train, comm_, job.resolved, {{}, gemm_rate<T>});
+    return train(*job.task, job.options.run, job.options.phases, comm_, job.resolved, {{}, gemm_rate<T>});
   }
 
   /// True if the finished run of this folder had the options that the point has now.

@@ -19,6 +19,7 @@ struct Prediction {
   std::vector<double> prediction;   ///< [K] label units or probabilities; [K C] probabilities of classes, a target's together
   std::vector<double> embedding{};  ///< [embedding_width] if asked for
   std::vector<double> items{};      ///< [items, item_embedding_width] of its parts (residues), in order, if asked for
+  std::vector<double> table{};      ///< [items, columns] of its parts, where the system has such a table
 };
 
 /// What an evaluation adds up over batches: exact sums in double, reduced over ranks by the trainer, and rows of predictions
@@ -28,6 +29,7 @@ struct Measures {
   bool keep_predictions = false;
   bool keep_embeddings = false;  ///< with the predictions
   bool keep_items = false;       ///< with the embeddings
+  bool keep_table = false;       ///< with the predictions
   std::vector<Prediction> predictions;
 
   void add(const std::string& name, double sum, double count) {

@@ -114,6 +114,17 @@ void ProteinDataset::collate(std::span<const std::int64_t> samples, ResidueBatch
   b.finish();
 }
 
+std::vector<std::string> ProteinDataset::residue_names(std::int64_t sample) const {
+  static const ProteinColumns columns(0);
+  const CachedSamples::Place place = samples_.locate(sample);
+  const GraphCache& cache = *samples_.caches()[place.cache];
+  std::vector<std::int32_t> number;
+  append(cache, columns.residue, place.local, cache.num_nodes(place.local), number);
+  std::vector<std::string> out;
+  for (const std::int32_t n : number) out.push_back(n == kUnnamedResidue ? fmt::format("[{}]", out.size() + 1) : residue_name(n));
+  return out;
+}
+
 void ProteinDataset::scaled_targets(std::int64_t sample, std::vector<double>& out) const {
   const auto values = labels(sample);
   for (std::size_t k = 0; k < values.size(); ++k) out.push_back(std::isnan(values[k]) ? values[k] : scaler().scale(values[k], k));

@@ -26,6 +26,8 @@ class ProteinDataset final : public LabelledDataset {
 
   /// The graphs of these samples side by side, positions relative to the centre of each chain's complete residues. Thread-safe.
   void collate(std::span<const std::int64_t> samples, ResidueBatch& batch) const;
+  /// Numbers and insertion codes of a sample's residues as its file has them; where it has none the place in the chain, from 1, in brackets.
+  std::vector<std::string> residue_names(std::int64_t sample) const;
   /// [K] targets as the loss takes them (numbers scaled), NaN where missing.
   void scaled_targets(std::int64_t sample, std::vector<double>& out) const;
 

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <filesystem>
 #include <set>
 
@@ -20,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Raise it when reading or featurisation gives other samples from the same input.
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 constexpr int kMostWarnings = 5;
 
 /// Where a row's file lies: relative to its table.
@@ -36,10 +37,29 @@ ProteinColumns::ProteinColumns(std::size_t num_targets) : schema{"protein", kSch
                     {"position", Domain::node, DType::f64, 3, false},
                     {"node_s", Domain::node, DType::f64, kResidueScalars, false},
                     {"node_v", Domain::node, DType::f64, 3 * kResidueVectors, false},
-                    {"src", Domain::edge, DType::i32, 1, false}};
+                    {"src", Domain::edge, DType::i32, 1, false},
+                    {"residue", Domain::node, DType::i32, 1, false}};
   if (num_targets == 0) return;
   targets = static_cast<int>(schema.columns.size());
   schema.columns.push_back({"targets", Domain::graph, DType::f64, static_cast<int>(num_targets), true});
+}
+
+std::int32_t residue_number(const std::string& name) {
+  constexpr int kMost = 1 << 23;
+  int number = 0;
+  const char* end = name.data() + name.size();
+  const auto [rest, error] = std::from_chars(name.data(), end, number);
+  const std::ptrdiff_t left = end - rest;
+  if (error != std::errc() || left > 1 || std::abs(number) >= kMost || (left == 1 && (*rest <= ' ' || *rest > '~'))) return kUnnamedResidue;
+  return number * 128 + (left == 1 ? *rest : 0);
+}
+
+std::string residue_name(std::int32_t number) {
+  if (number == kUnnamedResidue) return {};
+  const std::int32_t code = ((number % 128) + 128) % 128;
+  std::string out = std::to_string((number - code) / 128);
+  if (code != 0) out += static_cast<char>(code);
+  return out;
 }
 
 bool is_structure_name(const std::string& path) {
@@ -81,7 +101,7 @@ struct ProteinRecords::Buffers : Workspace {
   const ProteinChain* chain = nullptr;
   ResidueGraph graph;
   std::vector<double> targets;
-  std::vector<std::int32_t> code, degree, src;
+  std::vector<std::int32_t> code, degree, src, residue;
 };
 
 ProteinRecords::ProteinRecords(ProteinTable table) : table_(std::move(table)), columns_(table_.labels.names.size()) { open_input(0); }
@@ -209,6 +229,9 @@ void ProteinRecords::convert(std::int64_t index, const Record& record, Workspace
   out.put<double>(columns_.node_s, g.node_s);
   out.put<double>(columns_.node_v, g.node_v);
   out.put<std::int32_t>(columns_.src, b.src);
+  b.residue.clear();
+  for (const std::string& name : b.chain->residues) b.residue.push_back(residue_number(name));
+  out.put<std::int32_t>(columns_.residue, b.residue);
   if (columns_.targets >= 0) out.put<double>(columns_.targets, b.targets);
   out.end();
 }

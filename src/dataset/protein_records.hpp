@@ -26,10 +26,16 @@ struct ProteinTable {
 /// from positions.
 struct ProteinColumns {
   Schema schema;
-  int code = 0, degree = 1, position = 2, node_s = 3, node_v = 4, src = 5;
+  int code = 0, degree = 1, position = 2, node_s = 3, node_v = 4, src = 5, residue = 6;
   int targets = -1;
   explicit ProteinColumns(std::size_t num_targets);
 };
+
+/// A residue's number and insertion code ("-3", "12A") as one number for the cache, and back; a text that is neither becomes `kUnnamedResidue`,
+/// whose name is empty.
+inline constexpr std::int32_t kUnnamedResidue = INT32_MIN;
+std::int32_t residue_number(const std::string& name);
+std::string residue_name(std::int32_t number);
 
 /// True for names of structure files: .pdb, .ent, .cif, .mmcif in any case, also with .gz.
 bool is_structure_name(const std::string& path);

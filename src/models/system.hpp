@@ -49,6 +49,7 @@ struct System {
   bool continues_texts = false;
   std::span<const verify::GoldenCheck> golden_checks;
   std::span<const PartBench> part_benches;
+  PhaseVocabulary phase_vocabulary{};  ///< what its phases may say
 };
 
 }  // namespace gnn_hpc

@@ -14,7 +14,8 @@ namespace gnn_hpc {
   ROW(comformer)             \
   ROW(dmpnn)                 \
   ROW(gvp)                   \
-  ROW(hgnn_moe)
+  ROW(hgnn_moe)              \
+  ROW(partoken)
 
 #define GNN_HPC_DECLARE(space) \
   namespace space {            \

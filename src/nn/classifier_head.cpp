@@ -1,56 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nn/classifier_head.hpp"
 
-#include "nn/channels.hpp"
-
 namespace gnn_hpc {
 
-namespace {
-
-/// x = keep relu(x)
 template <class T>
-void relu_drop(const Exec& exec, View2<T> keep, View2<T> x) {
-  const int width = x.extent_int(1);
-  const bool dropped = keep.extent(0) > 0;
-  Kokkos::parallel_for(
-      "gnn_hpc::ClassifierHead::relu", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
-        const int r = team.league_rank();
-        each_channel(team, width, [&](const int c) {
-          const T positive = x(r, c) > T(0) ? x(r, c) : T(0);
-          x(r, c) = dropped ? keep(r, c) * positive : positive;
-        });
-      });
-}
-
-/// dy of the value y = keep relu(x): 0 where nothing came through.
-template <class T>
-void relu_drop_backward(const Exec& exec, View2<T> keep, View2<T> y, View2<T> dy) {
-  const int width = y.extent_int(1);
-  const bool dropped = keep.extent(0) > 0;
-  Kokkos::parallel_for(
-      "gnn_hpc::ClassifierHead::relu_backward", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
-        const int r = team.league_rank();
-        each_channel(team, width, [&](const int c) { dy(r, c) *= y(r, c) > T(0) ? (dropped ? keep(r, c) : T(1)) : T(0); });
-      });
-}
-
-}  // namespace
-
-template <class T>
-ClassifierHead<T>::ClassifierHead(ParamStore<T>& store, const std::string& prefix, int width, int columns)
+ClassifierHead<T>::ClassifierHead(ParamStore<T>& store, const std::string& prefix, int width, int hidden, int columns)
     : name(prefix),
-      first(store, prefix + ".0", width, 2 * width),
-      second(store, prefix + ".3", 2 * width, width),
-      last(store, prefix + ".6", width, columns) {}
+      first(store, prefix + ".0", width, 2 * hidden),
+      second(store, prefix + ".3", 2 * hidden, hidden),
+      last(store, prefix + ".6", hidden, columns) {}
 
 template <class T>
 View2<T> ClassifierHead<T>::forward(Step<T>& step, const RowDropout<T>& dropout, View2<T> x, Saved& s) const {
-  const std::size_t rows = x.extent(0), width = x.extent(1);
+  const std::size_t rows = x.extent(0), hidden = second.weight.info().shape[0];
   s.x = x;
-  s.first = step.arena.template matrix<T>(rows, 2 * width);
-  s.second = step.arena.template matrix<T>(rows, width);
-  s.keep_first = dropout.factors(step, name + ".2", rows, static_cast<int>(2 * width));
-  s.keep_second = dropout.factors(step, name + ".5", rows, static_cast<int>(width));
+  s.first = step.arena.template matrix<T>(rows, 2 * hidden);
+  s.second = step.arena.template matrix<T>(rows, hidden);
+  s.keep_first = dropout.factors(step, name + ".2", rows, static_cast<int>(2 * hidden));
+  s.keep_second = dropout.factors(step, name + ".5", rows, static_cast<int>(hidden));
   const View2<T> y = step.arena.template matrix<T>(rows, last.weight.info().shape[0]);
   first.forward(step, x, s.first);
   relu_drop(step.exec, s.keep_first, s.first);

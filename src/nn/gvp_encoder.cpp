@@ -31,15 +31,15 @@ void node_scalars(const Exec& exec, View2<T> node_s, View1<int> code, View2<T> t
 }  // namespace
 
 template <class T>
-GvpEncoder<T>::GvpEncoder(ParamStore<T>& store, const GvpEncoderOptions& o) : options_(o) {
+GvpEncoder<T>::GvpEncoder(ParamStore<T>& store, const GvpEncoderOptions& o, const GvpEncoderNames& names) : options_(o) {
   const int ns = o.node_scalars, nv = o.node_vectors;
-  if (o.seq_in) residue_type_ = Embedding<T>(store, "W_s", kTypes, kTypeWidth, 1.0);
-  node_ = Read(store, "W_v", {node_inputs(o), kResidueVectors, ns, nv, false, false});
-  edge_ = Read(store, "W_e", {kEdgeScalars, kEdgeVectors, o.edge_scalars, o.edge_vectors, false, false});
+  if (o.seq_in) residue_type_ = Embedding<T>(store, names.residue_type, kTypes, kTypeWidth, 1.0);
+  node_ = Read(store, names.nodes, {node_inputs(o), kResidueVectors, ns, nv, false, false});
+  edge_ = Read(store, names.edges, {kEdgeScalars, kEdgeVectors, o.edge_scalars, o.edge_vectors, false, false});
   for (int l = 0; l < o.num_layers; ++l) {
-    layers_.emplace_back(store, "layers." + std::to_string(l), ns, nv, o.edge_scalars, o.edge_vectors, o.vector_gate);
+    layers_.emplace_back(store, names.layers + "." + std::to_string(l), ns, nv, o.edge_scalars, o.edge_vectors, o.vector_gate);
   }
-  out_ = Read(store, "W_out", {ns, nv, ns, 0, true, false});
+  out_ = Read(store, names.read_out, {ns, nv, ns, 0, true, false});
 }
 
 template <class T>
@@ -157,13 +157,16 @@ View2<T> GvpEncoder<T>::forward(Step<T>& step, const ResidueInput<T>& graph, con
   Saved& s = saved_;
   embed_nodes(step, graph);
   embed_edges(step, graph);
+  end_part(clock_, step.exec, "encoding");
   s.layers.resize(layers_.size());
   GvpState<T> x = s.node.out;
   for (std::size_t l = 0; l < layers_.size(); ++l) x = layers_[l].forward(step, graph, dropout, x, s.edges, s.layers[l]);
+  end_part(clock_, step.exec, "GVP layers");
   s.read_out = allocate(step, out_, size(graph.num_nodes));
   Kokkos::deep_copy(step.exec, s.read_out.norm.hat, x.s);
   Kokkos::deep_copy(step.exec, s.read_out.norm.v, x.v);
   read(step, out_, s.read_out, graph.num_nodes);
+  end_part(clock_, step.exec, "output projection");
   return s.read_out.out.s;
 }
 

@@ -2,8 +2,10 @@
 #pragma once
 
 #include "nn/gvp_layer.hpp"
+#include "nn/part_clock.hpp"
 
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace gnn_hpc {
@@ -17,15 +19,22 @@ struct GvpEncoderOptions {
   bool vector_gate = false;  ///< gates from scalars in messages and feed-forward parts
 };
 
-/// Residue graphs -> invariant features of residues [N,ns] (specification spec/gvp.md, section 3, Model without pooling and classifier; parameter
-/// names of the published checkpoints): W_v and W_e embed nodes and edges, L layers pass messages, W_out reads out.
+/// Names of its parts in checkpoints; by default those of the published GVP.
+struct GvpEncoderNames {
+  std::string residue_type = "W_s", nodes = "W_v", edges = "W_e", layers = "layers", read_out = "W_out";
+};
+
+/// Residue graphs -> invariant features of residues [N,ns] (specification spec/gvp.md, section 3, Model without pooling and classifier): W_v and
+/// W_e embed nodes and edges, L layers pass messages, W_out reads out.
 template <class T>
 class GvpEncoder {
  public:
   GvpEncoder() = default;
-  GvpEncoder(ParamStore<T>& store, const GvpEncoderOptions& options);
+  GvpEncoder(ParamStore<T>& store, const GvpEncoderOptions& options, const GvpEncoderNames& names = {});
 
   const GvpEncoderOptions& options() const { return options_; }
+  /// Null: nobody measures.
+  void measure_parts(PartClock* clock) { clock_ = clock; }
   /// Activations stay in the step's arena for `backward`.
   View2<T> forward(Step<T>& step, const ResidueInput<T>& graph, const RowDropout<T>& dropout);
   /// dout [N,ns] is used up.
@@ -68,6 +77,7 @@ class GvpEncoder {
   Read node_, edge_, out_;
   std::vector<GvpLayer<T>> layers_;
   Saved saved_;
+  PartClock* clock_ = nullptr;
 };
 
 }  // namespace gnn_hpc

@@ -79,10 +79,11 @@ Param<T> ParamStore<T>::add(const std::string& name, std::vector<std::size_t> sh
 }
 
 template <class T>
-Buffer<T> ParamStore<T>::add_buffer(const std::string& name, std::vector<std::size_t> shape, double initial) {
+Buffer<T> ParamStore<T>::add_buffer(const std::string& name, std::vector<std::size_t> shape, Init init, BufferRule rule) {
   GNN_HPC_REQUIRE(!final_, "buffer {} registered after finalize", name);
   GNN_HPC_REQUIRE(find_buffer(name) == nullptr, "buffer {} registered twice", name);
-  buffer_tensors_.push_back(place(name, std::move(shape), Init::constant(initial), true, flat_buffer_size_));
+  buffer_tensors_.push_back(place(name, std::move(shape), init, true, flat_buffer_size_));
+  buffer_tensors_.back().rule = rule;
   return Buffer<T>(this, buffer_tensors_.size() - 1);
 }
 

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <deque>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace gnn_hpc {
@@ -20,6 +21,12 @@ struct Init {
   static Init normal(double stddev) { return {Kind::normal, stddev}; }
 };
 
+/// What makes a buffer the same on all ranks.
+enum class BufferRule {
+  mean,  ///< statistics of each rank's shares: averaged before they are used or saved
+  none   ///< equal by construction, its layer adds over ranks within the step
+};
+
 /// One named tensor of a store.
 struct TensorInfo {
   std::string name;
@@ -27,7 +34,8 @@ struct TensorInfo {
   Init init;
   std::size_t offset = 0;  ///< of the first element in the flat array; a multiple of 64
   std::size_t size = 0;
-  bool used = true;  ///< false: kept for checkpoints' sake, no gradient; the optimiser must not touch it
+  bool used = true;                    ///< false: kept for checkpoints' sake, no gradient; the optimiser must not touch it
+  BufferRule rule = BufferRule::mean;  ///< of a buffer
   std::size_t rows() const { return shape.size() > 1 ? size / shape.back() : 1; }
   std::size_t columns() const { return shape.empty() ? 1 : shape.back(); }
 };
@@ -80,7 +88,10 @@ class ParamStore {
 
   /// Throws Error(Exit::internal) for a name registered twice or after `finalize`.
   Param<T> add(const std::string& name, std::vector<std::size_t> shape, Init init, bool used = true);
-  Buffer<T> add_buffer(const std::string& name, std::vector<std::size_t> shape, double initial);
+  Buffer<T> add_buffer(const std::string& name, std::vector<std::size_t> shape, Init init, BufferRule rule = BufferRule::mean);
+  Buffer<T> add_buffer(const std::string& name, std::vector<std::size_t> shape, double initial, BufferRule rule = BufferRule::mean) {
+    return add_buffer(name, std::move(shape), Init::constant(initial), rule);
+  }
   void finalize(std::uint64_t seed);
 
   View1<T> values() const { return values_; }

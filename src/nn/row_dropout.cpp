@@ -49,7 +49,36 @@ View2<T> RowDropout<T>::factors(Step<T>& step, const std::string& layer, std::si
   return out;
 }
 
+template <class T>
+void relu_drop(const Exec& exec, View2<T> keep, View2<T> x) {
+  const int width = x.extent_int(1);
+  const bool dropped = keep.extent(0) > 0;
+  Kokkos::parallel_for(
+      "gnn_hpc::relu_drop", Kokkos::TeamPolicy<Exec>(exec, x.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
+        const int r = team.league_rank();
+        each_channel(team, width, [&](const int c) {
+          const T positive = x(r, c) > T(0) ? x(r, c) : T(0);
+          x(r, c) = dropped ? keep(r, c) * positive : positive;
+        });
+      });
+}
+
+template <class T>
+void relu_drop_backward(const Exec& exec, View2<T> keep, View2<T> y, View2<T> dy) {
+  const int width = y.extent_int(1);
+  const bool dropped = keep.extent(0) > 0;
+  Kokkos::parallel_for(
+      "gnn_hpc::relu_drop_backward", Kokkos::TeamPolicy<Exec>(exec, y.extent_int(0), team_size()), KOKKOS_LAMBDA(const Team& team) {
+        const int r = team.league_rank();
+        each_channel(team, width, [&](const int c) { dy(r, c) *= y(r, c) > T(0) ? (dropped ? keep(r, c) : T(1)) : T(0); });
+      });
+}
+
 template struct RowDropout<float>;
 template struct RowDropout<double>;
+template void relu_drop(const Exec&, View2<float>, View2<float>);
+template void relu_drop(const Exec&, View2<double>, View2<double>);
+template void relu_drop_backward(const Exec&, View2<float>, View2<float>, View2<float>);
+template void relu_drop_backward(const Exec&, View2<double>, View2<double>, View2<double>);
 
 }  // namespace gnn_hpc

@@ -22,4 +22,11 @@ struct RowDropout {
   View2<T> factors(Step<T>& step, const std::string& layer, std::size_t rows, int channels) const;
 };
 
+/// x = keep relu(x) in place; an empty `keep` drops nothing.
+template <class T>
+void relu_drop(const Exec& exec, View2<T> keep, View2<T> x);
+/// dy of the value y = keep relu(x) becomes that of x: 0 where nothing came through.
+template <class T>
+void relu_drop_backward(const Exec& exec, View2<T> keep, View2<T> y, View2<T> dy);
+
 }  // namespace gnn_hpc

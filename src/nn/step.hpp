@@ -23,7 +23,10 @@ struct Step {
   Mode mode = Mode::train;
   RandomKey key;
   const Comm& comm;
-  std::int64_t index = 0;  ///< of the optimiser step, from 0; for terms that are switched on slowly
+  std::int64_t index = 0;        ///< of the optimiser step, from 0; for terms that are switched on slowly
+  std::int64_t phase = 0;        ///< of training, from 0
+  std::int64_t epoch = 0;        ///< epochs trained before, over all phases
+  std::int64_t phase_epoch = 0;  ///< of this phase
   bool training() const { return mode == Mode::train; }
 };
 

@@ -5,6 +5,7 @@
 #include "train/task.hpp"
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -61,6 +62,36 @@ class AuxiliaryLoss {
   virtual bool has_auxiliary_loss() const = 0;
   /// Where it has: this rank's part of the last training step's loss without those terms, in a device scalar.
   virtual View1<double> target_loss() = 0;
+};
+
+/// The loss has named parts, which the log shows one by one (`train_loss_<part>`) and whose weights a phase may set.
+class LossParts {
+ public:
+  virtual ~LossParts() = default;
+  /// Never changes after `open_data`.
+  virtual std::vector<std::string> loss_parts() const = 0;
+  /// This rank's share of each part of the last training step, unweighted, on the device.
+  virtual View1<double> part_losses() = 0;
+};
+
+/// Evaluations have a table of each sample's parts (residues) beside its prediction, which `measure` adds where `Measures::keep_table` is set.
+class ItemTable {
+ public:
+  virtual ~ItemTable() = default;
+  /// Names the file: "residues".
+  virtual std::string table_name() const = 0;
+  /// A part in one word, the head of its names' column: "residue".
+  virtual std::string item_word() const = 0;
+  /// Of `Prediction::table`.
+  virtual std::vector<std::string> table_columns() const = 0;
+  /// Names of the parts of a sample; on the root.
+  virtual std::vector<std::string> item_names(std::int64_t sample) const = 0;
+  /// Further tables made of these, file name without ending -> CSV text; `ids` are those of the rows. On the root.
+  virtual std::map<std::string, std::string> summaries(const std::vector<std::string>& ids, const std::vector<Prediction>& rows) const {
+    static_cast<void>(ids);
+    static_cast<void>(rows);
+    return {};
+  }
 };
 
 /// Counts the work of a step by the model's formula.

@@ -44,6 +44,10 @@ void for_each_member(State& s, Visit visit) {
   visit("skipped", s.skipped);
   visit("jsonl_bytes", s.jsonl_bytes);
   visit("csv_bytes", s.csv_bytes);
+  visit("phase", s.phase);
+  visit("phase_begun", s.phase_begun);
+  visit("phase_first_epoch", s.phase_first_epoch);
+  visit("phase_first_step", s.phase_first_step);
 }
 
 Shape file_shape(const TensorInfo& t) { return {t.shape.begin(), t.shape.end()}; }
@@ -146,6 +150,7 @@ void write_checkpoint(const std::string& path, const ParamStore<T>& store, View1
   file.write_text("/Info/split_digest", info.split_digest);
   file.write_text("/config", info.resolved_yaml);
   for_each_member(state, [&](const char* name, const auto& value) { file.write_scalar("/state/" + std::string(name), value); });
+  if (!state.part_sums.empty()) file.write<double>("/state/part_sums", state.part_sums);
   file.attribute("/Info", "seconds", info.seconds);  // no data set: equal runs have equal data sets
   write_data_state(file, info.data_state);
   write_tensors<T>(file, "/params", values, store.tensors());
@@ -204,10 +209,12 @@ CheckpointHeader read_checkpoint_header(const std::string& path) {
   out.info.resolved_yaml = file.read_text("/config");
   for_each_member(out.state, [&](const char* name, auto& value) {
     const std::string dataset = "/state/" + std::string(name);
-    const bool added_later = std::string_view(name) == "evaluated_step" || std::string_view(name) == "auxiliary_sum";
+    const std::string_view member = name;
+    const bool added_later = member == "evaluated_step" || member == "auxiliary_sum" || member.starts_with("phase");
     if (added_later && !file.exists(dataset)) return;  // files of earlier versions
     value = file.read_scalar<std::decay_t<decltype(value)>>(dataset);
   });
+  if (file.exists("/state/part_sums")) out.state.part_sums = file.read<double>("/state/part_sums");
   out.info.data_state = format == 1 ? read_data_state_1(file) : read_data_state(file);
   if (file.has_attribute("/Info", "seconds")) out.info.seconds = file.attribute_number("/Info", "seconds");  // not in format 1
   return out;

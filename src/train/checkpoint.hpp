@@ -21,12 +21,16 @@ struct TrainState {
   double best_metric = std::numeric_limits<double>::quiet_NaN();  ///< of the deciding validation metric; NaN: none yet
   std::int64_t best_epoch = 0;                                    ///< counted from 1; 0: none yet
   std::int64_t epochs_since_best = 0;
-  std::int64_t evaluated_step = 0;              ///< `step` at the last validation
-  std::int64_t bad_in_a_row = 0;                ///< steps whose loss or gradient was not finite
-  double loss_sum = 0.0, loss_weight = 0.0;     ///< of the epoch under way; without auxiliary terms
-  double auxiliary_sum = 0.0;                   ///< the auxiliary terms of the same steps
-  double updates = 0.0, skipped = 0.0;          ///< of the optimiser
-  std::int64_t jsonl_bytes = 0, csv_bytes = 0;  ///< length of metrics.jsonl and metrics.csv at this point
+  std::int64_t evaluated_step = 0;                           ///< `step` at the last validation
+  std::int64_t bad_in_a_row = 0;                             ///< steps whose loss or gradient was not finite
+  double loss_sum = 0.0, loss_weight = 0.0;                  ///< of the epoch under way; without auxiliary terms
+  double auxiliary_sum = 0.0;                                ///< the auxiliary terms of the same steps
+  double updates = 0.0, skipped = 0.0;                       ///< of the optimiser
+  std::int64_t jsonl_bytes = 0, csv_bytes = 0;               ///< length of metrics.jsonl and metrics.csv at this point
+  std::int64_t phase = 0;                                    ///< of training, from 0
+  std::int64_t phase_begun = 0;                              ///< 1: its beginning (`Task::begin_phase`) is done
+  std::int64_t phase_first_epoch = 0, phase_first_step = 0;  ///< `epoch` and `step` when it began
+  std::vector<double> part_sums{};                           ///< of named parts of the loss, in the epoch under way
 };
 
 /// What else identifies a checkpoint.

@@ -31,10 +31,44 @@ void reduce_measures(const Comm& comm, Measures& measures) {
   for (std::size_t i = 0; i < names.size(); ++i) measures.sums[names[i]] = {values[2 * i], values[2 * i + 1]};
 }
 
+namespace {
+
+/// Rows of any length on their way to the root.
+class Ragged {
+ public:
+  explicit Ragged(bool wanted) : wanted_(wanted) {}
+  /// Takes the row's values.
+  void add(std::vector<double>& row) {
+    if (!wanted_) return;
+    count_.push_back(static_cast<std::int64_t>(row.size()));
+    values_.insert(values_.end(), row.begin(), row.end());
+    row = {};
+  }
+  /// Collective.
+  void gather(const Comm& comm) {
+    if (!wanted_) return;
+    count_ = comm.gather(std::span<const std::int64_t>(count_));
+    values_ = comm.gather(std::span<const double>(values_));
+    for (const std::int64_t n : count_) begin_.push_back(begin_.back() + n);
+  }
+  std::vector<double> row(std::size_t r) const {
+    if (!wanted_) return {};
+    return {values_.begin() + begin_[r], values_.begin() + begin_[r + 1]};
+  }
+
+ private:
+  bool wanted_;
+  std::vector<std::int64_t> count_, begin_{0};
+  std::vector<double> values_;
+};
+
+}  // namespace
+
 std::vector<Prediction> gather_predictions(const Comm& comm, std::span<const std::int64_t> samples, std::vector<Prediction> mine,
                                            const RowWidths& widths) {
-  std::vector<std::int64_t> ids, item_count;
-  std::vector<double> values, items;
+  std::vector<std::int64_t> ids;
+  std::vector<double> values;
+  Ragged items(widths.items), table(widths.table);
   for (Prediction& row : mine) {
     GNN_HPC_REQUIRE(row.target.size() == widths.target && row.prediction.size() == widths.prediction && row.embedding.size() == widths.embedding,
                     "a row of {}, {} and {} columns, expected {}, {} and {}", row.target.size(), row.prediction.size(), row.embedding.size(),
@@ -43,25 +77,18 @@ std::vector<Prediction> gather_predictions(const Comm& comm, std::span<const std
     values.insert(values.end(), row.target.begin(), row.target.end());
     values.insert(values.end(), row.prediction.begin(), row.prediction.end());
     values.insert(values.end(), row.embedding.begin(), row.embedding.end());
-    item_count.push_back(static_cast<std::int64_t>(row.items.size()));
-    items.insert(items.end(), row.items.begin(), row.items.end());
-    row.items = {};
+    items.add(row.items);
+    table.add(row.table);
   }
   mine.clear();
   ids = comm.gather(std::span<const std::int64_t>(ids));
   values = comm.gather(std::span<const double>(values));
-  if (widths.items) {
-    item_count = comm.gather(std::span<const std::int64_t>(item_count));
-    items = comm.gather(std::span<const double>(items));
-  }
+  items.gather(comm);
+  table.gather(comm);
   if (!comm.is_root()) return {};
   GNN_HPC_REQUIRE(ids.size() == samples.size(), "{} predictions of {} samples", ids.size(), samples.size());
   std::unordered_map<std::int64_t, std::size_t> row_of;
   for (std::size_t i = 0; i < ids.size(); ++i) row_of.emplace(ids[i], i);
-  std::vector<std::size_t> item_begin(1, 0);
-  if (widths.items) {
-    for (const std::int64_t n : item_count) item_begin.push_back(item_begin.back() + static_cast<std::size_t>(n));
-  }
   std::vector<Prediction> out;
   out.reserve(samples.size());
   for (const std::int64_t s : samples) {
@@ -69,7 +96,8 @@ std::vector<Prediction> gather_predictions(const Comm& comm, std::span<const std
     GNN_HPC_REQUIRE(found != row_of.end(), "no prediction of sample {}", s);
     const double *row = values.data() + widths.all() * found->second, *prediction = row + widths.target, *embedding = prediction + widths.prediction;
     out.push_back({s, {row, prediction}, {prediction, embedding}, {embedding, embedding + widths.embedding}});
-    if (widths.items) out.back().items.assign(items.data() + item_begin[found->second], items.data() + item_begin[found->second + 1]);
+    out.back().items = items.row(found->second);
+    out.back().table = table.row(found->second);
   }
   return out;
 }
@@ -84,6 +112,7 @@ std::optional<Evaluation> evaluate(Task<T>& task, StepRunner<T>& runner, const C
   measures.keep_predictions = keep != Keep::sums;
   measures.keep_embeddings = keep >= Keep::embeddings;
   measures.keep_items = keep == Keep::items;
+  measures.keep_table = measures.keep_predictions && offered<ItemTable>(task) != nullptr;
   std::array<double, 2> loss{0.0, 0.0};  // sum, weight
   while (const HostBatch* share = loader.next()) {
     if (stop && comm.max(static_cast<std::int64_t>(stop())) != 0) return std::nullopt;
@@ -100,7 +129,8 @@ std::optional<Evaluation> evaluate(Task<T>& task, StepRunner<T>& runner, const C
     const LabelledRecords& records = labelled_records(task);
     const std::size_t targets = records.target_names().size();
     const RowWidths widths{targets, targets * static_cast<std::size_t>(records.num_classes()),
-                           measures.keep_embeddings ? static_cast<std::size_t>(records.embedding_width()) : 0, keep == Keep::items};
+                           measures.keep_embeddings ? static_cast<std::size_t>(records.embedding_width()) : 0, measures.keep_items,
+                           measures.keep_table};
     out.predictions = gather_predictions(comm, samples, std::move(measures.predictions), widths);
   }
   return out;

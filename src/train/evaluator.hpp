@@ -36,7 +36,7 @@ void reduce_measures(const Comm& comm, Measures& measures);
 /// Columns of a `Prediction`.
 struct RowWidths {
   std::size_t target = 0, prediction = 0, embedding = 0;
-  bool items = false;  ///< besides, any number of values of the parts
+  bool items = false, table = false;  ///< besides, any number of values of the parts
   std::size_t all() const { return target + prediction + embedding; }
 };
 

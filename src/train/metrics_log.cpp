@@ -50,7 +50,7 @@ MetricsLog::MetricsLog(const RunFolder& folder, bool root, const TrainState& sta
   }
 }
 
-void MetricsLog::step(std::int64_t epoch, std::int64_t step, double learning_rate, const LossParts& loss, double gradient_norm, bool bad) {
+void MetricsLog::step(std::int64_t epoch, std::int64_t step, double learning_rate, const TrainLoss& loss, double gradient_norm, bool bad) {
   if (!jsonl_.is_open()) return;
   Json line{{"type", "step"}, {"epoch", epoch}, {"step", step}, {"learning_rate", learning_rate}, {"loss", loss.target}};
   if (loss.auxiliary) line["auxiliary_loss"] = *loss.auxiliary;
@@ -74,8 +74,8 @@ void MetricsLog::report(std::int64_t step, const std::vector<std::pair<std::stri
   jsonl_.line(text_of(line));
 }
 
-void MetricsLog::epoch(std::int64_t epoch, std::int64_t step, double learning_rate, const LossParts& train_loss, const Evaluation& validation,
-                       const Evaluation* train, bool best) {
+void MetricsLog::epoch(std::int64_t epoch, std::int64_t step, const std::string& phase, double learning_rate, const TrainLoss& train_loss,
+                       const Evaluation& validation, const Evaluation* train, bool best) {
   if (!jsonl_.is_open()) return;
   Json line{{"type", "epoch"},
             {"epoch", epoch},
@@ -86,6 +86,8 @@ void MetricsLog::epoch(std::int64_t epoch, std::int64_t step, double learning_ra
   add_metrics(line, "val", validation.metrics);
   if (train != nullptr) add_metrics(line, "train", train->metrics);
   if (train_loss.auxiliary) line["train_auxiliary_loss"] = *train_loss.auxiliary;
+  for (const auto& [name, value] : train_loss.parts) line["train_loss_" + name] = value;
+  if (!phase.empty()) line["phase"] = phase;
   line["best"] = best;
   jsonl_.line(text_of(line));
 
@@ -102,6 +104,14 @@ void MetricsLog::epoch(std::int64_t epoch, std::int64_t step, double learning_ra
   if (train_loss.auxiliary && csv_has_auxiliary_) {
     header += std::string(",") + kAuxiliaryColumn;
     row += "," + csv_number(*train_loss.auxiliary);
+  }
+  for (const auto& [name, value] : train_loss.parts) {
+    header += "," + csv_field("train_loss_" + name);
+    row += "," + csv_number(value);
+  }
+  if (!phase.empty()) {
+    header += ",phase";
+    row += "," + phase;
   }
   if (csv_.bytes() == 0) csv_.line(header);
   csv_.line(row);

@@ -42,8 +42,7 @@ TrainOptions TrainOptions::parse(Config node, TrainOptions o) {
   node.number("beta1", o.beta1, below_one, "average of gradients (one_cycle replaces it by 0.95 ... 0.85 ... 0.95)");
   node.number("beta2", o.beta2, below_one, "average of squared gradients");
   node.number("epsilon", o.epsilon, positive, "added to the root of the second moment");
-  node.choice("schedule", o.schedule, {"one_cycle", "none", "step", "polynomial", "cosine", "warmup_exponential", "warmup_cosine"},
-              "learning rate by step");
+  node.choice("schedule", o.schedule, schedule_names(), "learning rate by step");
   node.number("minimum_learning_rate", o.minimum_learning_rate, non_negative, "cosine: rate at the end");
   node.number("initial_learning_rate", o.initial_learning_rate, positive, "warmup_exponential: rate of the first step");
   node.number("final_learning_rate", o.final_learning_rate, positive, "warmup_exponential: rate at the end");
@@ -70,6 +69,11 @@ TrainOptions TrainOptions::parse(Config node, TrainOptions o) {
   }
   node.done();
   return o;
+}
+
+const std::vector<std::string>& schedule_names() {
+  static const std::vector<std::string> names{"one_cycle", "none", "step", "polynomial", "cosine", "warmup_exponential", "warmup_cosine"};
+  return names;
 }
 
 BatchRule TrainOptions::batches() const {

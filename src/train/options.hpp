@@ -58,6 +58,9 @@ struct TrainOptions {
   BatchRule batches() const;
 };
 
+/// Of the key `schedule`.
+const std::vector<std::string>& schedule_names();
+
 /// Seconds of "90", "30:00" (minutes), "02:00:00" or "1-12:00:00" (days), as Slurm writes them; empty or 0 is no limit.
 /// Returns a negative number if the text is none of these.
 double parse_duration(const std::string& text);

@@ -11,6 +11,7 @@
 #include "train/capabilities.hpp"
 #include "train/checkpoint.hpp"
 #include "train/evaluator.hpp"
+#include "train/item_tables.hpp"
 #include "train/run_folder.hpp"
 
 #include <algorithm>
@@ -124,7 +125,8 @@ std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, 
       rows.push_back({record.id, no_target, no_prediction, no_embedding});
     else {
       Prediction& p = evaluation->predictions[next++];
-      rows.push_back({record.id, std::move(p.target), std::move(p.prediction), std::move(p.embedding), std::move(p.items)});
+      rows.push_back(
+          {record.id, std::move(p.target), std::move(p.prediction), std::move(p.embedding), std::move(p.items), p.sample, std::move(p.table)});
     }
   }
   return rows;
@@ -171,6 +173,37 @@ void write_embeddings(const std::string& path, const std::vector<PredictedRow>& 
   file.commit();
 }
 
+template <class T>
+void write_item_tables(const std::string& folder, const Task<T>& task, const std::vector<PredictedRow>& rows) {
+  const auto* table = offered<ItemTable>(task);
+  if (table == nullptr) throw Error(Exit::usage, fmt::format("system {} has no tables (--tables)", task.name()));
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) throw Error(Exit::data, fmt::format("{}: cannot make the folder ({})", folder, error.message()));
+  const std::vector<std::string> columns = table->table_columns();
+  std::vector<Prediction> predictions;
+  std::vector<std::string> ids;
+  std::vector<std::int64_t> ptr(1, 0);
+  std::vector<double> values;
+  for (const PredictedRow& row : rows) {
+    ids.push_back(row.id);
+    values.insert(values.end(), row.table.begin(), row.table.end());
+    ptr.push_back(static_cast<std::int64_t>(values.size() / columns.size()));
+    if (row.sample >= 0) predictions.push_back({row.sample, row.target, row.prediction, {}, {}, row.table});
+  }
+  for (const auto& [name, text] : item_tables<T>(task, {{"", std::move(predictions)}}))
+    write_file_atomically((fs::path(folder) / name).string(), text);
+  Hdf5Writer file((fs::path(folder) / "tables.h5").string());
+  file.write_text("/Info/kind", "gnn_hpc tables");
+  file.write_texts("/id", ids);
+  file.write_texts("/columns", columns);
+  file.write<std::int64_t>("/ptr", std::span<const std::int64_t>(ptr), {static_cast<std::int64_t>(ptr.size())});
+  file.write<double>("/values", std::span<const double>(values), {ptr.back(), static_cast<std::int64_t>(columns.size())});
+  file.commit();
+}
+
+template void write_item_tables<float>(const std::string&, const Task<float>&, const std::vector<PredictedRow>&);
+template void write_item_tables<double>(const std::string&, const Task<double>&, const std::vector<PredictedRow>&);
 template std::vector<PredictedRow> predict<float>(Task<float>&, const std::string&, int, const Comm&, Embeddings);
 template std::vector<PredictedRow> predict<double>(Task<double>&, const std::string&, int, const Comm&, Embeddings);
 

@@ -16,6 +16,8 @@ struct PredictedRow {
   std::vector<double> prediction;   ///< NaN if the record could not be used; [K C] probabilities of classes
   std::vector<double> embedding{};  ///< likewise; only if asked for
   std::vector<double> items{};      ///< [items, width] of its parts (residues); nothing of a record that could not be used; only if asked for
+  std::int64_t sample = -1;         ///< of the data set; -1: the record could not be used
+  std::vector<double> table{};      ///< [items, columns] of its parts, see ItemTable
 };
 
 /// What a prediction brings besides predictions.
@@ -38,6 +40,12 @@ std::vector<PredictedRow> predict(Task<T>& task, const std::string& checkpoint, 
 
 /// Throws Error(Exit::usage) for a CSV file, which has no place for embeddings of parts of samples: before a prediction is made for it.
 void require_place_for_items(const std::string& path);
+
+/// Writes the tables of samples' parts of a system that has them (ItemTable) into a folder, which is made: one CSV each, and `tables.h5` with
+/// `/id` [n] text, `/ptr` [n+1], `/columns` [c] text and `/values` [ptr[n], c] float64, NaN where there is none: row i of the prediction has the
+/// rows ptr[i] .. ptr[i+1]. Throws Error(Exit::usage) if the system has no such table. Call on the root.
+template <class T>
+void write_item_tables(const std::string& folder, const Task<T>& task, const std::vector<PredictedRow>& rows);
 
 /// Writes the embeddings of all rows. `.csv`: `id,h0,h1,...`; any other name: HDF5 with `/id` [n] text and `/embedding` [n,d] float64;
 /// rows that could not be used are NaN. With `item_width` > 0 (HDF5 only) also `/item_ptr` [n+1] and `/item_embedding` [items,item_width]: those of

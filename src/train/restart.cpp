@@ -44,6 +44,7 @@ bool changes_the_run(const std::string& key) {
   const std::string block = key.substr(0, dot);
   const std::string rest = dot == std::string::npos ? "" : key.substr(dot + 1);
   if (block == "train") return std::find(kFreeTrainKeys.begin(), kFreeTrainKeys.end(), rest) == kFreeTrainKeys.end();
+  if (block == "phases") return true;
   if (block == "run") return rest == "seed" || rest == "precision";
   return shapes_the_model(key);
 }

@@ -72,8 +72,9 @@ void RunFolder::set_old_results_aside() {
   if (!root_) return;
   std::vector<std::string> old;
   // Everything that a run, `predict` or scripts/plot.sh leaves here; results of two runs side by side would be taken for one's.
-  for (const char* name : {"metrics.jsonl", "metrics.csv", "predictions.csv", "results.csv", "summary.json", "resolved.yaml", "skipped.csv",
-                           "ids_train_val_test.json", "predicted.csv", "predicted_skipped.csv", "requeue.json", "learning_curve.png", "plots"}) {
+  for (const char* name :
+       {"metrics.jsonl", "metrics.csv", "predictions.csv", "results.csv", "summary.json", "resolved.yaml", "skipped.csv", "ids_train_val_test.json",
+        "predicted.csv", "predicted_skipped.csv", "requeue.json", "learning_curve.png", "plots", "tables"}) {
     if (fs::exists(path(name))) old.emplace_back(name);
   }
   for (const auto& entry : fs::directory_iterator(dir_)) {
@@ -104,8 +105,26 @@ std::vector<std::string> RunFolder::traces() const {
   return out;
 }
 
+void RunFolder::keep_phase(const std::string& name, const TrainState& state) {
+  for (const std::string& source : {best(), last()}) {
+    std::error_code trouble;
+    if (!root_ || !fs::exists(source, trouble)) continue;
+    if (const TrainState there = read_checkpoint_header(source).state; there.phase != state.phase || there.best_epoch != state.best_epoch) continue;
+    const fs::path from(source);
+    AtomicFile copy((from.parent_path() / fmt::format("{}.{}{}", from.stem().string(), name, from.extension().string())).string());
+    fs::copy_file(from, copy.path(), fs::copy_options::overwrite_existing, trouble);
+    if (trouble) throw Error(Exit::data, fmt::format("{}: cannot be copied to {} ({})", source, copy.final_path(), trouble.message()));
+    copy.commit();
+  }
+}
+
 void RunFolder::write(const std::string& name, const std::string& content) {
-  if (root_) write_file_atomically(path(name), content);
+  if (!root_) return;
+  const fs::path file(path(name));
+  std::error_code error;
+  fs::create_directories(file.parent_path(), error);
+  if (error) throw Error(Exit::data, fmt::format("{}: cannot make the folder ({})", file.parent_path().string(), error.message()));
+  write_file_atomically(file.string(), content);
 }
 
 std::string csv_field(const std::string& text) {

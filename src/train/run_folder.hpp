@@ -4,6 +4,7 @@
 #include "base/comm.hpp"
 #include "base/error.hpp"
 #include "io/bad_record.hpp"
+#include "train/checkpoint.hpp"
 #include "train/task.hpp"
 
 #include <functional>
@@ -24,8 +25,8 @@ void on_root(const Comm& comm, const std::function<void()>& work);
 ///   metrics.csv                one row an epoch
 ///   ids_train_val_test.json    the split, by id
 ///   skipped.csv                records that could not be used, and why
-///   checkpoints/{last,best}.h5 and the version before each (*.prev.h5)
-///   predictions.csv, results.csv, summary.json   at the end
+///   checkpoints/{last,best}.h5 and the version before each (*.prev.h5); {last,best}.NAME.h5 of phases that ended
+///   predictions.csv, results.csv, summary.json, tables/*.csv (of parts of samples)   at the end
 ///   requeue.json               see train/beginning.hpp
 class RunFolder {
  public:
@@ -42,6 +43,8 @@ class RunFolder {
   void set_old_results_aside();
   /// What shows that a run trained here: checkpoint files (whatever their name) and metrics that are not empty.
   std::vector<std::string> traces() const;
+  /// Copies last.h5, and best.h5 where it is the best of `state`, to {best,last}.NAME.h5, each written aside and renamed; throws Error(Exit::data).
+  void keep_phase(const std::string& name, const TrainState& state);
   /// Atomically.
   void write(const std::string& name, const std::string& content);
 

@@ -10,7 +10,7 @@ namespace gnn_hpc {
 
 namespace {
 
-constexpr int kLosses = 2;  ///< of a training step
+constexpr std::size_t kLosses = 2;  ///< of a training step, besides its named parts
 
 /// Ends a phase: waits for the device and adds the time since the last end. Does nothing (no fence) where nobody measures.
 class PhaseClock {
@@ -42,10 +42,26 @@ StepRunner<T>::StepRunner(Task<T>& task, const Comm& comm, std::uint64_t seed)
       host_("gnn_hpc::StepRunner::host", kLosses + Optimizer<T>::kReportSize) {}
 
 template <class T>
+void StepRunner<T>::set_position(std::int64_t phase, std::int64_t epoch, std::int64_t phase_epoch) {
+  phase_ = phase;
+  epoch_ = epoch;
+  phase_epoch_ = phase_epoch;
+}
+
+template <class T>
+void StepRunner<T>::run_forward(const HostBatch& share, const std::function<void(const HostBatch&, Step<T>&)>& use) {
+  Step<T> step = make_step(Mode::evaluate, 0);
+  task_.upload(share, step);
+  task_.forward(step);
+  use(share, step);
+  exec_.fence("gnn_hpc::StepRunner::run_forward");
+}
+
+template <class T>
 Step<T> StepRunner<T>::make_step(Mode mode, std::int64_t step) {
   arena_.reset();
   const RandomKey key{seed_, fnv1a64("step")};
-  return Step<T>{exec_, arena_, mode, key.fold(static_cast<std::uint64_t>(step)), comm_, step};
+  return Step<T>{exec_, arena_, mode, key.fold(static_cast<std::uint64_t>(step)), comm_, step, phase_, epoch_, phase_epoch_};
 }
 
 template <class T>
@@ -65,9 +81,17 @@ StepResult StepRunner<T>::train(const HostBatch& share, double divisor, Optimize
   clock.end(seconds.forward);
   const View1<double> loss = task_.loss(step, divisor > 0.0 ? divisor : 1.0);
   clock.end(seconds.loss);
-  task_.backward(step);
+  if (learning_) task_.backward(step);
   clock.end(seconds.backward);
   comm_.sum(exec_, task_.params().gradients());  // already divided by the global divisor
+  auto* const named = offered<LossParts>(task_);
+  const View1<double> parts = named != nullptr ? named->part_losses() : View1<double>();
+  const std::size_t losses = kLosses + parts.extent(0);
+  if (losses_.extent(0) != losses) {  // the first step
+    losses_ = View1<double>("gnn_hpc::StepRunner::losses", losses);
+    host_ = Kokkos::View<double*, Kokkos::SharedHostPinnedSpace>("gnn_hpc::StepRunner::host", losses + Optimizer<T>::kReportSize);
+  }
+  if (parts.extent(0) > 0) Kokkos::deep_copy(exec_, Kokkos::subview(losses_, Kokkos::make_pair(kLosses, losses)), parts);
   Kokkos::deep_copy(exec_, Kokkos::subview(losses_, 0), Kokkos::subview(loss, 0));
   Kokkos::deep_copy(exec_, Kokkos::subview(losses_, 1),
                     Kokkos::subview(has_auxiliary_loss(task_) ? offered<AuxiliaryLoss>(task_)->target_loss() : loss, 0));
@@ -77,15 +101,15 @@ StepResult StepRunner<T>::train(const HostBatch& share, double divisor, Optimize
   optimizer.apply(exec_, rate, losses_);
   clock.end(seconds.update);
 
-  Kokkos::deep_copy(exec_, Kokkos::subview(host_, Kokkos::make_pair(0, kLosses)), losses_);
-  Kokkos::deep_copy(exec_, Kokkos::subview(host_, Kokkos::make_pair(kLosses, kLosses + static_cast<int>(Optimizer<T>::kReportSize))),
-                    optimizer.report());
+  Kokkos::deep_copy(exec_, Kokkos::subview(host_, Kokkos::make_pair(std::size_t{0}, losses)), losses_);
+  Kokkos::deep_copy(exec_, Kokkos::subview(host_, Kokkos::make_pair(losses, host_.extent(0))), optimizer.report());
   exec_.fence("gnn_hpc::StepRunner::train");
   result.loss = host_(0);
   result.target_loss = host_(1);
-  result.gradient_norm = std::sqrt(host_(kLosses + Optimizer<T>::kNormSquared));
-  result.updates = host_(kLosses + Optimizer<T>::kUpdates);
-  result.skipped = host_(kLosses + Optimizer<T>::kSkipped);
+  result.gradient_norm = std::sqrt(host_(losses + Optimizer<T>::kNormSquared));
+  result.updates = host_(losses + Optimizer<T>::kUpdates);
+  result.skipped = host_(losses + Optimizer<T>::kSkipped);
+  for (std::size_t i = kLosses; i < losses; ++i) result.parts.push_back(host_(i));
   return result;
 }
 

@@ -6,6 +6,8 @@
 #include "train/task.hpp"
 
 #include <cstdint>
+#include <functional>
+#include <vector>
 
 namespace gnn_hpc {
 
@@ -20,6 +22,7 @@ struct StepResult {
   double gradient_norm = 0.0;  ///< before clipping
   double updates = 0.0;        ///< of the optimiser so far
   double skipped = 0.0;        ///< steps so far that changed nothing because the loss or the gradient was not finite
+  std::vector<double> parts;   ///< of the loss, unweighted, where the task names them
   BatchSize size;              ///< of this rank's share
 };
 
@@ -33,6 +36,14 @@ class StepRunner {
   /// sums and decide alike, on the device). `divisor` is the sum of `loss_weight` over all ranks' shares;
   /// `step` keys the random numbers of layers. Collective.
   StepResult train(const HostBatch& share, double divisor, Optimizer<T>& optimizer, StepRate rate, std::int64_t step, PhaseSeconds* times = nullptr);
+
+  /// Where training stands: what steps know of it from now on.
+  void set_position(std::int64_t phase, std::int64_t epoch, std::int64_t phase_epoch);
+  /// False: steps make no backward pass (a phase that freezes everything).
+  void set_learning(bool learning) { learning_ = learning; }
+
+  /// Forward in evaluation mode, then `use`.
+  void run_forward(const HostBatch& share, const std::function<void(const HostBatch&, Step<T>&)>& use);
 
   /// The memory that training with this share needs, taken from the device now; parameters, moments, counters and buffers stay
   /// as they are. Collective.
@@ -52,7 +63,9 @@ class StepRunner {
   std::uint64_t seed_;
   Exec exec_;
   Arena arena_;
-  View1<double> losses_;                                       ///< [2] of a training step: the loss, and the part of it that evaluations have
+  std::int64_t phase_ = 0, epoch_ = 0, phase_epoch_ = 0;
+  bool learning_ = true;
+  View1<double> losses_;                                       ///< of a training step: the loss, the part of it that evaluations have, named parts
   Kokkos::View<double*, Kokkos::SharedHostPinnedSpace> host_;  ///< the losses, then the optimiser's report
 };
 

@@ -9,8 +9,10 @@
 #include "io/bad_record.hpp"
 #include "nn/param.hpp"
 #include "nn/step.hpp"
+#include "train/phase.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -39,6 +41,19 @@ enum class NormalisedRows { none, nodes, graphs };
 struct Deciding {
   bool loss = false;              ///< the validation loss; otherwise the first metric
   bool larger_is_better = false;  ///< of the metric
+};
+
+/// What a task learns at the beginning of a phase.
+template <class T>
+struct PhaseStart {
+  const Phase& phase;
+  std::int64_t index = 0;  ///< of the phase, from 0
+  bool resumed = false;    ///< a run goes on inside the phase: what its beginning drew stands in the buffers
+  const Comm& comm;
+  RandomKey key;  ///< of (seed, phase)
+  /// Runs `forward` in evaluation mode on this rank's shares of the first `count` training batches, and calls `use` after each. False: the run
+  /// is to stop; the phase begins anew at the next start. Collective.
+  std::function<bool(std::int64_t count, const std::function<void(const HostBatch&, Step<T>&)>& use)> each_batch;
 };
 
 /// A system as the trainer sees it: one folder in models/ each. A *task* turns raw files into samples, batches into a loss, and
@@ -71,6 +86,13 @@ class Task {
   virtual void collate(std::span<const std::int64_t> samples, HostBatch& batch) const = 0;
   /// Work of a sample, used to balance ranks (e.g. nodes + edges).
   virtual std::int64_t cost(std::int64_t sample) const = 0;
+
+  /// Before the first step of a phase of training (`resumed` false), and again when a run goes on inside it. Its random numbers are functions
+  /// of `start.key`. False: stopped. Collective.
+  virtual bool begin_phase(const PhaseStart<T>& start) {
+    static_cast<void>(start);
+    return true;
+  }
 
   /// Over what the model has BatchNorm; decides which batches are too small to learn from.
   virtual NormalisedRows normalised_rows() const { return NormalisedRows::none; }

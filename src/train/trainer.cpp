@@ -10,6 +10,7 @@
 #include "train/beginning.hpp"
 #include "train/capabilities.hpp"
 #include "train/final_weights.hpp"
+#include "train/item_tables.hpp"
 #include "train/metrics_log.hpp"
 #include "train/prediction_table.hpp"
 #include "train/repeated_inputs.hpp"
@@ -55,24 +56,31 @@ std::string named_samples(const Task<T>& task, std::span<const std::int64_t> sam
 template <class T>
 class Trainer {
  public:
-  Trainer(Task<T>& task, const RunOptions& run, const TrainOptions& options, const Comm& comm, const std::string& resolved_yaml,
+  Trainer(Task<T>& task, const RunOptions& run, const std::vector<Phase>& phases, const Comm& comm, const std::string& resolved_yaml,
           const TrainHooks& hooks)
       : task_(task),
         run_(run),
-        options_(options),
+        phases_(phases),
+        options_(phases.front().options),
         comm_(comm),
         resolved_yaml_(resolved_yaml),
         hooks_(hooks),
         folder_(run.dir, comm),
-        runner_(task, comm, static_cast<std::uint64_t>(run.seed)) {}
+        runner_(task, comm, static_cast<std::uint64_t>(run.seed)) {
+    options_.epochs = 0;
+    for (const Phase& phase : phases) options_.epochs += phase.options.epochs;
+  }
 
   TrainResult run() {
     open_data();
     say_what_is_trained();
     start_or_continue();
-    while (state_.epoch < options_.epochs && !out_of_patience()) {
-      if (!run_steps() || !finish_epoch()) return stop_with_checkpoint();
-    }
+    do {
+      if (!begin_phase()) return stop_with_checkpoint();
+      while (phase_epoch() < phase().options.epochs && !out_of_patience()) {
+        if (!run_steps() || !finish_epoch()) return stop_with_checkpoint();
+      }
+    } while (next_phase());
     return finish();
   }
 
@@ -94,9 +102,8 @@ class Trainer {
       }
     }
     check_batches(task_, options_);
+    check_freezes();
     steps_per_epoch_ = BatchPlan::count_training(static_cast<std::int64_t>(splits.train.size()), options_.batches());
-    schedule_.emplace(options_, steps_per_epoch_);
-    optimizer_.emplace(task_.params(), options_);  // a model may take its shape from the data
     info_ = {task_.name(), std::is_same_v<T, float> ? "float" : "double", resolved_yaml_, split_digest(task_), task_.data_state()};
   }
 
@@ -129,13 +136,19 @@ class Trainer {
 
   void start_or_continue() {
     const Beginning from = find_beginning(folder_, run_, info_, comm_);
+    state_.phase = first_phase(0);
     if (!from.checkpoint.empty()) {
-      load_checkpoint(from.checkpoint, task_.params(), &*optimizer_);
       state_ = from.header.state;
+      if (state_.phase >= static_cast<std::int64_t>(phases_.size()))
+        state_.phase = static_cast<std::int64_t>(phases_.size()) - 1;  // fewer were allowed
+      set_up_phase();
+      load_checkpoint(from.checkpoint, task_.params(), &*optimizer_);
       state_.step_in_epoch = std::min(state_.step_in_epoch, steps_per_epoch_);  // another batch size was allowed
       saved_ = state_;
       earlier_seconds_ = from.header.info.seconds;
-      log_info("continuing from {}: epoch {}, step {}", from.checkpoint, state_.epoch + 1, state_.step);
+      log_info("continuing from {}: {}epoch {}, step {}", from.checkpoint, phase_text(), state_.epoch + 1, state_.step);
+    } else {
+      set_up_phase();
     }
     log_.emplace(folder_, comm_.is_root(), state_);
     on_root(comm_, [&] {
@@ -145,6 +158,97 @@ class Trainer {
     });
     if (from.checkpoint.empty()) save_last();  // metrics never stand there without a checkpoint: see find_beginning
   }
+
+  // --- phases --------------------------------------------------------------------------------------------------------
+
+  const Phase& phase() const { return phases_[static_cast<std::size_t>(state_.phase)]; }
+  std::int64_t phase_epoch() const { return state_.epoch - state_.phase_first_epoch; }
+  /// "phase joint, ", or nothing.
+  std::string phase_text() const { return phase().name.empty() ? std::string() : fmt::format("phase {}, ", phase().name); }
+
+  /// The first phase from `from` on that has an epoch; the last one if none has.
+  std::int64_t first_phase(std::int64_t from) const {
+    const auto last = static_cast<std::int64_t>(phases_.size()) - 1;
+    while (from < last && phases_[static_cast<std::size_t>(from)].options.epochs == 0) ++from;
+    return from;
+  }
+
+  /// A typing error in `freeze` would train everything.
+  void check_freezes() const {
+    const auto& tensors = task_.params().tensors();
+    for (const Phase& p : phases_) {
+      for (const std::string& part : p.freeze) {
+        const bool known =
+            part == "all" || std::any_of(tensors.begin(), tensors.end(), [&](const TensorInfo& t) { return t.name.find(part) != std::string::npos; });
+        if (!known || part.empty()) {
+          throw Error(Exit::usage,
+                      fmt::format("phase {}: freeze: no parameter's name contains '{}'; gnn_hpc train --dry-run lists them", p.name, part));
+        }
+      }
+    }
+  }
+
+  /// Optimiser and schedule of the present phase, which a checkpoint may then be read into.
+  void set_up_phase() {
+    schedule_.emplace(phase().options, steps_per_epoch_);
+    optimizer_.emplace(task_.params(), phase().options);  // a model may take its shape from the data
+    std::vector<std::string> frozen = phase().freeze;
+    for (const TensorInfo& t : task_.params().tensors()) {
+      if (phase().freezes_all()) frozen.push_back(t.name);
+    }
+    optimizer_->freeze(frozen);
+    runner_.set_learning(!phase().freezes_all());
+  }
+
+  /// What the task does before the first step, or again after a restart. False: stopped, and nothing is remembered of it.
+  bool begin_phase() {
+    const bool resumed = state_.phase_begun != 0;
+    if (!phase().name.empty() && !resumed)
+      log_info("phase {}: {} epoch(s), learning rate {:.3g}", phase().name, phase().options.epochs, phase().options.learning_rate);
+    place_steps();
+    const RandomKey key = RandomKey{static_cast<std::uint64_t>(run_.seed), fnv1a64("phase")}.fold(static_cast<std::uint64_t>(state_.phase));
+    const PhaseStart<T> start{phase(), state_.phase, resumed,
+                              comm_,   key,          [this](std::int64_t count, const auto& use) { return each_batch(count, use); }};
+    if (!task_.begin_phase(start)) return false;
+    if (!resumed) {
+      state_.phase_begun = 1;
+      if (!phase().name.empty()) save_last();
+    }
+    return true;
+  }
+
+  bool each_batch(std::int64_t count, const std::function<void(const HostBatch&, Step<T>&)>& use) {
+    const BatchPlan plan = plan_of(state_.epoch);
+    const auto batch = task_.new_batch();
+    for (std::int64_t b = 0; b < std::min(count, plan.num_batches()); ++b) {
+      if (comm_.max(static_cast<std::int64_t>(stop_wanted())) != 0) return false;
+      collate_share(task_, comm_, plan, b, *batch);
+      runner_.run_forward(*batch, use);
+    }
+    return true;
+  }
+
+  /// True if another phase follows: its optimiser, schedule and best weights start anew. Without an end of its own a crash here repeats the
+  /// step from the checkpoint that closed the phase before.
+  bool next_phase() {
+    const std::int64_t next = first_phase(state_.phase + 1 < static_cast<std::int64_t>(phases_.size()) ? state_.phase + 1 : state_.phase);
+    if (next == state_.phase || phases_[static_cast<std::size_t>(next)].options.epochs == 0 || state_.epochs_since_best == kGivenUp) return false;
+    on_root(comm_, [&] { folder_.keep_phase(phase().name, state_); });
+    if (phases_[static_cast<std::size_t>(next)].start_from == "best") load_final_weights(task_.params(), true, folder_.best(), state_, comm_);
+    state_.phase = next;
+    state_.phase_begun = 0;
+    state_.phase_first_epoch = state_.epoch;
+    state_.phase_first_step = state_.step;
+    state_.best_metric = std::numeric_limits<double>::quiet_NaN();
+    state_.best_epoch = state_.epochs_since_best = 0;
+    state_.updates = 0.0;  // of the new optimiser; what was skipped is counted over the run
+    set_up_phase();
+    optimizer_->set_counters(state_.updates, state_.skipped);
+    warm_ = false;
+    return true;
+  }
+
+  void place_steps() { runner_.set_position(state_.phase, state_.epoch, phase_epoch()); }
 
   // --- steps ---------------------------------------------------------------------------------------------------------
 
@@ -167,10 +271,11 @@ class Trainer {
   /// The rest of the epoch's steps. False: stopped before one of them.
   bool run_steps() {
     step_seconds_ = 0.0;
+    place_steps();
     if (state_.step_in_epoch == steps_per_epoch_) return true;
     const bool whole = state_.step_in_epoch == 0;
+    if (!std::exchange(warm_, true)) warm_up();
     if (!feed_) {
-      warm_up();
       if (const auto* description = offered<Description>(task_)) {
         for (const std::string& line : description->describe()) log_info("{}", line);
       }
@@ -190,7 +295,7 @@ class Trainer {
       comm_.sum(std::span<double>(sums));
       if (sums[1] > 0.0) return false;
       if (sums[2] > 0.0) save_last();
-      const StepRate rate = schedule_->at(state_.step);
+      const StepRate rate = schedule_->at(state_.step - state_.phase_first_step);
       const StepResult result = runner_.train(share, sums[0], *optimizer_, rate, state_.step);
       record_step(result, sums[0], rate);
       speed_.add(seconds_since(begin), sums[3], sums[4]);
@@ -199,7 +304,7 @@ class Trainer {
         log_debug("step {}: the memory of a step grew to {}", state_.step, format_bytes(static_cast<double>(runner_.arena().capacity())));
       }
       if (progress.due()) {
-        progress.show(state_.step * graphs, fmt::format("epoch {}/{}  loss {:.4g}  rate {:.2e}{} ", state_.epoch + 1, options_.epochs,
+        progress.show(state_.step * graphs, fmt::format("{}epoch {}/{}  loss {:.4g}  rate {:.2e}{} ", phase_text(), state_.epoch + 1, options_.epochs,
                                                         result.target_loss, rate.learning_rate, speed_text()));
       }
       longest_step_ = std::max(longest_step_, seconds_since(begin));
@@ -212,8 +317,19 @@ class Trainer {
     return true;
   }
 
-  LossParts parts_of(double target, double auxiliary) const {
-    return {target, has_auxiliary_loss(task_) ? std::optional<double>(auxiliary) : std::nullopt};
+  TrainLoss parts_of(double target, double auxiliary) const {
+    return {target, has_auxiliary_loss(task_) ? std::optional<double>(auxiliary) : std::nullopt, {}};
+  }
+  /// Of the epoch that ends.
+  TrainLoss epoch_loss() const {
+    TrainLoss out = parts_of(state_.loss_sum / state_.loss_weight, state_.auxiliary_sum / state_.loss_weight);
+    if (const auto* named = offered<LossParts>(task_)) {
+      const std::vector<std::string> names = named->loss_parts();
+      for (std::size_t i = 0; i < std::min(names.size(), state_.part_sums.size()); ++i) {
+        out.parts.emplace_back(names[i], state_.part_sums[i] / state_.loss_weight);
+      }
+    }
+    return out;
   }
 
   /// Counts the step, judges it, writes its line. Throws Error(Exit::diverged).
@@ -234,6 +350,8 @@ class Trainer {
       state_.loss_sum += result.target_loss * divisor;
       state_.auxiliary_sum += (result.loss - result.target_loss) * divisor;
       state_.loss_weight += divisor;
+      state_.part_sums.resize(result.parts.size(), 0.0);
+      for (std::size_t i = 0; i < result.parts.size(); ++i) state_.part_sums[i] += result.parts[i] * divisor;
       return;
     }
     const BatchPlan plan = plan_of(state_.epoch);
@@ -257,7 +375,7 @@ class Trainer {
     collate_share(task_, comm_, plan, costliest_batch(task_, plan), *batch);
     runner_.warm_up(*batch, comm_.sum(batch->loss_weight), *optimizer_);
     // All ranks at once, as in a step; here and not at the first progress line, which only the root may print.
-    if (hooks_.gemm_rate && work_ != nullptr && comm_.sum(work_->flops(*batch)) > 0.0) {
+    if (hooks_.gemm_rate && gemm_rate_ == 0.0 && work_ != nullptr && comm_.sum(work_->flops(*batch)) > 0.0) {
       gemm_rate_ = comm_.sum(hooks_.gemm_rate());
       log_info("matrix products: {:.0f} GFLOP/s measured on this machine", 1e-9 * gemm_rate_);
     }
@@ -278,7 +396,8 @@ class Trainer {
   }
 
   bool out_of_patience() const {
-    return state_.epochs_since_best == kGivenUp || (options_.early_stopping > 0 && state_.epochs_since_best >= options_.early_stopping);
+    const int patience = phase().options.early_stopping;
+    return state_.epochs_since_best == kGivenUp || (patience > 0 && state_.epochs_since_best >= patience);
   }
 
   bool evaluation_due() const {
@@ -292,7 +411,7 @@ class Trainer {
     const auto validation = evaluate_part(task_.splits().validation, Keep::sums);
     if (!validation) return false;
     const bool best = note_validation(*validation, state_.epoch + 1);
-    const double rate = schedule_->at(state_.step - 1).learning_rate;
+    const double rate = schedule_->at(state_.step - 1 - state_.phase_first_step).learning_rate;
     log_->evaluation(state_.epoch + 1, state_.step, rate, *validation, best);
     std::string text = fmt::format("step {}  val loss {:.5g}", state_.step, validation->loss);
     for (const auto& [name, value] : validation->metrics) text += fmt::format("  val {} {:.5g}", printable_name(name), value);
@@ -354,21 +473,22 @@ class Trainer {
       if (!training) return false;
     }
     const bool best = note_validation(*validation, state_.epoch + 1);
-    const LossParts train_loss = parts_of(state_.loss_sum / state_.loss_weight, state_.auxiliary_sum / state_.loss_weight);
+    const TrainLoss train_loss = epoch_loss();
     ++state_.epoch;
     state_.step_in_epoch = 0;
     state_.loss_sum = state_.loss_weight = state_.auxiliary_sum = 0.0;
+    state_.part_sums.clear();
     state_.epochs_since_best = state_.best_epoch == state_.epoch ? 0 : state_.epochs_since_best + 1;
     if (validation->weight > 0.0 && !std::isfinite(validation->loss)) give_up(validation->loss);
-    const double rate = schedule_->at(state_.step - 1).learning_rate;
-    log_->epoch(state_.epoch, state_.step, rate, train_loss, *validation, training ? &*training : nullptr, best);
+    const double rate = schedule_->at(state_.step - 1 - state_.phase_first_step).learning_rate;
+    log_->epoch(state_.epoch, state_.step, phase().name, rate, train_loss, *validation, training ? &*training : nullptr, best);
     log_->flush(state_);
     if (best) {
       best_weights_.take(runner_.exec(), task_.params());
       best_state_ = state_;
     }
     // Where epochs take less time than a checkpoint is worth, not every one is saved: at most a twentieth of the time goes there.
-    const bool last_one = state_.epoch == options_.epochs || out_of_patience();
+    const bool last_one = phase_epoch() >= phase().options.epochs || out_of_patience();
     const bool due = comm_.is_root() && (options_.eval_every > 0 || seconds_since(last_save_) > 20.0 * checkpoint_seconds_);
     if (comm_.max(static_cast<std::int64_t>(due || last_one)) != 0) save_last();
     evaluation_seconds_ = seconds_since(epoch_end);
@@ -378,9 +498,10 @@ class Trainer {
     return true;
   }
 
-  void report_epoch(const LossParts& train_loss, const Evaluation& validation, const Evaluation* training, double rate, bool best) {
-    std::string text = fmt::format("epoch {}/{}  train loss {:.5g}", state_.epoch, options_.epochs, train_loss.target);
+  void report_epoch(const TrainLoss& train_loss, const Evaluation& validation, const Evaluation* training, double rate, bool best) {
+    std::string text = fmt::format("{}epoch {}/{}  train loss {:.5g}", phase_text(), state_.epoch, options_.epochs, train_loss.target);
     if (train_loss.auxiliary) text += fmt::format(" (+ auxiliary {:.5g})", *train_loss.auxiliary);
+    for (const auto& [name, value] : train_loss.parts) text += fmt::format("  {} {:.4g}", name, value);
     text += fmt::format("  val loss {:.5g}", validation.loss);
     for (const auto& [name, value] : validation.metrics) text += fmt::format("  val {} {:.5g}", printable_name(name), value);
     if (training != nullptr)
@@ -435,9 +556,9 @@ class Trainer {
   double run_seconds() const { return earlier_seconds_ + seconds_since(begin_); }
 
   TrainResult finish() {
-    TrainResult result{Exit::ok, state_.epoch < options_.epochs ? "early_stopped" : "finished", state_, {}, 0};
+    TrainResult result{Exit::ok, phase_epoch() < phase().options.epochs ? "early_stopped" : "finished", state_, {}, 0};
     if (result.status == "early_stopped")
-      log_info("no better validation {} for {} epochs: stopping early", task_.deciding().loss ? "loss" : "metric", options_.early_stopping);
+      log_info("no better validation {} for {} epochs: stopping early", task_.deciding().loss ? "loss" : "metric", phase().options.early_stopping);
     const FinalWeights weights = load_final_weights(task_.params(), options_.final_weights == "best", folder_.best(), state_, comm_);
     const Splits& splits = task_.splits();
     const LabelledRecords& records = labelled_records(task_);
@@ -465,6 +586,7 @@ class Trainer {
       if (predicts()) {
         folder_.write("predictions.csv", predictions_csv(task_, rows));
         folder_.write("results.csv", results_csv(result.parts, targets, records.target_kind(), records.split_number()));
+        for (const auto& [name, text] : item_tables(task_, rows)) folder_.write("tables/" + name, text);
       }
       const SummaryInfo info{task_.name(),
                              result.status,
@@ -495,7 +617,8 @@ class Trainer {
   Task<T>& task_;
   const WorkCount* const work_ = offered<WorkCount>(task_);  ///< null: the task counts nothing
   const RunOptions& run_;
-  const TrainOptions& options_;
+  const std::vector<Phase>& phases_;
+  TrainOptions options_;  ///< what all phases share; epochs: of all
   const Comm& comm_;
   const std::string& resolved_yaml_;
   const TrainHooks& hooks_;
@@ -516,7 +639,7 @@ class Trainer {
   std::optional<TrainingFeed<T>> feed_;
   StepSpeed speed_;         ///< of the epoch under way
   double gemm_rate_ = 0.0;  ///< of all ranks together; 0: not measured
-  bool warned_of_no_target_ = false;
+  bool warned_of_no_target_ = false, warm_ = false;
   double longest_step_ = 0.0, checkpoint_seconds_ = 0.0, graphs_per_second_ = 0.0;
   double earlier_seconds_ = 0.0;                          ///< of the processes before this one
   double step_seconds_ = 0.0, evaluation_seconds_ = 0.0;  ///< of the last epoch; 0: it was not a whole one
@@ -526,13 +649,14 @@ class Trainer {
 }  // namespace
 
 template <class T>
-TrainResult train(Task<T>& task, const RunOptions& run, const TrainOptions& options, const Comm& comm, const std::string& resolved_yaml,
+TrainResult train(Task<T>& task, const RunOptions& run, const std::vector<Phase>& phases, const Comm& comm, const std::string& resolved_yaml,
                   const TrainHooks& hooks) {
+  GNN_HPC_REQUIRE(!phases.empty(), "no phase to train");
   const TimeLimit limit(run.walltime);
-  return Trainer<T>(task, run, options, comm, resolved_yaml, hooks).run();
+  return Trainer<T>(task, run, phases, comm, resolved_yaml, hooks).run();
 }
 
-template TrainResult train<float>(Task<float>&, const RunOptions&, const TrainOptions&, const Comm&, const std::string&, const TrainHooks&);
-template TrainResult train<double>(Task<double>&, const RunOptions&, const TrainOptions&, const Comm&, const std::string&, const TrainHooks&);
+template TrainResult train<float>(Task<float>&, const RunOptions&, const std::vector<Phase>&, const Comm&, const std::string&, const TrainHooks&);
+template TrainResult train<double>(Task<double>&, const RunOptions&, const std::vector<Phase>&, const Comm&, const std::string&, const TrainHooks&);
 
 }  // namespace gnn_hpc

@@ -5,6 +5,7 @@
 #include "base/error.hpp"
 #include "train/checkpoint.hpp"
 #include "train/options.hpp"
+#include "train/phase.hpp"
 #include "train/summary.hpp"
 #include "train/task.hpp"
 
@@ -31,7 +32,7 @@ struct TrainHooks {
   std::function<double()> gemm_rate{};
 };
 
-/// Trains a task from its options to the final error table, or continues a run that was interrupted; see RunFolder for the
+/// Trains a task from its phases to the final error table, or continues a run that was interrupted; see RunFolder for the
 /// files. Bit by bit the same whether it was interrupted or not (same build, ranks and threads).
 ///   epoch: shuffled batches -> step -> update; then validation over all samples, best and last checkpoint
 ///   end:   errors of all parts with the best (or last) weights, predictions, summary
@@ -39,8 +40,16 @@ struct TrainHooks {
 /// Throws Error(Exit::diverged), naming the samples, after `max_bad_steps` steps in a row whose loss or gradient is not
 /// finite (such steps change no parameter); the last checkpoint is then the one before. Throws Error(Exit::usage) if a
 /// checkpoint belongs to another run, Error(Exit::data) for damaged or unwritable files and empty splits. Collective.
+/// Phases follow each other with an optimiser, a schedule and a best checkpoint each; between two of them stands a checkpoint. The final errors
+/// are those of the last one's weights. `checkpoints/{best,last}.NAME.h5` keep those of the others.
+template <class T>
+TrainResult train(Task<T>& task, const RunOptions& run, const std::vector<Phase>& phases, const Comm& comm, const std::string& resolved_yaml,
+                  const TrainHooks& hooks = {});
+/// One phase.
 template <class T>
 TrainResult train(Task<T>& task, const RunOptions& run, const TrainOptions& options, const Comm& comm, const std::string& resolved_yaml,
-                  const TrainHooks& hooks = {});
+                  const TrainHooks& hooks = {}) {
+  return train<T>(task, run, one_phase(options), comm, resolved_yaml, hooks);
+}
 
 }  // namespace gnn_hpc

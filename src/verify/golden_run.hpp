@@ -65,6 +65,8 @@ class GoldenCase {
   virtual void check_further(Report& report) { static_cast<void>(report); }
   /// Options and schedule of the file's trajectory.
   virtual Trajectory trajectory() = 0;
+  /// What else the file holds of the state after its last step.
+  virtual void after_trajectory(Report& report) { static_cast<void>(report); }
 };
 
 /// Compares all that a golden file of kind `model` may hold: outputs, losses, every gradient, buffers, optimiser steps.
@@ -164,6 +166,7 @@ class GoldenRun {
     t.walk = [this](const TensorInfo& tensor, const Steps& taken) { return gradients_->walk(tensor.name, taken); };
     t.gradient_norm = gradients_->norm();
     check_trajectory<T>(file_, case_.store, t, report_);
+    case_.after_trajectory(report_);
   }
 
   GoldenFile& file_;

@@ -98,7 +98,7 @@ TEST(CommandLine, MistakesEndWithTwoAndSayWhatIsAllowed) {
   EXPECT_EQ(ended({"train"}).text, "gnn_hpc: INPUT is required; see gnn_hpc train --help\n");
   const EarlyExit what = ended({"bench", "in.yaml", "--what", "foo"});
   EXPECT_EQ(what.code, 2);
-  EXPECT_NE(what.text.find("{step,graph,load,subnormals,coarsen,coupler}"), std::string::npos) << what.text;
+  EXPECT_NE(what.text.find("{step,graph,load,subnormals,coarsen,coupler,partitioner,components}"), std::string::npos) << what.text;
   EXPECT_EQ(ended({"bench", "in.yaml", "--repeat", "0"}).code, 2);
   EXPECT_EQ(ended({"bench", "in.yaml", "--repeat", "x"}).code, 2);
   EXPECT_EQ(ended({"in.yaml", "--no-such-flag"}).code, 2);

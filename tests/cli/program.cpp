@@ -78,7 +78,7 @@ TEST_F(Program, BadOverridesEndWithTwo) {
             "error: command line: 'train.epochs' is no override; write block.key=value\n"
             "error: command line: train.batch_size: found 'many', allowed: an integer >= 1\n");
   EXPECT_EQ(run({"info", "--schema", "comfromer"}).err,
-            "error: unknown system 'comfromer' (did you mean comformer?); known: comformer, dmpnn_diffpool, gvp, hgnn_moe\n");
+            "error: unknown system 'comfromer' (did you mean comformer?); known: comformer, dmpnn_diffpool, gvp, hgnn_moe, partoken\n");
 }
 
 TEST_F(Program, HelpAndVersion) {

@@ -146,7 +146,8 @@ TEST(Cif, RhombohedralAndHexagonalSettings) {
 TEST(Cif, EveryBlockWithAtomsIsAStructure) {
   const std::string a = "data_a\n" + cell(3) + kColumns + "Po 0 0 0\n", b = "  DATA_b # second\n" + cell(5) + kColumns + "Fe 0 0 0\n";
   const std::string head = "data_global\n_publ_author 'data_z'\n_note\n;\ndata_x loop_ _atom_site_fract_x\n;\n# data_y\n";
-  const auto blocks = split_cif(head + a + b);
+  const std::string text = head + a + b;
+  const auto blocks = split_cif(text);
   ASSERT_EQ(blocks.size(), 2U);
   EXPECT_EQ(blocks[0].name, "a");
   EXPECT_EQ(blocks[0].line, 8);

@@ -61,7 +61,7 @@ TEST(NodePooling, TheFirstOfEqualMaximaTakesTheGradient) {
 TEST(ClassifierHeadGradients, MatchDifferences) {
   for (const double rate : {0.0, 0.4}) {
     ParamStore<double> store;
-    const ClassifierHead<double> head(store, "classifier", 5, 3);
+    const ClassifierHead<double> head(store, "classifier", 5, 4, 3);
     store.finalize(3);
     TestStep<double> step;
     View1<std::uint64_t> key("gnn_hpc::test::key", 4);

@@ -328,7 +328,7 @@ def write_kmeans(path, seed, *, samples=60, width=5, codes=9, few=4, cosine=Fals
 
 
 MODELS = {
-    "partoken_walks": dict(seed=401, top_k=3, sizes=(6, 13, 8), corrected=False, num_layers=2),
+    "partoken_walks": dict(seed=3, top_k=3, sizes=(6, 13, 8), corrected=False, num_layers=2),
     "partoken_corrected": dict(seed=6302, sizes=(9, 12), steps=True),
     "partoken_published": dict(seed=503, sizes=(11, 8), corrected=False, steps=True, trace=False),
     "partoken_quantized": dict(seed=104, sizes=(9, 6, 8), quantized=True, cosine=True, pooling="mean", k_hop=1),

@@ -242,7 +242,7 @@ TEST(MetricsFiles, NamesMayHoldAnything) {
     Evaluation evaluation;
     evaluation.loss = 0.5;
     evaluation.metrics = {{name, 0.25}, {"\xFF", std::numeric_limits<double>::quiet_NaN()}};
-    log.epoch(1, 2, 1e-3, {0.125}, evaluation, &evaluation, true);
+    log.epoch(1, 2, "", 1e-3, {0.125}, evaluation, &evaluation, true);
     log.evaluation(1, 2, 1e-3, evaluation, false);
     log.report(2, {{name, {1.0, 2.0}}});
     log.flush(state);

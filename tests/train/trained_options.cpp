@@ -99,7 +99,7 @@ TEST(TrainedOptions, EveryOptionOfModelGraphAndDataShapesTheModelUnlessItIsKnown
       seen += block == "data" && expected;
     }
   }
-  EXPECT_EQ(seen, shaping_data.size() + 4);  // `targets` of three systems, `task` and `classes` of two
+  EXPECT_EQ(seen, shaping_data.size() + 7);  // `targets` of four systems, `task` and `classes` of three
   for (const char* key : {"run.dir", "train.batch_size", "log.level", "mpi.gpu_aware"}) EXPECT_FALSE(shapes_the_model(key)) << key;
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "models/gvp/options.hpp"
 #include "verify/check.hpp"
 
 /// Checks of golden files of this system, one for each kind.

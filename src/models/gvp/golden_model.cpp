@@ -2,12 +2,10 @@
 #include "models/gvp/golden.hpp"
 
 #include "base/error.hpp"
-#include "models/gvp/golden_inputs.hpp"
 #include "models/gvp/model.hpp"
+#include "models/protein/golden_inputs.hpp"
 #include "nn/target_losses.hpp"
 #include "verify/golden_run.hpp"
-
-#include <algorithm>
 
 namespace gnn_hpc::verify::gvp {
 
@@ -21,7 +19,7 @@ template <class T>
 class ModelCase final : public GoldenCase<T> {
  public:
   explicit ModelCase(GoldenFile& file)
-      : file_(file), options_(read_model_options(file)), input_(read_batch(file, options_)), model_(store, options_) {
+      : file_(file), options_(protein::read_model_options(file)), input_(protein::read_batch(file, options_)), model_(store, options_) {
     slices_ = {{TargetSlice::Kind::multiclass, options_.outputs, 1.0}};
   }
 
@@ -47,16 +45,9 @@ class ModelCase final : public GoldenCase<T> {
     std::vector<std::uint64_t> keys;
     for (int g = 0; g < input_.graphs.num_graphs; ++g) keys.push_back(static_cast<std::uint64_t>(g));
     batch_.upload(input_.graphs, keys, exec_);
-    target_ = View2<double>("gnn_hpc::verify::target", input_.label.size(), 1);
-    upload(input_.label, target_);
-    for (const std::string& name : file_.names_under("random")) {
-      const std::vector<std::string> known = sites();
-      if (std::find(known.begin(), known.end(), name.substr(7)) == known.end()) file_.fail(name + ": the model has no dropout of this name");
-      const RealTensor mask = read_mask(name);
-      View2<T> device("gnn_hpc::verify::mask", mask.shape[0], mask.shape[1]);
-      upload(mask.values, device);
-      masks_[name.substr(7)] = device;
-    }
+    target_ = protein::to_device<double>(input_.label, input_.label.size(), 1);
+    masks_ =
+        protein::upload_masks<T>(protein::read_draws(file_, protein::mask_shapes(options_, "layers", options_.encoder.node_scalars, input_.graphs)));
     exec_.fence("gnn_hpc::verify");
   }
 
@@ -88,52 +79,14 @@ class ModelCase final : public GoldenCase<T> {
                    Tolerances::of(std::is_same_v<T, float>).output);
   }
 
-  /// Adam at a constant rate, which files tell once.
-  Trajectory trajectory() override {
-    Trajectory t;
-    t.options.optimizer = "adam";
-    t.options.weight_decay = 0.0;
-    t.options.schedule = "none";
-    t.options.learning_rate = file_.number_attribute("config", "lr");
-    t.norms = "param_norms";
-    t.stored_rates = false;
-    return t;
-  }
+  Trajectory trajectory() override { return protein::adam_trajectory(file_); }
 
  private:
   using GoldenCase<T>::store;
 
-  /// The keep-mask of a site: 0 and 1, of the shape that the site has.
-  RealTensor read_mask(const std::string& name) {
-    const std::int64_t nodes = input_.graphs.num_nodes, graphs = input_.graphs.num_graphs, ns = options_.encoder.node_scalars;
-    const bool vectors = name.ends_with(".vdropout");
-    std::vector<std::int64_t> shape{nodes, vectors ? options_.encoder.node_vectors : ns};
-    if (name.starts_with("random/classifier.")) shape = {graphs, name.ends_with(".2") ? 2 * ns : ns};
-    RealTensor mask = file_.real(name, shape);
-    for (const double keep : mask.values) {
-      if (keep != 0.0 && keep != 1.0) file_.fail(fmt::format("{} holds {}, allowed are 0 and 1", name, keep));
-    }
-    return mask;
-  }
-  /// Names of the dropouts of this model.
-  std::vector<std::string> sites() const {
-    std::vector<std::string> out{"classifier.2", "classifier.5"};
-    for (int l = 0; l < options_.encoder.num_layers; ++l) {
-      for (const char* tail : {"0.sdropout", "0.vdropout", "1.sdropout", "1.vdropout"}) out.push_back(fmt::format("layers.{}.dropout.{}", l, tail));
-    }
-    return out;
-  }
-
-  template <class S>
-  static void upload(const std::vector<double>& values, View2<S> to) {
-    const auto host = Kokkos::create_mirror_view(to);
-    for (std::size_t i = 0; i < values.size(); ++i) host.data()[i] = static_cast<S>(values[i]);
-    Kokkos::deep_copy(to, host);
-  }
-
   GoldenFile& file_;
   ModelOptions options_;
-  GoldenBatch input_;
+  protein::GoldenBatch input_;
   Exec exec_;
   Arena arena_;
   Comm comm_;
@@ -153,7 +106,7 @@ void check(GoldenFile& file, Report& report) {
 }  // namespace
 
 void check_model(GoldenFile& file, bool single_precision, Report& report) {
-  read_model_options(file);  // a model that this build cannot run is refused as such, whatever else is missing
+  protein::read_model_options(file);  // a model that this build cannot run is refused as such, whatever else is missing
   Manifest(file)
       .data({"node_s", "node_v", "edge_index", "edge_s", "edge_v", "batch", "y"}, "inputs/")
       .data({"logits"}, "outputs/")

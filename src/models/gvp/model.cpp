@@ -8,7 +8,7 @@ Model<T>::Model(ParamStore<T>& store, const ModelOptions& o)
     : options_(o),
       encoder_(store, o.encoder),
       pooling_(store, o.pooling, o.encoder.node_scalars),
-      head_(store, "classifier", o.encoder.node_scalars, o.outputs) {}
+      head_(store, "classifier", o.encoder.node_scalars, o.encoder.node_scalars, o.outputs) {}
 
 template <class T>
 View2<T> Model<T>::forward(Step<T>& step, const ResidueInput<T>& batch, const std::map<std::string, View2<T>>* given) {

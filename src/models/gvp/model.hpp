@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "models/gvp/options.hpp"
+#include "models/protein/options.hpp"
 #include "nn/classifier_head.hpp"
 #include "nn/traced_tensor.hpp"
 
@@ -10,6 +10,8 @@
 #include <vector>
 
 namespace gnn_hpc::gvp {
+
+using protein::ModelOptions;
 
 /// Residue graphs -> outputs [G,K]: encoder, pooling, head (Jing et al., ICLR 2021, as the classifier of BioBlobs has it; specification
 /// spec/gvp.md). Parameter names are those of the published checkpoints.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "models/gvp/options.hpp"
+#include "models/protein/options.hpp"
 
 #include <array>
 #include <utility>
 
-namespace gnn_hpc::gvp {
+namespace gnn_hpc::protein {
 
 namespace {
 
@@ -29,7 +29,7 @@ std::string name_of(PoolingKind kind) {
   return "?";
 }
 
-ModelOptions ModelOptions::parse(Config node) {
+ModelOptions ModelOptions::parse(Config& node) {
   ModelOptions o;
   std::string pooling = name_of(o.pooling);
   widths(node, "node_h", o.encoder.node_scalars, o.encoder.node_vectors, "widths of residues: [scalars, vectors]");
@@ -41,11 +41,10 @@ ModelOptions ModelOptions::parse(Config node) {
   node.flag("vector_gate", o.encoder.vector_gate, "gates of vectors from scalars instead of their own norms");
   node.choice("class_weights", o.class_weights, {"none", "balanced"},
               "of the loss of a multiclass target; balanced: rare classes of the training part count as much as frequent ones");
-  node.done();
   for (const auto& [kind, name] : kPoolings) {
     if (pooling == name) o.pooling = kind;
   }
   return o;
 }
 
-}  // namespace gnn_hpc::gvp
+}  // namespace gnn_hpc::protein

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "models/gvp/golden_inputs.hpp"
+#include "models/protein/golden_inputs.hpp"
 
 #include "graph/residue_graph.hpp"
 
@@ -7,7 +7,7 @@
 
 #include <cmath>
 
-namespace gnn_hpc::verify::gvp {
+namespace gnn_hpc::verify::protein {
 
 namespace {
 
@@ -21,8 +21,47 @@ std::vector<double> by_axis(const RealTensor& v) {
 
 }  // namespace
 
-gnn_hpc::gvp::ModelOptions read_model_options(GoldenFile& file) {
-  gnn_hpc::gvp::ModelOptions o;
+MaskShapes mask_shapes(const gnn_hpc::protein::ModelOptions& options, const std::string& layers, int hidden, const ResidueBatch& graphs) {
+  const std::int64_t ns = options.encoder.node_scalars, nv = options.encoder.node_vectors;
+  MaskShapes out{{"classifier.2", {graphs.num_graphs, 2 * hidden}}, {"classifier.5", {graphs.num_graphs, hidden}}};
+  for (int l = 0; l < options.encoder.num_layers; ++l) {
+    for (const char* half : {"0", "1"}) {
+      out[fmt::format("{}.{}.dropout.{}.sdropout", layers, l, half)] = {graphs.num_nodes, ns};
+      out[fmt::format("{}.{}.dropout.{}.vdropout", layers, l, half)] = {graphs.num_nodes, nv};
+    }
+  }
+  return out;
+}
+
+std::map<std::string, RealTensor> read_draws(GoldenFile& file, const MaskShapes& shapes) {
+  std::map<std::string, RealTensor> out;
+  for (const std::string& name : file.names_under("random")) {
+    const auto known = shapes.find(name.substr(7));
+    if (known == shapes.end()) file.fail(name + ": the model has no dropout of this name");
+    const bool uniform = name.find("gumbel") != std::string::npos;
+    RealTensor drawn = file.real(name, known->second);
+    for (const double x : drawn.values) {
+      if (uniform ? !(x >= 0.0 && x < 1.0) : x != 0.0 && x != 1.0)
+        file.fail(fmt::format("{} holds {}, allowed are {}", name, x, uniform ? "numbers of [0, 1)" : "0 and 1"));
+    }
+    out[known->first] = std::move(drawn);
+  }
+  return out;
+}
+
+Trajectory adam_trajectory(const GoldenFile& file) {
+  Trajectory t;
+  t.options.optimizer = "adam";
+  t.options.weight_decay = 0.0;
+  t.options.schedule = "none";
+  t.options.learning_rate = file.number_attribute("config", "lr");
+  t.norms = "param_norms";
+  t.stored_rates = false;
+  return t;
+}
+
+gnn_hpc::protein::ModelOptions read_model_options(GoldenFile& file) {
+  gnn_hpc::protein::ModelOptions o;
   constexpr int kWidest = 1 << 16;
   const auto pair = [&](const char* name) { return file.integers_attribute("config", name, 2, 1, kWidest); };
   if (pair("node_in") != std::vector<int>{kResidueScalars, kResidueVectors}) file.fail("config/node_in: only [6, 3] is known");
@@ -34,13 +73,13 @@ gnn_hpc::gvp::ModelOptions read_model_options(GoldenFile& file) {
   o.encoder.edge_vectors = edge[1];
   o.encoder.num_layers = static_cast<int>(file.integer_attribute("config", "num_layers", 1, 1000));
   o.encoder.seq_in = file.flag_attribute("config", "seq_in");
-  o.encoder.vector_gate = file.flag_attribute("config", "vector_gate");
+  o.encoder.vector_gate = file.has_attribute("config", "vector_gate") && file.flag_attribute("config", "vector_gate");
   o.outputs = static_cast<int>(file.integer_attribute("config", "num_classes", 1, kWidest));
   o.drop_rate = file.number_attribute("config", "drop_rate");
   if (!(o.drop_rate >= 0.0 && o.drop_rate < 1.0)) file.fail(fmt::format("config/drop_rate is {}, allowed are numbers of [0, 1)", o.drop_rate));
   const std::string pooling = file.text_attribute("config", "pooling");
   for (const PoolingKind kind : {PoolingKind::sum, PoolingKind::mean, PoolingKind::max, PoolingKind::attention}) {
-    if (pooling == gnn_hpc::gvp::name_of(kind)) {
+    if (pooling == gnn_hpc::protein::name_of(kind)) {
       o.pooling = kind;
       return o;
     }
@@ -48,7 +87,7 @@ gnn_hpc::gvp::ModelOptions read_model_options(GoldenFile& file) {
   file.fail(fmt::format("config/pooling is '{}', allowed are sum, mean, max and attention", pooling));
 }
 
-GoldenBatch read_batch(GoldenFile& file, const gnn_hpc::gvp::ModelOptions& options) {
+GoldenBatch read_batch(GoldenFile& file, const gnn_hpc::protein::ModelOptions& options) {
   GoldenBatch out;
   ResidueBatch& b = out.graphs;
   const RealTensor node_s = file.real("inputs/node_s", {-1, kResidueScalars});
@@ -95,4 +134,4 @@ GoldenBatch read_batch(GoldenFile& file, const gnn_hpc::gvp::ModelOptions& optio
   return out;
 }
 
-}  // namespace gnn_hpc::verify::gvp
+}  // namespace gnn_hpc::verify::protein

@@ -24,10 +24,16 @@ class Measurement:
     name: str
     ours: list
     peers: dict
-    key: str = "median_seconds"  # of the JSON of gnn_hpc
+    key: object = "median_seconds"  # of the JSON of gnn_hpc: a name, or JSON -> seconds
     same: tuple = ()  # pairs (our key, key of the first peer's JSON): workloads that must be equal
     rate: bool = False  # items a second: larger is better
     threads: int = 0  # 0: those of the command line
+    shared: bool = False  # several numbers of one run of gnn_hpc, which is made once a round
+
+
+def value_of(answer, key):
+    """What `key`, a name or a function, finds in the JSON of a program."""
+    return key(answer) if callable(key) else answer[key]
 
 
 def fail(message, code=2):

@@ -13,7 +13,8 @@ lengths and angles (Engh and Huber, 1991, rounded), then every atom is moved a l
     halves        helices first, then strands
 
 Lengths are drawn alike for all of them, and sequences are random, so that neither tells the fold. Files hold six chains each; every third one is
-mmCIF. The same command writes the same bytes. Python 3 and nothing else.
+mmCIF. `segments.csv` says which residues each piece has: what a partition of the chains may be compared with (scripts/partition_agreement.py).
+The same command writes the same bytes. Python 3 and nothing else.
 """
 import argparse
 import gzip
@@ -59,6 +60,16 @@ def pieces(fold, length, rng):
         out += [kind] * rng.randint(7, 12) + ["loop"] * rng.randint(3, 5)
         number += 1
     return out[:length]
+
+
+def segments(kinds):
+    """Pieces as (first residue, last residue, kind), from 1. Neighbours differ in kind, for loops stand between the others."""
+    out, first = [], 0
+    for i, kind in enumerate(kinds):
+        if i + 1 == len(kinds) or kinds[i + 1] != kind:
+            out.append((first + 1, i + 1, kind))
+            first = i + 1
+    return out
 
 
 def backbone(kinds, rng):
@@ -110,25 +121,29 @@ def main():
     a = p.parse_args()
     rng = random.Random(a.seed)
     os.makedirs(a.folder, exist_ok=True)
-    rows, waiting = ["path,chain,label,residues"], []
+    rows, cut, waiting = ["path,chain,label,residues"], ["path,chain,first,last,kind"], []
     folds = [FOLDS[i % len(FOLDS)] for i in range(a.chains)]
     rng.shuffle(folds)
     for i, fold in enumerate(folds):
         length = rng.randint(45, 75)
         letter = "ABCDEF"[i % CHAINS_A_FILE]
-        waiting.append((letter, [rng.choice(NAMES) for _ in range(length)], backbone(pieces(fold, length, rng), rng)))
+        sequence = [rng.choice(NAMES) for _ in range(length)]
+        kinds = pieces(fold, length, rng)
+        waiting.append((letter, sequence, backbone(kinds, rng)))
         number = i // CHAINS_A_FILE
         name = f"folds{number:02d}.{'cif' if number % 3 == 2 else 'pdb'}.gz"
         rows.append(f"{name},{letter},{fold},{length}")
+        cut += [f"{name},{letter},{first},{last},{kind}" for first, last, kind in segments(kinds)]
         if len(waiting) < CHAINS_A_FILE and i + 1 < a.chains:
             continue
         text = mmcif(waiting, name[:7]) if ".cif" in name else pdb(waiting)
         with open(os.path.join(a.folder, name), "wb") as out:
             out.write(gzip.compress(text.encode(), 9, mtime=0))
         waiting = []
-    with open(os.path.join(a.folder, "folds.csv"), "w") as out:
-        out.write("\n".join(rows) + "\n")
-    print(f"{a.folder}: {a.chains} chains in {(a.chains + CHAINS_A_FILE - 1) // CHAINS_A_FILE} files, folds.csv")
+    for table, lines in (("folds.csv", rows), ("segments.csv", cut)):
+        with open(os.path.join(a.folder, table), "w") as out:
+            out.write("\n".join(lines) + "\n")
+    print(f"{a.folder}: {a.chains} chains in {(a.chains + CHAINS_A_FILE - 1) // CHAINS_A_FILE} files, folds.csv, segments.csv")
 
 
 if __name__ == "__main__":

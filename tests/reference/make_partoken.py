@@ -75,8 +75,7 @@ def margins(model, g, trace, extra, embeddings):
     for c in range(part.S):
         if c:
             share = ref.seg_sum(((extra["assign"] >= 0) & (extra["assign"] < c)).double(), g.batch, g.num_graphs) / size
-            open_end = share[(share - part.stop).abs() < 1.0]
-            out["end"] = min(out["end"], float((open_end - part.stop).abs().min()))
+            out["end"] = min(out["end"], float((share - part.stop).abs().min()))
         if f"step{c}.soft" not in trace:
             continue
         out["seed"] = min(out["seed"], seed_margin(trace[f"step{c}.soft"].detach(), g.batch, g.num_graphs))
@@ -296,6 +295,7 @@ def write_kmeans(path, seed, *, samples=60, width=5, codes=9, few=4, cosine=Fals
     generator = torch.Generator().manual_seed(seed)
     base = torch.randn(5, width, generator=generator) * 2
     xs = base[torch.randint(0, 5, (samples,), generator=generator)] + 0.4 * torch.randn(samples, width, generator=generator)
+    xs *= 0.3 + 2 * torch.rand(samples, 1, generator=generator)  # directions and places make different groups
     xs[20:30] = xs[0:10]
     first = torch.tensor([0, 20, 1, 21, 2, 40])
     rest = torch.tensor([i for i in torch.randperm(samples, generator=generator).tolist() if i not in first])
@@ -316,9 +316,13 @@ def write_kmeans(path, seed, *, samples=60, width=5, codes=9, few=4, cosine=Fals
     book.kmeans(xs, perm, refill)
     if used[0] == 0:
         raise Unfit("no empty centre")
+    other = ref.Codebook(codes, width, cosine=not cosine)
+    other.kmeans(xs, perm, refiller()[0])
+    if (other.embeddings - book.embeddings).abs().max() < CLOSE:
+        raise Unfit("both distances give the same centres")
     rest_book.kmeans(xs[:few], None, None)
     gvp.h5_write(path, dict(inputs=dict(samples=xs, perm=perm, refill=pool), outputs=dict(
-        centres=book.embeddings, refills_used=np.array(used[0]), few_centres=rest_book.embeddings)), dict(case="kmeans", K=codes, few=few, cosine=cosine))
+        centres=book.embeddings, refills_used=np.array(used), few_centres=rest_book.embeddings)), dict(case="kmeans", K=codes, few=few, cosine=cosine))
     finish(path, "other")
     report(path, dict(centre=margin))
 

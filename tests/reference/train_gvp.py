@@ -16,6 +16,40 @@ import torch
 import gvp as ref
 
 
+def read_parts(table, run, top_k):
+    """Names of the classes, and of the parts train, val and test the items (id, chain, graph, class) that the run had."""
+    chains, files = {}, {}
+    with open(table) as f:
+        rows = list(csv.DictReader(f))
+    classes = sorted({row["label"] for row in rows})
+    for row in rows:
+        path = os.path.join(os.path.dirname(table), row["path"])
+        if path not in files:
+            files[path] = {c.chain: c for c in ref.read_structure(path)}
+        chain, name = files[path][row["chain"]], f"{row['path']}:{row['chain']}"
+        chains[name] = (name, chain, ref.featurise(chain.coords, top_k, dtype=torch.float32), classes.index(row["label"]))
+    with open(os.path.join(run, "ids_train_val_test.json")) as f:
+        ids = json.load(f)
+    return classes, {part: [chains[i] for i in ids[key]] for part, key in (("train", "id_train"), ("val", "id_val"), ("test", "id_test"))}
+
+
+def batch_of(items):
+    return ref.collate([item[2] for item in items], None, [item[3] for item in items])
+
+
+def batches_of(items, size, shuffled=False):
+    """Batches of these items, in their order or a random one."""
+    order = torch.randperm(len(items)).tolist() if shuffled else range(len(items))
+    for begin in range(0, len(items), size):
+        yield batch_of([items[i] for i in order[begin:begin + size]])
+
+
+def accuracy(predict, items):
+    """Share of items whose class has the largest of `predict(batch)`."""
+    with torch.no_grad():
+        return sum((predict(b).argmax(1) == b.y).sum().item() for b in batches_of(items, 32)) / len(items)
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("table")
@@ -30,29 +64,7 @@ def main():
     p.add_argument("--threads", type=int, default=2)
     a = p.parse_args()
     torch.set_num_threads(a.threads)
-    chains, files = {}, {}
-    with open(a.table) as f:
-        rows = list(csv.DictReader(f))
-    classes = sorted({row["label"] for row in rows})
-    for row in rows:
-        path = os.path.join(os.path.dirname(a.table), row["path"])
-        if path not in files:
-            files[path] = {c.chain: c for c in ref.read_structure(path)}
-        chain = files[path][row["chain"]]
-        graph = ref.featurise(chain.coords, a.top_k, dtype=torch.float32)
-        chains[f"{row['path']}:{row['chain']}"] = (graph, classes.index(row["label"]))
-    with open(os.path.join(a.run, "ids_train_val_test.json")) as f:
-        ids = json.load(f)
-    parts = {part: [chains[i] for i in ids[key]] for part, key in (("train", "id_train"), ("val", "id_val"), ("test", "id_test"))}
-
-    def batch_of(items):
-        return ref.collate([g for g, _ in items], None, [y for _, y in items])
-
-    def accuracy(model, part):
-        with torch.no_grad():
-            return sum((model(batch_of(part[i:i + 32])).argmax(1) == torch.tensor([y for _, y in part[i:i + 32]])).sum().item()
-                       for i in range(0, len(part), 32)) / len(part)
-
+    classes, parts = read_parts(a.table, a.run, a.top_k)
     results = []
     for seed in range(a.seeds):
         torch.manual_seed(seed)
@@ -60,11 +72,9 @@ def main():
         opt = torch.optim.Adam(model.parameters(), lr=a.lr)
         best = (-1.0, 0.0, 0)
         for epoch in range(a.epochs):
-            order = torch.randperm(len(parts["train"])).tolist()
-            for begin in range(0, len(order), a.batch):
-                b = batch_of([parts["train"][i] for i in order[begin:begin + a.batch]])
+            for number, b in enumerate(batches_of(parts["train"], a.batch, shuffled=True)):
                 opt.zero_grad()
-                ref.cross_entropy(model(b, ref.Draws(seed * 100000 + epoch * 1000 + begin)), b.y).backward()
+                ref.cross_entropy(model(b, ref.Draws(seed * 100000 + epoch * 1000 + number)), b.y).backward()
                 opt.step()
             score = accuracy(model, parts["val"])
             if score > best[0]:
